@@ -1,0 +1,3 @@
+module github.com/overcast-go/overcast
+
+go 1.26
