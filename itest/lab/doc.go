@@ -1,0 +1,35 @@
+// Command lab runs a command beside a private libvirt with real guests:
+//
+//	go run ./itest/lab CMD ARGS...
+//
+// It starts virtlogd, libvirtd, dnsmasq and sshd in network, process and mount
+// namespaces of their own, defines networks and shut-off base domains, runs
+// CMD there with its own standard streams, passes signals on to it, and exits
+// with its exit code (128 + n if signal n ended it). When the lab ends, in
+// whatever way, the kernel ends every process in the namespaces, and with them
+// go their bridges, mounts and files, all of which are in memory. Only the
+// cache of built guests stays, below the user's cache folder.
+//
+// CMD finds:
+//
+//	qemu:///system     the lab's libvirt (LIBVIRT_DEFAULT_URI names it, too)
+//	LAB_SSH_KEY        path of a private key that root of every guest accepts
+//	LAB_STATIC_IP      the address that guests of lab-static give themselves
+//	LAB_CONF           path of an overcast.conf with the lab's hosts
+//	HOME               a folder of the lab's, with .ssh/id_rsa (passphrase "bigsecret")
+//	base domains       my_base_domain, lab-static, lab-two-disks
+//	networks           my_nat_network, my_routed_network, the bridge br0
+//	linux-box          this machine, with an sshd for the account "user"
+//
+// LAB_ACCEL=kvm or tcg decides how guests run; without it the lab takes KVM
+// where the CPU has hardware virtualisation. LAB_VERBOSE=1 shows the daemons'
+// logs as they are written.
+//
+// # How it is built
+//
+// Three processes: the outer one (outer.go) checks the machine, builds guests
+// and makes the namespaces; "lab-init" (init.go) is process 1 in them and only
+// reaps; "lab-keeper" (keeper.go) sets everything up and runs CMD. A pipe from
+// the first to the last carries signals, and its end says that the outer
+// process is gone.
+package main

@@ -1,0 +1,156 @@
+//go:build linux
+
+package guest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// source is one distribution package in the version that would be fetched now.
+type source struct {
+	name, version, sha256 string
+	depends               string
+}
+
+// sources answers which version of each package apt would fetch. Where apt
+// has no lists yet, as on a fresh machine, it fetches them once.
+func sources(ctx context.Context) (kernel source, rest []source, err error) {
+	found, err := candidates(ctx, append([]string{kernelMeta}, packages...))
+	if err != nil {
+		if _, err := run(ctx, "", "apt-get", "update", "-q"); err != nil {
+			return source{}, nil, fmt.Errorf("no package lists, and fetching them failed: %w", err)
+		}
+		if found, err = candidates(ctx, append([]string{kernelMeta}, packages...)); err != nil {
+			return source{}, nil, err
+		}
+	}
+	name := regexp.MustCompile(`linux-image-[^ ,]+`).FindString(found[0].depends)
+	if name == "" {
+		return source{}, nil, fmt.Errorf("package %s names no kernel among its dependencies: %q", kernelMeta, found[0].depends)
+	}
+	kernels, err := candidates(ctx, []string{name})
+	if err != nil {
+		return source{}, nil, err
+	}
+	return kernels[0], found[1:], nil
+}
+
+// candidates reads apt's own records; they come in the order of names.
+func candidates(ctx context.Context, names []string) ([]source, error) {
+	out, err := run(ctx, "", "apt-cache", append([]string{"show", "--no-all-versions"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]source{}
+	var one source
+	lines := bufio.NewScanner(bytes.NewReader(append(out, "\n\n"...)))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ": ")
+		switch key {
+		case "Package":
+			one.name = value
+		case "Version":
+			one.version = value
+		case "SHA256":
+			one.sha256 = value
+		case "Depends":
+			one.depends = value
+		case "":
+			byName[one.name], one = one, source{}
+		}
+	}
+	var list []source
+	for _, name := range names {
+		found, ok := byName[name]
+		if !ok || found.sha256 == "" {
+			return nil, fmt.Errorf("apt knows no package %s that it could fetch", name)
+		}
+		list = append(list, found)
+	}
+	return list, nil
+}
+
+// fetch downloads packages into dir without installing them.
+func fetch(ctx context.Context, dir string, list []source) error {
+	args := []string{"download", "-q", "-o", "APT::Sandbox::User=root"}
+	for _, s := range list {
+		args = append(args, s.name+"="+s.version)
+	}
+	_, err := run(ctx, dir, "apt-get", args...)
+	return err
+}
+
+// archive answers with the file that fetch left for a package.
+func archive(dir, name string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(dir, name+"_*.deb"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("package %s was not downloaded to %s", name, dir)
+	}
+	return found[0], nil
+}
+
+// unpack extracts a fetched package below root: all of it, or only the members
+// that are named.
+func unpack(ctx context.Context, dir, name, root string, members ...string) error {
+	deb, err := archive(dir, name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	if len(members) == 0 {
+		_, err := run(ctx, "", "dpkg-deb", "-x", deb, root)
+		return err
+	}
+	tar := dieWithUs(exec.CommandContext(ctx, "tar", append([]string{"-x", "-C", root}, members...)...))
+	data := dieWithUs(exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", deb))
+	var complaint bytes.Buffer
+	tar.Stderr, data.Stderr = &complaint, &complaint
+	if tar.Stdin, err = data.StdoutPipe(); err != nil {
+		return err
+	}
+	if err := data.Start(); err != nil {
+		return err
+	}
+	if err := tar.Run(); err != nil {
+		data.Wait()
+		return fmt.Errorf("unpacking %s: %w: %s", name, err, lastLine(complaint.Bytes()))
+	}
+	return data.Wait()
+}
+
+// dieWithUs has the kernel end a command when this process is killed.
+func dieWithUs(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// run executes a command and answers with its standard output; a failure
+// carries the last line of what it complained of.
+func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := dieWithUs(exec.CommandContext(ctx, name, args...))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLine(complaint.Bytes()))
+	}
+	return out.Bytes(), nil
+}
+
+func lastLine(text []byte) string {
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return string(lines[len(lines)-1])
+}

@@ -1,0 +1,244 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed files
+var files embed.FS
+
+//go:embed files/overcast.conf
+var labConf []byte
+
+// Addresses of the lab's networks. They exist in its network namespace only.
+const (
+	staticAddress = "192.168.122.50" // of guests of lab-static, on my_nat_network
+	bridgeName    = "br0"
+	bridgeAddress = "192.168.124.1" // of linux-box on br0
+	boxName       = "linux-box"
+)
+
+const (
+	imageDir = "/var/lib/libvirt/images"
+	bootDir  = "/var/lib/libvirt/boot"
+)
+
+// baseDomain is one shut-off domain that suites clone.
+type baseDomain struct {
+	Name    string
+	Cmdline string // added to the kernel's
+	Disks   []baseDisk
+}
+
+type baseDisk struct{ Target, File, Format string }
+
+var baseDomains = []baseDomain{
+	{Name: "my_base_domain", Disks: []baseDisk{{"vda", "my_base_domain.qcow2", "qcow2"}}},
+	{Name: "lab-static", Cmdline: "lab.ip=" + staticAddress + "/24,192.168.122.1", Disks: []baseDisk{{"vda", "lab-static.qcow2", "qcow2"}}},
+	{Name: "lab-two-disks", Disks: []baseDisk{{"vda", "lab-two-disks.qcow2", "qcow2"}, {"vdb", "lab-two-disks-data.img", "raw"}}},
+}
+
+// hypervisor is the lab's libvirt.
+type hypervisor struct{ plan plan }
+
+func (h *hypervisor) keyPath() string { return filepath.Join(labDir, "id_ed25519") }
+
+// copyImages gives every base domain disks of its own.
+func (h *hypervisor) copyImages() error {
+	for _, dir := range []string{imageDir, bootDir} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	copies := []struct {
+		to, from string
+		mode     os.FileMode
+	}{
+		{bootDir + "/vmlinux", h.plan.Image.Kernel, 0o644},
+		{bootDir + "/initrd", h.plan.Image.Initrd, 0o644},
+		{h.keyPath(), h.plan.Image.Key, 0o600},
+		{h.keyPath() + ".pub", h.plan.Image.Key + ".pub", 0o644},
+	}
+	for _, c := range copies {
+		if err := copyFile(c.to, c.from, c.mode); err != nil {
+			return err
+		}
+	}
+	for _, domain := range baseDomains {
+		for i, disk := range domain.Disks {
+			path := filepath.Join(imageDir, disk.File)
+			var err error
+			if i == 0 {
+				err = copyFile(path, h.plan.Image.Root, 0o600)
+			} else {
+				err = tool("qemu-img", "create", "-q", "-f", disk.Format, path, "16M")
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// start starts virtlogd and libvirtd and waits until libvirt answers.
+func (h *hypervisor) start() error {
+	for _, name := range []string{"libvirtd.conf", "virtlogd.conf", "qemu.conf"} {
+		text, err := files.ReadFile("files/" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join("/etc/libvirt", name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	for _, d := range []struct{ name, socket string }{
+		{"virtlogd", "/run/libvirt/virtlogd-sock"},
+		{"libvirtd", "/run/libvirt/libvirt-sock"},
+	} {
+		cmd, err := daemon(d.name)
+		if err != nil {
+			return err
+		}
+		if err := await(cmd, "unix", d.socket); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *hypervisor) defineNetworks() error {
+	if err := tool("ip", "link", "add", bridgeName, "type", "bridge", "stp_state", "0", "forward_delay", "0"); err != nil {
+		return err
+	}
+	if err := tool("ip", "address", "add", bridgeAddress+"/24", "dev", bridgeName); err != nil {
+		return err
+	}
+	if err := tool("ip", "link", "set", bridgeName, "up"); err != nil {
+		return err
+	}
+	for _, name := range []string{"my_nat_network", "my_routed_network"} {
+		text, err := files.ReadFile("files/" + name + ".xml")
+		if err != nil {
+			return err
+		}
+		if err := define("net-define", string(text), "net-start", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *hypervisor) defineDomains() error {
+	pool := "<pool type='dir'><name>default</name><target><path>" + imageDir + "</path></target></pool>"
+	if err := define("pool-define", pool, "pool-start", "default"); err != nil {
+		return err
+	}
+	tmpl, err := template.ParseFS(files, "files/domain.xml.tmpl")
+	if err != nil {
+		return err
+	}
+	for _, domain := range baseDomains {
+		var text bytes.Buffer
+		err := tmpl.Execute(&text, map[string]any{"Domain": domain, "KVM": h.plan.Accel == kvm, "ImageDir": imageDir, "BootDir": bootDir})
+		if err != nil {
+			return err
+		}
+		if err := define("define", text.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// define hands a definition to virsh, and then one more command, if any.
+func define(verb, xml string, then ...string) error {
+	f, err := os.CreateTemp(labDir+"/tmp", "define-*.xml")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.WriteString(xml); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	command := verb + " " + f.Name()
+	if len(then) > 0 {
+		command += "; " + strings.Join(then, " ")
+	}
+	return tool("virsh", "-q", "-c", "qemu:///system", command)
+}
+
+// startBox starts the sshd of linux-box, and makes the key of its user.
+func startBox() error {
+	if err := os.Mkdir("/run/sshd", 0o755); err != nil {
+		return err
+	}
+	hostKey := filepath.Join(labDir, "etc", "host_key")
+	userKey := filepath.Join(labHome, ".ssh", "id_rsa")
+	for _, dir := range []string{filepath.Dir(userKey), filepath.Join(boxUserDir, ".ssh")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey); err != nil {
+		return err
+	}
+	if err := tool("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "bigsecret", "-C", boxUser, "-f", userKey); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(boxUserDir, ".ssh", "authorized_keys"), userKey+".pub", 0o600); err != nil {
+		return err
+	}
+	if err := tool("chown", "-R", fmt.Sprintf("%d:%d", boxUserID, boxUserID), boxUserDir); err != nil {
+		return err
+	}
+	public, err := os.ReadFile(hostKey + ".pub")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(labHome, ".ssh", "known_hosts"), append([]byte(boxName+" "), public...), 0o644); err != nil {
+		return err
+	}
+	conf, err := files.ReadFile("files/sshd_config")
+	if err != nil {
+		return err
+	}
+	confPath := filepath.Join(labDir, "etc", "sshd_config")
+	if err := os.WriteFile(confPath, conf, 0o600); err != nil {
+		return err
+	}
+	cmd, err := daemon("sshd", "-D", "-e", "-f", confPath, "-h", hostKey, "-o", "ListenAddress="+bridgeAddress)
+	if err != nil {
+		return err
+	}
+	return await(cmd, "tcp", bridgeAddress+":22")
+}
+
+func copyFile(to, from string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}

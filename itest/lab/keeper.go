@@ -1,0 +1,139 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// keeperMain sets the lab up, inside its namespaces, and runs the command.
+func keeperMain() int {
+	var p plan
+	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &p); err != nil {
+		complain(fmt.Errorf("reading the plan: %w", err))
+		return exitLab
+	}
+	os.Unsetenv(planVariable)
+	unix.CloseOnExec(controlFd)
+	signals := make(chan syscall.Signal, 16)
+	go readControl(signals)
+
+	env, err := setUp(p)
+	if err != nil {
+		complain(err)
+		return exitLab
+	}
+	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel))
+	return runCommand(p, env, signals)
+}
+
+func accelName(a accel) string {
+	if a == kvm {
+		return "guests run under KVM"
+	}
+	return "guests are emulated: no hardware virtualisation here"
+}
+
+// readControl hands on the signals that the outer process was sent. When the
+// pipe ends, the outer process has ended, and so does the lab at once.
+func readControl(signals chan<- syscall.Signal) {
+	control := os.NewFile(controlFd, "control")
+	one := make([]byte, 1)
+	for {
+		if _, err := control.Read(one); err != nil {
+			os.Exit(exitLab)
+		}
+		signals <- syscall.Signal(one[0])
+	}
+}
+
+// setUp makes the lab, and answers with what to add to the command's
+// environment.
+func setUp(p plan) ([]string, error) {
+	h := &hypervisor{plan: p}
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"making a private place", makePlace},
+		{"copying guest images", h.copyImages},
+		{"starting libvirt", h.start},
+		{"defining networks", h.defineNetworks},
+		{"defining base domains", h.defineDomains},
+		{"starting " + boxName + "'s sshd", startBox},
+	}
+	for _, s := range steps {
+		if err := step(s.name, s.do); err != nil {
+			showLogs(err)
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	conf := filepath.Join(labDir, "overcast.conf")
+	if err := os.WriteFile(conf, labConf, 0o644); err != nil {
+		return nil, err
+	}
+	return append(p.Env,
+		"HOME="+labHome,
+		"TMPDIR="+labDir+"/tmp",
+		"LIBVIRT_DEFAULT_URI=qemu:///system",
+		"LAB_SSH_KEY="+h.keyPath(),
+		"LAB_STATIC_IP="+staticAddress,
+		"LAB_CONF="+conf,
+		"LAB_ACCEL="+string(p.Accel),
+	), nil
+}
+
+// makePlace makes everything private that a daemon could write to.
+func makePlace() error {
+	for _, do := range []func() error{mountState, makeAccounts, offerKVM} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	if err := unix.Sethostname([]byte(boxName)); err != nil {
+		return fmt.Errorf("setting the host name: %w", err)
+	}
+	return tool("ip", "link", "set", "lo", "up")
+}
+
+// runCommand runs the command as a process group of its own and passes signals
+// on to it.
+func runCommand(p plan, env []string, signals <-chan syscall.Signal) int {
+	cmd := exec.Command(p.Command[0], p.Command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.Foreground {
+		tty, err := os.Open("/dev/tty")
+		if err == nil {
+			defer tty.Close()
+			cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(tty.Fd())
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		complain(fmt.Errorf("starting %s: %w", p.Command[0], err))
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+			return exitNotFound
+		}
+		return exitNotRunnable
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // it may just have ended: then there is nobody to tell
+		case err := <-ended:
+			return exitCode(err)
+		}
+	}
+}

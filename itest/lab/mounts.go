@@ -1,0 +1,108 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// labDir holds everything of the lab's: a folder in a file system in memory
+// that only the lab's mount namespace has.
+const labDir = "/run/lab"
+
+// stateDirs are replaced by empty folders of the lab's own.
+var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log/libvirt", "/var/cache/libvirt"}
+
+// mountKernelViews cuts the lab's mounts off from the machine's and mounts
+// /proc and /sys for the new namespaces. The fresh /sys has no control groups
+// below it: libvirt then makes none, so none can be left behind.
+func mountKernelViews() error {
+	return mounts([]mount{
+		{"", "/", "", unix.MS_REC | unix.MS_PRIVATE, ""},
+		{"proc", "/proc", "proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+		{"sysfs", "/sys", "sysfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+	})
+}
+
+// mountState gives the lab folders of its own for all state.
+func mountState() error {
+	if err := mounts([]mount{{"lab", "/run", "tmpfs", unix.MS_NOSUID, "mode=755"}}); err != nil {
+		return err
+	}
+	for _, dir := range stateDirs {
+		own := filepath.Join(labDir, "state", dir)
+		if err := os.MkdirAll(own, 0o755); err != nil {
+			return err
+		}
+		if err := bind(own, dir); err != nil {
+			return err
+		}
+	}
+	for dir, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "home": 0o755, "log": 0o755, "etc": 0o755} {
+		path := filepath.Join(labDir, dir)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+	}
+	return os.Mkdir("/run/lock", 0o755)
+}
+
+// offerKVM puts a /dev/kvm in place that QEMU's user may open. Where it may
+// not, libvirtd distrusts its cached knowledge of QEMU and asks anew in every
+// call, at 5 s and more each.
+func offerKVM() error {
+	if _, err := os.Stat("/dev/kvm"); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	group, err := user.LookupGroup("kvm")
+	if err != nil {
+		return fmt.Errorf("giving QEMU access to /dev/kvm: %w", err)
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return err
+	}
+	own := filepath.Join(labDir, "kvm")
+	if err := unix.Mknod(own, unix.S_IFCHR|0o660, int(unix.Mkdev(10, 232))); err != nil {
+		return fmt.Errorf("making %s: %w", own, err)
+	}
+	if err := os.Chown(own, 0, gid); err != nil {
+		return err
+	}
+	if err := os.Chmod(own, 0o660); err != nil {
+		return err
+	}
+	return bind(own, "/dev/kvm")
+}
+
+type mount struct {
+	source, target, kind string
+	flags                uintptr
+	data                 string
+}
+
+func mounts(list []mount) error {
+	for _, m := range list {
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.data); err != nil {
+			return fmt.Errorf("mounting %s on %s: %w", m.kind, m.target, err)
+		}
+	}
+	return nil
+}
+
+func bind(from, to string) error {
+	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("putting the lab's own %s in place: %w", to, err)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/overcast-go/overcast/itest/lab/guest"
+)
+
+// plan is what the outer process tells the keeper.
+type plan struct {
+	Image      guest.Image
+	Accel      accel
+	Command    []string
+	Env        []string // added to the environment of the command
+	Foreground bool     // the command gets the terminal
+	Started    time.Time
+}
+
+// planVariable carries the plan from process to process, out of sight of ps.
+const planVariable = "LAB_PLAN"
+
+// outerMain runs in the caller's namespaces: it makes sure of everything that
+// needs the machine or the network, starts the lab's process 1, and passes
+// signals on until that has ended.
+func outerMain(command []string) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	orphaned, err := watchCallers()
+	if err != nil {
+		complain(err)
+		return exitLab
+	}
+
+	prepared := make(chan prepareResult, 1)
+	go func() {
+		p, err := prepare(ctx, command)
+		prepared <- prepareResult{p, err}
+	}()
+	select {
+	case got := <-prepared:
+		if got.err != nil {
+			complain(got.err)
+			return exitLab
+		}
+		return enter(got.plan, signals, orphaned)
+	case s := <-signals:
+		cancel(fmt.Errorf("stopped by %v", s))
+		<-prepared
+		complain(context.Cause(ctx))
+		return 128 + int(s.(syscall.Signal))
+	case <-orphaned:
+		cancel(errors.New("what started the lab is gone"))
+		<-prepared
+		return exitLab
+	}
+}
+
+type prepareResult struct {
+	plan plan
+	err  error
+}
+
+// prepare checks the machine and fetches all that cannot be fetched inside.
+func prepare(ctx context.Context, command []string) (plan, error) {
+	p := plan{Command: command, Started: time.Now(), Foreground: ownsTerminal()}
+	if err := addSbin(); err != nil {
+		return p, err
+	}
+	if err := checkMachine(); err != nil {
+		return p, err
+	}
+	var err error
+	if p.Accel, err = chooseAccel(); err != nil {
+		return p, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return p, fmt.Errorf("no folder for the cache of guests: %w: set HOME or XDG_CACHE_HOME", err)
+	}
+	p.Image, err = guest.Ensure(ctx, filepath.Join(cache, "overcast-lab"), func() func(error) {
+		return begin("building guest image")
+	})
+	if err != nil {
+		return p, fmt.Errorf("building guest image: %w", err)
+	}
+	p.Env, err = goEnvironment(ctx)
+	return p, err
+}
+
+// goEnvironment keeps Go's caches where they are although HOME becomes the
+// lab's, and fetches the modules of the module that the caller stands in:
+// inside there is no network to fetch them from.
+func goEnvironment(ctx context.Context) ([]string, error) {
+	if _, err := exec.LookPath("go"); err != nil {
+		return nil, nil
+	}
+	names := []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOENV"}
+	out, err := exec.CommandContext(ctx, "go", append([]string{"env", "-json", "GOMOD", "GOVERSION"}, names...)...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking go for its folders: %w", err)
+	}
+	var values map[string]string
+	if err := json.Unmarshal(out, &values); err != nil {
+		return nil, fmt.Errorf("asking go for its folders: %w", err)
+	}
+	var env []string
+	for _, name := range names {
+		env = append(env, name+"="+values[name])
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		env = append(env, "XDG_CACHE_HOME="+cache)
+	}
+	if values["GOMOD"] == "" || values["GOMOD"] == os.DevNull {
+		return env, nil
+	}
+	download := exec.CommandContext(ctx, "go", "mod", "download")
+	if complaint, err := download.CombinedOutput(); err != nil {
+		// Not fatal: what CMD needs may be there all the same.
+		fmt.Fprintf(os.Stderr, "lab: go mod download: %v: %s\n", err, strings.TrimSpace(string(complaint)))
+	}
+	return env, nil
+}
+
+// enter starts process 1 of the lab and waits for it.
+func enter(p plan, signals <-chan os.Signal, orphaned <-chan struct{}) int {
+	data, err := json.Marshal(p)
+	if err != nil {
+		complain(err)
+		return exitLab
+	}
+	control, toKeeper, err := os.Pipe()
+	if err != nil {
+		complain(err)
+		return exitLab
+	}
+	first := &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{initName},
+		Env:   append(os.Environ(), planVariable+"="+string(data)),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		ExtraFiles: []*os.File{control},
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+			Pdeathsig:  syscall.SIGKILL,
+		},
+	}
+	if err := first.Start(); err != nil {
+		complain(fmt.Errorf("making namespaces: %w: in a container, run it with --privileged", err))
+		return exitLab
+	}
+	control.Close()
+	ended := make(chan struct{})
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		passOn(toKeeper, signals, orphaned, ended)
+	}()
+	err = first.Wait()
+	close(ended)
+	<-passed
+	if p.Foreground {
+		takeTerminal()
+	}
+	return exitCode(err)
+}
+
+// passOn writes each signal to the keeper as one byte, until the lab has
+// ended. Closing the pipe tells the keeper to end at once.
+func passOn(toKeeper *os.File, signals <-chan os.Signal, orphaned, ended <-chan struct{}) {
+	defer toKeeper.Close()
+	for {
+		select {
+		case s := <-signals:
+			if _, err := toKeeper.Write([]byte{byte(s.(syscall.Signal))}); err != nil {
+				return
+			}
+		case <-orphaned:
+			return
+		case <-ended:
+			return
+		}
+	}
+}
+
+// exitCode is a finished process's exit code as a shell would tell it.
+func exitCode(err error) int {
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failed):
+		if status, ok := failed.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return 128 + int(status.Signal())
+		}
+		return failed.ExitCode()
+	}
+	complain(err)
+	return exitLab
+}
