@@ -1,0 +1,261 @@
+package hocon_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/overcast-go/overcast/hocon"
+)
+
+// A conformanceCase is an input and what must become of it: the document in
+// wantFile or, if wantError, an error. One that has neither is there to be
+// included by others.
+type conformanceCase struct {
+	group, name, input string
+	wantFile           string
+	wantError          bool
+}
+
+// TestConformance runs the cases of this project, and those of the corpus that
+// HOCON_CORPUS names.
+func TestConformance(t *testing.T) {
+	roots := map[string]string{"own": filepath.Join("..", "testdata")}
+	if corpus := os.Getenv("HOCON_CORPUS"); corpus != "" {
+		roots["corpus"] = corpus
+	} else {
+		t.Log("HOCON_CORPUS is not set: only the cases of this project are run")
+	}
+	for name, root := range roots {
+		t.Run(name, func(t *testing.T) { runCorpus(t, root) })
+	}
+}
+
+func runCorpus(t *testing.T, root string) {
+	type tally struct{ passed, failed, skipped int }
+	tallies := map[string]*tally{}
+	for _, c := range findCases(t, root) {
+		count := tallies[c.group]
+		if count == nil {
+			count = &tally{}
+			tallies[c.group] = count
+		}
+		if c.wantFile == "" && !c.wantError {
+			count.skipped++
+			continue
+		}
+		if t.Run(c.group+"/"+c.name, func(t *testing.T) { runCase(t, c) }) {
+			count.passed++
+		} else {
+			count.failed++
+		}
+	}
+	if len(tallies) == 0 {
+		t.Fatalf("no cases in %s", root)
+	}
+	var sum tally
+	groups := make([]string, 0, len(tallies))
+	for group, n := range tallies {
+		groups = append(groups, group)
+		sum.passed, sum.failed, sum.skipped = sum.passed+n.passed, sum.failed+n.failed, sum.skipped+n.skipped
+	}
+	slices.Sort(groups)
+	for _, group := range groups {
+		t.Logf("%-28s passed %3d  failed %3d  skipped %3d", group, tallies[group].passed, tallies[group].failed, tallies[group].skipped)
+	}
+	t.Logf("%-28s passed %3d  failed %3d  skipped %3d", "total", sum.passed, sum.failed, sum.skipped)
+}
+
+// findCases reads the layout: testdata/hocon/GROUP/NAME.conf beside
+// expected/hocon/GROUP/NAME-expected.json or NAME.error, or in one folder; and
+// the groups equivNN, all of whose files mean what their original.json says.
+func findCases(t *testing.T, root string) []conformanceCase {
+	inputs, expected := filepath.Join(root, "testdata", "hocon"), filepath.Join(root, "expected", "hocon")
+	if _, err := os.Stat(inputs); err != nil {
+		inputs = filepath.Join(root, "hocon")
+		expected = inputs
+	}
+	var cases []conformanceCase
+	err := filepath.WalkDir(inputs, func(path string, d fs.DirEntry, err error) error {
+		extension := filepath.Ext(path)
+		if err != nil || d.IsDir() || !slices.Contains([]string{".conf", ".json", ".properties"}, extension) || strings.Contains(path, "-expected") {
+			return err
+		}
+		within, err := filepath.Rel(inputs, path)
+		if err != nil {
+			return err
+		}
+		c := conformanceCase{group: filepath.Dir(within), name: strings.TrimSuffix(filepath.Base(path), extension), input: path}
+		base := filepath.Join(expected, c.group, c.name)
+		if json := base + "-expected.json"; isFile(json) && !isSibling(path, extension) {
+			c.wantFile = json
+		}
+		c.wantError = isFile(base+".error") || isFile(base+"-expected-error.json")
+		if original := filepath.Join(filepath.Dir(path), "original.json"); isFile(original) {
+			c.wantFile = original
+		}
+		if c.group == "." {
+			c.group = "top"
+		}
+		cases = append(cases, c)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// isSibling tells whether a file is there for the sake of the .conf beside it.
+func isSibling(path, extension string) bool {
+	return extension != ".conf" && isFile(strings.TrimSuffix(path, extension)+".conf")
+}
+
+// machineDependent are the cases whose expected result leaves out a key that
+// the specification says is there. test01 has, under "system", a concatenation
+// of text and optional substitutions of what the JVM and the machine are;
+// test03 includes it. The specification: "if it is part of a value
+// concatenation with another string then it should become an empty string".
+// The key is not compared.
+var machineDependent = map[string]func(root map[string]any){
+	"top/test01": func(root map[string]any) { delete(root, "system") },
+	"top/test03": func(root map[string]any) { delete(root["test01"].(map[string]any), "system") },
+}
+
+func runCase(t *testing.T, c conformanceCase) {
+	env := readEnv(t, strings.TrimSuffix(c.input, filepath.Ext(c.input))+".env")
+	doc, err := hocon.ParseFile(c.input, nil)
+	var root *hocon.Value
+	if err == nil {
+		root, err = doc.Resolve(&hocon.ResolveOptions{Env: func(name string) (string, bool) { value, ok := env[name]; return value, ok }})
+	}
+	if c.wantError {
+		checkRefused(t, err)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(c.wantFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotJSON, wantJSON := decodeJSON(t, got), decodeJSON(t, want)
+	if prune := machineDependent[c.group+"/"+c.name]; prune != nil {
+		prune(gotJSON.(map[string]any))
+	}
+	if difference := differ("", gotJSON, wantJSON); difference != "" {
+		t.Fatalf("%s\n got: %s\nwant: %s", difference, got, want)
+	}
+}
+
+func checkRefused(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("accepted, and must be refused")
+	}
+	var at hocon.Error
+	if !errors.As(err, &at) || at.Position().Line == 0 {
+		t.Fatalf("the error has no position: %v", err)
+	}
+	if !strings.HasPrefix(err.Error(), at.Position().String()+": ") {
+		t.Fatalf("the error does not start with its position: %v", err)
+	}
+	t.Log(err)
+}
+
+// readEnv reads KEY=VALUE lines; a file that is not there has none.
+func readEnv(t *testing.T, path string) map[string]string {
+	env := map[string]string{}
+	f, err := os.Open(path)
+	if err != nil {
+		return env
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if key, value, ok := strings.Cut(lines.Text(), "="); ok && !strings.HasPrefix(key, "#") {
+			env[key] = value
+		}
+	}
+	return env
+}
+
+func decodeJSON(t *testing.T, text []byte) any {
+	t.Helper()
+	var v any
+	decoder := json.NewDecoder(strings.NewReader(strings.TrimPrefix(string(text), "\uFEFF")))
+	decoder.UseNumber()
+	if err := decoder.Decode(&v); err != nil {
+		t.Fatalf("not JSON: %v\n%s", err, text)
+	}
+	return v
+}
+
+// differ compares two JSON documents: numbers by value, and a key whose value
+// is null is as good as none. It gives "" or where the first difference is.
+func differ(path string, got, want any) string {
+	mismatch := fmt.Sprintf("at %q: got %v, want %v", path, got, want)
+	switch want := want.(type) {
+	case map[string]any:
+		got, ok := got.(map[string]any)
+		if !ok {
+			return mismatch
+		}
+		keys := map[string]bool{}
+		for key := range got {
+			keys[key] = true
+		}
+		for key := range want {
+			keys[key] = true
+		}
+		for key := range keys {
+			if d := differ(path+"."+key, got[key], want[key]); d != "" {
+				return d
+			}
+		}
+		return ""
+	case []any:
+		got, ok := got.([]any)
+		if !ok || len(got) != len(want) {
+			return mismatch
+		}
+		for i := range want {
+			if d := differ(fmt.Sprintf("%s[%d]", path, i), got[i], want[i]); d != "" {
+				return d
+			}
+		}
+		return ""
+	case json.Number:
+		if got, ok := got.(json.Number); ok && sameNumber(string(got), string(want)) {
+			return ""
+		}
+		return mismatch
+	}
+	if got != want {
+		return mismatch
+	}
+	return ""
+}
+
+func sameNumber(a, b string) bool {
+	x, okX := new(big.Rat).SetString(a)
+	y, okY := new(big.Rat).SetString(b)
+	return a == b || okX && okY && x.Cmp(y) == 0
+}

@@ -1,0 +1,159 @@
+package hocon
+
+import "slices"
+
+// force works out a result and all that is in it.
+func (r *resolver) force(res *result) (*data, error) {
+	if res.forced != nil {
+		return res.forced, r.count(res.place, res.forced.weight)
+	}
+	if res.forcing {
+		return nil, r.containment(res)
+	}
+	d := &data{place: res.place, kind: res.kind, text: res.text, weight: 1}
+	if res.kind < Array {
+		res.forced = d
+		return d, r.count(res.place, 1)
+	}
+	if r.depth++; r.depth > r.limits.Depth {
+		return nil, &LimitError{Pos: res.position(), What: "nesting", Limit: int64(r.limits.Depth)}
+	}
+	res.forcing = true
+	r.frames = append(r.frames, frame{whole: res})
+	var err error
+	if res.kind == Array {
+		err = r.forceList(res.list, d)
+	} else {
+		err = r.forceObject(res, d)
+	}
+	r.frames = r.frames[:len(r.frames)-1]
+	r.depth--
+	res.forcing = false
+	if err != nil {
+		return nil, err
+	}
+	res.forced = d
+	return d, r.count(res.place, 1)
+}
+
+// count keeps the number of values, as they would be printed, within bounds.
+func (r *resolver) count(at place, values int64) error {
+	if r.values += values; r.values > int64(r.limits.Values) {
+		return r.tooMany(at)
+	}
+	return nil
+}
+
+func (d *data) append(element *data) {
+	d.elements = append(d.elements, element)
+	d.weight += element.weight
+}
+
+func (r *resolver) forceList(l *list, d *data) error {
+	d.elements = make([]*data, 0, l.size)
+	for _, leaf := range l.leaves() {
+		for _, n := range leaf.elements {
+			element, err := r.forceNode(n)
+			if err != nil {
+				return err
+			}
+			if element != nil {
+				d.append(element)
+			}
+		}
+		for _, res := range leaf.indexed {
+			element, err := r.force(res)
+			if err != nil {
+				return err
+			}
+			d.append(element)
+		}
+	}
+	return nil
+}
+
+// forceNode gives nil for an optional substitution that has no value.
+func (r *resolver) forceNode(n *node) (*data, error) {
+	if !n.pending() && !isContainer(n.kind) {
+		return &data{place: n.place, kind: kindOf(n.kind), text: n.text, weight: 1}, r.count(n.place, 1)
+	}
+	res, err := r.evaluate(n)
+	if res == nil || err != nil {
+		return nil, err
+	}
+	return r.force(res)
+}
+
+func (r *resolver) forceObject(res *result, d *data) error {
+	objects := res.tree.flat()
+	if len(objects) > 1 {
+		return r.forceLayers(res, d)
+	}
+	fields := objects[0].fields
+	d.keys = make([]string, 0, len(fields))
+	d.places = make([]place, 0, len(fields))
+	d.elements = make([]*data, 0, len(fields))
+	for _, f := range fields {
+		element, err := r.forceField(f)
+		if err != nil {
+			return err
+		}
+		if element != nil {
+			d.put(f.key, f.place, element)
+		}
+	}
+	return nil
+}
+
+func (r *resolver) forceField(f *field) (*data, error) {
+	r.frames = append(r.frames, frame{field: f})
+	defer func() { r.frames = r.frames[:len(r.frames)-1] }()
+	if len(f.defs) == 1 && !f.defs[0].pending() {
+		return r.forceNode(f.defs[0])
+	}
+	res, err := r.wholeField(f)
+	if res == nil || err != nil {
+		return nil, err
+	}
+	return r.force(res)
+}
+
+func (r *resolver) forceLayers(res *result, d *data) error {
+	for _, key := range res.tree.keys() {
+		inner, err := r.child(res, key)
+		if err != nil {
+			return err
+		}
+		if inner == nil {
+			continue
+		}
+		element, err := r.force(inner)
+		if err != nil {
+			return err
+		}
+		d.put(key, res.tree.keyPlace(key), element)
+	}
+	return nil
+}
+
+// keyPlace is where the uppermost layer defines a key.
+func (t *layers) keyPlace(key string) place {
+	for _, o := range t.flat() {
+		if f := o.get(key); f != nil {
+			return f.place
+		}
+	}
+	return place{}
+}
+
+// containment is the error of a value that is part of itself.
+func (r *resolver) containment(res *result) error {
+	start := slices.IndexFunc(r.frames, func(f frame) bool { return f.whole == res })
+	chain := []Link{{Pos: res.position(), Text: kindName(res.kind)}}
+	for _, fr := range r.frames[start:] {
+		if fr.field != nil {
+			chain = append(chain, Link{Pos: fr.field.position(), Text: renderElement(fr.field.key)})
+		}
+	}
+	return &CycleError{Pos: chain[0].Pos, Chain: chain}
+}

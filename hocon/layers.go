@@ -1,0 +1,91 @@
+package hocon
+
+import (
+	"math"
+	"slices"
+)
+
+// layers are literal objects merged onto each other, as a tree of merges: one
+// is made in no time, however large its parts, and parts are shared.
+type layers struct {
+	object       *object // of a leaf
+	lower, upper *layers
+	flattened    []*object
+}
+
+// flat gives the objects, the upper first. One that is there twice matters
+// only where it is uppermost: what it could add below is hidden by itself.
+func (t *layers) flat() []*object {
+	if t.flattened != nil {
+		return t.flattened
+	}
+	seen := make(map[*layers]bool)
+	found := make(map[*object]bool)
+	var objects []*object
+	for stack := []*layers{t}; len(stack) > 0; {
+		top := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		switch {
+		case top.object != nil:
+			if !found[top.object] {
+				found[top.object] = true
+				objects = append(objects, top.object)
+			}
+		case !seen[top]:
+			seen[top] = true
+			stack = append(stack, top.lower, top.upper)
+		}
+	}
+	t.flattened = objects
+	return objects
+}
+
+// keys gives the keys of all layers in the order of their first definition.
+func (t *layers) keys() []string {
+	objects := t.flat()
+	var keys []string
+	known := make(map[string]bool)
+	for _, o := range slices.Backward(objects) {
+		for _, f := range o.fields {
+			if !known[f.key] {
+				known[f.key] = true
+				keys = append(keys, f.key)
+			}
+		}
+	}
+	return keys
+}
+
+// A list is an array as a tree of concatenations.
+type list struct {
+	elements    []*node   // of a leaf, as written
+	indexed     []*result // of a leaf, from an object with numeric keys
+	left, right *list
+	size        int
+}
+
+func newList(elements []*node) *list { return &list{elements: elements, size: len(elements)} }
+
+// join concatenates; the size stops short of overflowing.
+func join(left, right *list) *list {
+	size := left.size + right.size
+	if size < left.size {
+		size = math.MaxInt
+	}
+	return &list{left: left, right: right, size: size}
+}
+
+// leaves gives the parts in order.
+func (l *list) leaves() []*list {
+	var leaves []*list
+	for stack := []*list{l}; len(stack) > 0; {
+		top := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if top.left == nil {
+			leaves = append(leaves, top)
+			continue
+		}
+		stack = append(stack, top.right, top.left)
+	}
+	return leaves
+}

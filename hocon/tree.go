@@ -1,0 +1,175 @@
+package hocon
+
+import "slices"
+
+type nodeKind uint8
+
+const (
+	nodeNull nodeKind = iota
+	nodeBoolean
+	nodeNumber
+	nodeString
+	nodeSpace // white space between the parts of a concatenation
+	nodeArray
+	nodeObject
+	nodeSubstitution
+	nodeConcat
+)
+
+// A node is a value as it was written, substitutions and all. Once parsed,
+// nodes do not change, so that documents can share them and be resolved at the
+// same time.
+type node struct {
+	place
+	kind nodeKind
+	// selfReferring marks a definition that has a substitution for its own
+	// path, as a = ${a} [1] and a += 1 do.
+	selfReferring bool
+	text          string  // of a scalar
+	parts         []*node // elements of an array, parts of a concatenation
+	object        *object
+	subst         *substitution
+}
+
+// pending tells whether the resolver has to find out what the node is.
+func (n *node) pending() bool { return n.kind == nodeSubstitution || n.kind == nodeConcat }
+
+// A substitution in an included file is looked up below the place of the
+// include first.
+type substitution struct {
+	path     []string // as written
+	fixed    []string // with the place of the include before it; nil if the same
+	optional bool
+	list     bool // "${X[]}"
+}
+
+func (s *substitution) String() string {
+	mark, suffix := "", ""
+	if s.optional {
+		mark = "?"
+	}
+	if s.list {
+		suffix = "[]"
+	}
+	return "${" + mark + renderPath(s.path) + suffix + "}"
+}
+
+// An object keeps its fields in the order of their first definition. The index
+// is there when a linear search would be slow.
+type object struct {
+	fields []*field
+	index  map[string]*field
+}
+
+const indexFrom = 9
+
+// A field has all the definitions of a key that may still matter, in order:
+// each may be merged onto, or refer to, those before it.
+type field struct {
+	place
+	key  string
+	defs []*node
+	only [1]*node // room for what most fields have
+}
+
+func (o *object) get(key string) *field {
+	if o.index != nil {
+		return o.index[key]
+	}
+	for _, f := range o.fields {
+		if f.key == key {
+			return f
+		}
+	}
+	return nil
+}
+
+// put appends a field whose key is new.
+func (o *object) put(f *field) {
+	o.fields = append(o.fields, f)
+	if o.index != nil {
+		o.index[f.key] = f
+		return
+	}
+	if len(o.fields) >= indexFrom {
+		o.index = make(map[string]*field, 2*len(o.fields))
+		for _, f := range o.fields {
+			o.index[f.key] = f
+		}
+	}
+}
+
+// define adds a definition to a key. It changes o, and objects in it.
+func (o *object) define(key string, at place, def *node) {
+	f := o.get(key)
+	if f == nil {
+		f = &field{place: at, key: key}
+		f.only[0] = def
+		f.defs = f.only[:]
+		o.put(f)
+		return
+	}
+	f.define(def)
+}
+
+// define puts a definition on top of the others. A value that is no object
+// hides all below it, and two objects next to each other become one.
+func (f *field) define(def *node) {
+	top := f.defs[len(f.defs)-1]
+	switch {
+	case def.pending():
+		f.defs = append(f.defs, def)
+	case def.kind != nodeObject:
+		f.defs = append(f.defs[:0], def)
+	case top.kind == nodeObject:
+		top.object.absorb(def.object)
+	default:
+		f.defs = append(f.defs, def)
+	}
+}
+
+// absorb merges upper onto o, changing o.
+func (o *object) absorb(upper *object) {
+	for _, f := range upper.fields {
+		for _, def := range f.defs {
+			o.define(f.key, f.place, def)
+		}
+	}
+}
+
+// merged is upper merged onto lower, neither of them changed.
+func merged(lower, upper *object) *object {
+	o := &object{fields: make([]*field, 0, len(lower.fields)+len(upper.fields))}
+	for _, f := range lower.fields {
+		if over := upper.get(f.key); over != nil {
+			o.put(f.under(over))
+		} else {
+			o.put(f)
+		}
+	}
+	for _, f := range upper.fields {
+		if lower.get(f.key) == nil {
+			o.put(f)
+		}
+	}
+	return o
+}
+
+// under is a new field: f with the definitions of over on top.
+func (f *field) under(over *field) *field {
+	m := &field{place: over.place, key: f.key, defs: slices.Clone(f.defs)}
+	for _, def := range over.defs {
+		top := m.defs[len(m.defs)-1]
+		switch {
+		case def.pending():
+			m.defs = append(m.defs, def)
+		case def.kind != nodeObject:
+			m.defs = append(m.defs[:0], def)
+		case top.kind == nodeObject:
+			m.defs[len(m.defs)-1] = &node{place: def.place, kind: nodeObject, object: merged(top.object, def.object)}
+		default:
+			m.defs = append(m.defs, def)
+		}
+	}
+	return m
+}
