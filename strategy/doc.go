@@ -1,0 +1,15 @@
+// Package strategy finds the address of a machine that has just been started.
+//
+// A strategy is asked for the address of one network interface, which it knows
+// by its MAC address, and answers as soon as there is one:
+//
+//   - [Static] answers with the address that the configuration names;
+//   - [Lease] asks whoever gives out DHCP leases, for libvirt's networks
+//     libvirt itself, until there is one for the interface.
+//
+// Every strategy waits until its context ends; whoever calls bounds the wait.
+// When the machine dies meanwhile, the caller ends the context with that as
+// its cause, and the strategy answers with a [NotFoundError] that carries it.
+// Nothing here knows libvirt: what a strategy asks is a small interface that
+// the provider implements.
+package strategy

@@ -1,0 +1,24 @@
+package strategy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
+// Static answers with an address that the machine is known to give itself.
+type Static struct {
+	IP netip.Addr
+}
+
+var _ Strategy = Static{}
+
+// Address answers at once, with an error only if ctx has ended.
+func (s Static) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
+	if ctx.Err() != nil {
+		return netip.Addr{}, &NotFoundError{Strategy: "static", MAC: mac, Seen: "not begun", Cause: context.Cause(ctx)}
+	}
+	return s.IP, nil
+}
+
+func (s Static) String() string { return "static " + s.IP.String() }
