@@ -1,0 +1,9 @@
+package ssh
+
+import "fmt"
+
+// Reveal is all of a target, secrets included, for tests to compare.
+func Reveal(t Target) string {
+	return fmt.Sprintf("%s password=%q passphrase=%q suPassword=%q",
+		t, t.password.reveal(), t.passphrase.reveal(), t.suPassword.reveal())
+}

@@ -1,0 +1,74 @@
+package ssh
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// A Dialer opens connections: net.Dialer is one, and so is [*Client].
+type Dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// NoAgent as AgentSocket means that no agent is asked.
+const NoAgent = "none"
+
+// Options are what a connection URL does not say. Nil and the zero value are
+// the defaults.
+type Options struct {
+	// Dialer is the way to the machine, for example a Client of another one.
+	// With it ProxyJump of ~/.ssh/config is not followed. Default: a direct
+	// connection, or by ProxyJump.
+	Dialer Dialer
+
+	// HostKeys judges the machine's key where the URL has neither hostKey nor
+	// knownHosts. Default: the known_hosts files that ssh reads. The machines
+	// of a ProxyJump are always checked against those.
+	HostKeys HostKeys
+
+	// Home is where .ssh is looked for. Default: the user's home directory.
+	Home string
+
+	// ConfigFile is read in place of Home/.ssh/config.
+	ConfigFile string
+
+	// AgentSocket is where the ssh agent listens, or NoAgent. Default:
+	// SSH_AUTH_SOCK.
+	AgentSocket string
+
+	// KeepAlive is the time between two keepalive requests, negative for
+	// none. Default: 5 s.
+	KeepAlive time.Duration
+
+	// KeepAliveMisses is after how many intervals without an answer the
+	// connection counts as lost. Default: 3.
+	KeepAliveMisses int
+
+	// MaxOutput bounds what is kept of a command's output, both streams
+	// together, in bytes. Default: 16 MiB.
+	MaxOutput int
+}
+
+func (o *Options) withDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	switch d.AgentSocket {
+	case "":
+		d.AgentSocket = agentSocketFromEnv()
+	case NoAgent:
+		d.AgentSocket = ""
+	}
+	if d.KeepAlive == 0 {
+		d.KeepAlive = 5 * time.Second
+	}
+	if d.KeepAliveMisses <= 0 {
+		d.KeepAliveMisses = 3
+	}
+	if d.MaxOutput <= 0 {
+		d.MaxOutput = 16 << 20
+	}
+	return d
+}

@@ -1,0 +1,32 @@
+package ssh
+
+import (
+	"context"
+	"io"
+	"io/fs"
+)
+
+// remoteFiles are the files of a machine as the login user sees them, by SFTP
+// or through the shell. Paths that are not absolute begin at the home
+// directory.
+type remoteFiles interface {
+	// stat follows symbolic links. What is not there is fs.ErrNotExist.
+	stat(ctx context.Context, path string) (fs.FileMode, error)
+	// list tells everything beneath a folder, each folder before what is in
+	// it, names relative to it. Symbolic links are told as such.
+	list(ctx context.Context, dir string) ([]remoteEntry, error)
+	// mkdir makes a folder if it is not there.
+	mkdir(ctx context.Context, path string) error
+	chmod(ctx context.Context, path string, mode fs.FileMode) error
+	// symlink replaces what has the name, unless that is a folder.
+	symlink(ctx context.Context, target, path string) error
+	put(ctx context.Context, from io.Reader, path string, mode fs.FileMode) error
+	get(ctx context.Context, path string, to io.Writer) error
+	close()
+}
+
+type remoteEntry struct {
+	name   string // relative, with slashes
+	mode   fs.FileMode
+	target string // of a symbolic link
+}

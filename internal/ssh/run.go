@@ -1,0 +1,163 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	xssh "golang.org/x/crypto/ssh"
+)
+
+// A Result is what a command left behind.
+type Result struct {
+	Stdout string
+	Stderr string // empty on a terminal, which has only one stream
+	// ExitCode is what the shell would call $?: a command ended by signal
+	// number n has 128+n.
+	ExitCode int
+	// Signal is the name of that signal without SIG, as in "KILL", or "".
+	Signal string
+}
+
+// Run runs a command with the login shell of the machine, or by way of sudo
+// or su as the connection type says, and waits for its end. Its standard input
+// is empty. A command that fails is no error, see [Result].
+//
+// When ctx ends first, the command gets SIGTERM and, should that not end it
+// within a second, SIGKILL; Run returns with the cause of ctx and what was
+// printed so far. Signals reach it only where the server passes them on
+// (OpenSSH since 7.9 and dropbear do, except through sudo and su).
+func (c *Client) Run(ctx context.Context, cmd string) (Result, error) {
+	if c.endpoint.ConnectionType.elevates() {
+		return c.runElevated(ctx, cmd)
+	}
+	return c.run(ctx, execution{cmd: cmd, pty: c.endpoint.AllocatePty})
+}
+
+// run executes with both streams kept up to the bound.
+func (c *Client) run(ctx context.Context, e execution) (Result, error) {
+	out := newOutput(c.opts.MaxOutput)
+	e.stdout, e.stderr, e.abort = out.stream(&out.stdout), out.stream(&out.stderr), out.full
+	status, err := c.execute(ctx, e)
+	r := out.result()
+	r.ExitCode, r.Signal = status.code, status.signal
+	if err != nil {
+		return r, fmt.Errorf("running a command on %s: %w", c, err)
+	}
+	return r, nil
+}
+
+// An execution is one command as the server gets it.
+type execution struct {
+	cmd            string
+	pty            Pty
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	dialogue       func(stdin io.WriteCloser) // to be given stdin in place of a reader
+	abort          <-chan error               // ends the command early; may be nil
+}
+
+type status struct {
+	code   int
+	signal string
+}
+
+// execute runs e until it, ctx or its abort channel ends.
+func (c *Client) execute(ctx context.Context, e execution) (status, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stopWatching := make(chan struct{})
+	defer close(stopWatching)
+	if e.abort != nil {
+		c.spawn(func() {
+			select {
+			case err := <-e.abort:
+				cancel(err)
+			case <-stopWatching:
+			}
+		})
+	}
+	s := &sessionHandle{ended: make(chan struct{})}
+	return do(ctx, c, operation[status]{
+		work: func() (status, error) {
+			defer close(s.ended)
+			return c.session(s, e)
+		},
+		interrupt: s.interrupt,
+	})
+}
+
+// session opens a session, runs e in it and waits for its end.
+func (c *Client) session(handle *sessionHandle, e execution) (status, error) {
+	s, err := c.conn.NewSession()
+	if err != nil {
+		return status{}, fmt.Errorf("opening a session: %w", err)
+	}
+	defer s.Close()
+	if !handle.set(s) {
+		return status{}, context.Canceled
+	}
+	s.Stdin, s.Stdout, s.Stderr = e.stdin, e.stdout, e.stderr
+	if e.dialogue != nil {
+		stdin, err := s.StdinPipe()
+		if err != nil {
+			return status{}, err
+		}
+		e.dialogue(stdin)
+	}
+	if e.pty != (Pty{}) {
+		if err := s.RequestPty(e.pty.Term, e.pty.Rows, e.pty.Columns, plainTerminal); err != nil {
+			return status{}, fmt.Errorf("asking for a terminal: %w", err)
+		}
+	}
+	if err := s.Start(e.cmd); err != nil {
+		return status{}, fmt.Errorf("starting it: %w", err)
+	}
+	return exitStatus(s.Wait())
+}
+
+// plainTerminal neither repeats what is typed nor changes line ends.
+var plainTerminal = xssh.TerminalModes{xssh.ECHO: 0, xssh.OPOST: 0, xssh.ONLCR: 0}
+
+func exitStatus(err error) (status, error) {
+	var exit *xssh.ExitError
+	if !errors.As(err, &exit) {
+		return status{}, err
+	}
+	// Signals of OpenSSH have no status; Wait has made it 128+n for those
+	// that it knows, and 128 for others.
+	return status{exit.ExitStatus(), exit.Signal()}, nil
+}
+
+// A sessionHandle ends a session from outside, whether it was opened yet or
+// not.
+type sessionHandle struct {
+	mu      sync.Mutex
+	session *xssh.Session
+	stopped bool
+	ended   chan struct{}
+}
+
+func (h *sessionHandle) set(s *xssh.Session) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = s
+	return !h.stopped
+}
+
+func (h *sessionHandle) interrupt() {
+	h.mu.Lock()
+	h.stopped = true
+	s := h.session
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.Signal(xssh.SIGTERM)
+	if !within(h.ended, patience/2) {
+		s.Signal(xssh.SIGKILL)
+		s.Close()
+	}
+}

@@ -1,0 +1,99 @@
+package ssh_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+)
+
+func TestRun(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	c := connect(t, server.URL(), nil)
+	for _, tc := range []struct {
+		name, cmd string
+		want      ssh.Result
+	}{
+		{"output", "printf out; printf err >&2", ssh.Result{Stdout: "out", Stderr: "err"}},
+		{"a failing command", "echo no >&2; exit 3", ssh.Result{Stderr: "no\n", ExitCode: 3}},
+		{"the seed's look-up", `echo "1 52:54:00:00:00:01 10.0.0.7 x" | grep 52:54:00:00:00:01 | cut -d " " -f 3`, ssh.Result{Stdout: "10.0.0.7\n"}},
+		{"nothing on standard input", "cat", ssh.Result{}},
+		{"ended by a signal", "kill -KILL $$", ssh.Result{ExitCode: 137, Signal: "KILL"}},
+		{"a command that is not there", "no-such-command 2>/dev/null", ssh.Result{ExitCode: 127}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := run(t, c, tc.cmd); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRunOutputIsBounded(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	opts := lonely(t)
+	opts.MaxOutput = 10
+	c := connect(t, server.URL(), opts)
+	r, err := c.Run(t.Context(), "yes")
+	var limit *ssh.OutputLimitError
+	if !errors.As(err, &limit) || limit.Limit != 10 {
+		t.Fatalf("got %v, want an OutputLimitError", err)
+	}
+	if r.Stdout != "y\ny\ny\ny\ny\n" {
+		t.Errorf("kept %q", r.Stdout)
+	}
+	if got := run(t, c, "printf 0123456789"); got.Stdout != "0123456789" {
+		t.Errorf("just up to the bound: got %q", got.Stdout)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	for _, tc := range []struct{ name, prelude string }{
+		{"a command that ends when told", `trap 'echo told >told; exit' TERM`},
+		{"a command that does not", `trap '' TERM`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := sshtest.Start(t, sshtest.Config{})
+			c := connect(t, server.URL(), nil)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			pipe := fifo(t, server.Dir, "started")
+			go func() {
+				os.ReadFile(pipe) // until the command has opened it
+				cancel(errors.New("enough"))
+			}()
+			r, err := c.Run(ctx, tc.prelude+`; echo partly; echo >started; while :; do read x <never || sleep 1; done`)
+			if err == nil || !strings.Contains(err.Error(), "enough") {
+				t.Fatalf("got %v, want the cause of the context", err)
+			}
+			if r.Stdout != "partly\n" {
+				t.Errorf("kept %q of the output", r.Stdout)
+			}
+			if strings.Contains(tc.prelude, "told") {
+				if _, err := os.Stat(filepath.Join(server.Dir, "told")); err != nil {
+					t.Errorf("the command was not told to end: %v", err)
+				}
+			}
+			if got := run(t, c, "echo still there"); got.Stdout != "still there\n" {
+				t.Errorf("afterwards the connection gives %+v", got)
+			}
+		})
+	}
+}
+
+func TestRunWithAContextThatHasEnded(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	c := connect(t, server.URL(), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Run(ctx, "echo"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if len(server.Commands()) != 0 {
+		t.Errorf("it was run all the same")
+	}
+}
