@@ -141,13 +141,17 @@ func (p *parser) separator(end tokenKind) error {
 	if newline || p.tok.kind == end {
 		return nil
 	}
+	hint := ""
+	if p.tok.kind == tokenSeparator {
+		hint = "a value that contains it must be in double quotes"
+	}
 	switch end {
 	case tokenCloseBrace:
-		return p.unexpected("a comma, a new line or '}'", "")
+		return p.unexpected("a comma, a new line or '}'", hint)
 	case tokenCloseBracket:
-		return p.unexpected("a comma, a new line or ']'", "")
+		return p.unexpected("a comma, a new line or ']'", hint)
 	}
-	return p.unexpected("a comma or a new line", "")
+	return p.unexpected("a comma or a new line", hint)
 }
 
 func (p *parser) field(o *object) error {

@@ -23,6 +23,9 @@ func (v *Value) isNot(wanted string) error {
 
 // shown is a scalar as it stands in a message.
 func (v *Value) shown() string {
+	if v.secret {
+		return "what is given"
+	}
 	if v.data.kind == String {
 		return strconv.Quote(abbreviate(v.data.text))
 	}
@@ -117,7 +120,7 @@ func (v *Value) Elements() []*Value {
 	case Array:
 		elements := make([]*Value, len(v.data.elements))
 		for i, d := range v.data.elements {
-			elements[i] = &Value{data: d, from: v, step: strconv.Itoa(i), index: true}
+			elements[i] = &Value{data: d, from: v, step: strconv.Itoa(i), index: true, secret: v.secret}
 		}
 		return elements
 	case Object:

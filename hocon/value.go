@@ -105,6 +105,8 @@ type Value struct {
 	step  string // key or index below from
 	index bool   // step is an index
 	at    place  // of the key that has the value
+
+	secret bool // not to be shown in errors
 }
 
 // Kind is the type of the value. Strings that look like numbers are strings,
@@ -145,7 +147,7 @@ func (v *Value) Path() string {
 }
 
 func (v *Value) child(i int) *Value {
-	return &Value{data: v.data.elements[i], from: v, step: v.data.keys[i], at: v.data.places[i]}
+	return &Value{data: v.data.elements[i], from: v, step: v.data.keys[i], at: v.data.places[i], secret: v.secret}
 }
 
 // Get follows keys, each taken as it is, through objects. It gives false if

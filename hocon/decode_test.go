@@ -1,0 +1,114 @@
+package hocon_test
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/hocon"
+)
+
+type decodeSSH struct {
+	URL        string        `hocon:"url,required"`
+	Timeout    time.Duration `hocon:"timeout"`
+	Passphrase int           `hocon:"passphrase,secret"`
+}
+
+type decodeCommon struct {
+	Scope string `hocon:"scope"`
+}
+
+type decodeHost struct {
+	decodeCommon
+	BaseDomain string               `hocon:"libvirtBaseDomain,alias=baseDomain,alias=domain"`
+	SSH        *decodeSSH           `hocon:"SSH"`
+	Address    netip.Addr           `hocon:"address"`
+	Ports      []uint16             `hocon:"ports"`
+	Mapping    map[string]decodeSSH `hocon:"mapping"`
+	Anything   *hocon.Value         `hocon:"anything"`
+	CPU        float64
+	On         bool
+	Ignored    string `hocon:"-"`
+}
+
+func resolve(t testing.TB, text string) *hocon.Value {
+	t.Helper()
+	doc, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+func TestDecode(t *testing.T) {
+	v := resolve(t, `
+scope = suite, baseDomain = my_base_domain, address = 10.0.0.1, ports { 0 = 22, 1 = "80" }
+SSH { url = "ssh://x", timeout = 2 minutes }
+mapping { data { url = /data, timeout = "30" }, none = null }
+anything { whatever = [1, 2] }, cPU = 1.5, on = yes
+`)
+	host := decodeHost{On: true, Ignored: "stays"}
+	if err := v.Decode(&host); err != nil {
+		t.Fatal(err)
+	}
+	want := decodeHost{
+		decodeCommon: decodeCommon{Scope: "suite"}, BaseDomain: "my_base_domain",
+		SSH: &decodeSSH{URL: "ssh://x", Timeout: 2 * time.Minute}, Address: netip.MustParseAddr("10.0.0.1"),
+		Ports: []uint16{22, 80}, Mapping: map[string]decodeSSH{"data": {URL: "/data", Timeout: 30 * time.Second}},
+		Anything: host.Anything, CPU: 1.5, On: true, Ignored: "stays",
+	}
+	if !reflect.DeepEqual(host, want) {
+		t.Errorf("got %+v, want %+v", host, want)
+	}
+	if keys := host.Anything.Keys(); !reflect.DeepEqual(keys, []string{"whatever"}) {
+		t.Errorf("anything has the keys %v", keys)
+	}
+}
+
+func TestDecodeKeepsDefaults(t *testing.T) {
+	host := decodeHost{BaseDomain: "default", SSH: &decodeSSH{URL: "u", Timeout: time.Second}}
+	if err := resolve(t, "libvirtBaseDomain = null, SSH { url = v }").Decode(&host); err != nil {
+		t.Fatal(err)
+	}
+	if host.BaseDomain != "default" || host.SSH.URL != "v" || host.SSH.Timeout != time.Second {
+		t.Errorf("got %+v %+v", host, host.SSH)
+	}
+}
+
+// What a user sees, as it is printed.
+func TestDecodeErrors(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"duration", "SSH { url = u\n    timeout = soon }", `overcast.conf:2:15: SSH.timeout: "soon" is not a number of seconds or a duration`},
+		{"misspelt", "\n  libvirtBaseDomian = x", `overcast.conf:2:3: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?`},
+		{"misspelt below", "SSH { url = u, timeuot = 1 }", `overcast.conf:1:16: SSH: unknown key "timeuot", did you mean "timeout"?`},
+		{"unknown", "zebra = x", `overcast.conf:1:1: unknown key "zebra"`},
+		{"required", "\nSSH { timeout = 1 }", `overcast.conf:2:1: SSH: "url" is required, and not given`},
+		{"synonyms", "baseDomain = x\nlibvirtBaseDomain = y", `overcast.conf:2:1: "libvirtBaseDomain" is another name of "baseDomain", which is given at overcast.conf:1:1`},
+		{"secret", "SSH { url = u, passphrase = bigsecret }", `overcast.conf:1:29: SSH.passphrase: what is given is not a whole number`},
+		{"text", "address = nowhere", `overcast.conf:1:11: address: "nowhere" is not a netip.Addr: ParseAddr("nowhere"): unable to parse IP`},
+		{"range", "ports = [22, 70000]", `overcast.conf:1:14: ports[1]: 70000 is negative or does not fit 16 bits`},
+		{"type", "SSH = 3", `overcast.conf:1:7: SSH: 3 is not an object`},
+		{"all", "on = maybe\nSSH = 3\nzebra = x", "overcast.conf:1:6: on: \"maybe\" is not true or false\novercast.conf:2:7: SSH: 3 is not an object\novercast.conf:3:1: unknown key \"zebra\""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := resolve(t, test.text).Decode(new(decodeHost))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("\n got: %v\nwant: %s", err, test.want)
+			}
+			var value *hocon.ValueError
+			if !errors.As(err, &value) || !strings.HasPrefix(err.Error(), value.Position().String()) {
+				t.Errorf("%#v is no ValueError with the position", err)
+			}
+		})
+	}
+}
