@@ -1,0 +1,77 @@
+package libvirt
+
+import (
+	"fmt"
+	"slices"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// readBase answers with the inactive definition of a base domain that can be
+// cloned now.
+func readBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, error) {
+	domain, err := conn.LookupDomainByName(name)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, url, err)
+	}
+	defer domain.Free()
+	state, _, err := domain.GetState()
+	if err != nil {
+		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, url, err)
+	}
+	if state != libvirt.DOMAIN_SHUTOFF {
+		return nil, &BaseRunningError{URL: url, Domain: name, State: stateName(state)}
+	}
+	text, err := domain.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, url, err)
+	}
+	var base libvirtxml.Domain
+	if err := base.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, url, err)
+	}
+	return &base, nil
+}
+
+// domainNames lists what is there, for an error; an empty list is as good as
+// another error.
+func domainNames(conn *libvirt.Connect) []string {
+	domains, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for i := range domains {
+		if name, err := domains[i].GetName(); err == nil {
+			names = append(names, name)
+		}
+		_ = domains[i].Free()
+	}
+	slices.Sort(names)
+	return names
+}
+
+// stateName is the state in virsh's words.
+func stateName(state libvirt.DomainState) string {
+	switch state {
+	case libvirt.DOMAIN_RUNNING:
+		return "running"
+	case libvirt.DOMAIN_BLOCKED:
+		return "idle"
+	case libvirt.DOMAIN_PAUSED:
+		return "paused"
+	case libvirt.DOMAIN_SHUTDOWN:
+		return "in shutdown"
+	case libvirt.DOMAIN_SHUTOFF:
+		return "shut off"
+	case libvirt.DOMAIN_CRASHED:
+		return "crashed"
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return "pmsuspended"
+	}
+	return "in no known state"
+}

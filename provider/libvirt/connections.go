@@ -1,0 +1,100 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"libvirt.org/go/libvirt"
+)
+
+// connections shares one connection to each hypervisor among all who use it
+// at the same time.
+type connections struct {
+	loop eventLoop
+	mu   sync.Mutex
+	open map[string]*connection
+}
+
+// connection is one that is open or being opened.
+type connection struct {
+	url   string
+	users int
+	ready chan struct{} // closed once conn or err is set
+	conn  *libvirt.Connect
+	err   error
+}
+
+func newConnections() *connections { return &connections{open: map[string]*connection{}} }
+
+// Keepalive of connections: a peer that has not answered keepaliveCount
+// messages, one every keepaliveSeconds, is given up.
+const (
+	keepaliveSeconds = 5
+	keepaliveCount   = 6
+)
+
+// acquire answers with a connection to the hypervisor and with what ends its
+// use. The last user's end closes it.
+func (c *connections) acquire(ctx context.Context, url string) (*libvirt.Connect, func(), error) {
+	c.mu.Lock()
+	found, ok := c.open[url]
+	if !ok {
+		found = &connection{url: url, ready: make(chan struct{})}
+		c.open[url] = found
+		// libvirt cannot be told to stop opening a connection. The goroutine
+		// ends when it has; release waits for it.
+		go c.connect(found)
+	}
+	found.users++
+	c.mu.Unlock()
+
+	release := sync.OnceFunc(func() { c.release(found) })
+	select {
+	case <-found.ready:
+		if found.err != nil {
+			release()
+			return nil, nil, found.err
+		}
+		return found.conn, release, nil
+	case <-ctx.Done():
+		go release()
+		return nil, nil, fmt.Errorf("connecting to %s: %w", url, context.Cause(ctx))
+	}
+}
+
+// connect opens a connection; it is the only one who sets conn and err.
+func (c *connections) connect(to *connection) {
+	defer close(to.ready)
+	if to.err = c.loop.acquire(); to.err != nil {
+		return
+	}
+	conn, err := libvirt.NewConnect(to.url)
+	if err != nil {
+		c.loop.release()
+		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %s uri tells)", to.url, err, to.url)
+		return
+	}
+	if err := conn.SetKeepAlive(keepaliveSeconds, keepaliveCount); err != nil {
+		// Local drivers that need no daemon have none: nothing can break there.
+		_ = err
+	}
+	to.conn = conn
+}
+
+// release ends one use. A connection that could not be opened is forgotten,
+// so that the next user tries again.
+func (c *connections) release(to *connection) {
+	<-to.ready
+	c.mu.Lock()
+	to.users--
+	last := to.users == 0
+	if (last || to.err != nil) && c.open[to.url] == to {
+		delete(c.open, to.url)
+	}
+	c.mu.Unlock()
+	if last && to.conn != nil {
+		_, _ = to.conn.Close()
+		c.loop.release()
+	}
+}

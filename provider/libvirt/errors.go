@@ -1,0 +1,67 @@
+package libvirt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/overcast-go/overcast/fixture"
+	"libvirt.org/go/libvirt"
+)
+
+// BaseMissingError says that there is no domain to clone. It is a
+// [fixture.ErrBaseDomainMissing].
+type BaseMissingError struct {
+	URL, Domain string
+	Known       []string // domains that are defined there
+}
+
+func (e *BaseMissingError) Error() string {
+	known := "no domain at all is defined there"
+	if len(e.Known) > 0 {
+		known = "defined there: " + strings.Join(e.Known, ", ")
+	}
+	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, e.URL, known)
+}
+
+// Is makes the error a [fixture.ErrBaseDomainMissing].
+func (e *BaseMissingError) Is(target error) bool { return target == fixture.ErrBaseDomainMissing }
+
+// BaseRunningError says that the domain to clone is not shut off. It is a
+// [fixture.ErrBaseDomainRunning].
+type BaseRunningError struct {
+	URL, Domain string
+	State       string // in virsh's words
+}
+
+func (e *BaseRunningError) Error() string {
+	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c %s shutdown %s)",
+		e.Domain, e.URL, e.State, e.URL, e.Domain)
+}
+
+// Is makes the error a [fixture.ErrBaseDomainRunning].
+func (e *BaseRunningError) Is(target error) bool { return target == fixture.ErrBaseDomainRunning }
+
+// StoppedError says that a clone no longer runs while its address was waited for.
+type StoppedError struct {
+	Domain string
+	How    string // in virsh's words: crashed, shut off, paused (I/O error)
+}
+
+func (e *StoppedError) Error() string {
+	return fmt.Sprintf("domain %s is %s", e.Domain, e.How)
+}
+
+// isCode says whether an error is libvirt's with one of these codes.
+func isCode(err error, codes ...libvirt.ErrorNumber) bool {
+	var from libvirt.Error
+	if !errors.As(err, &from) {
+		return false
+	}
+	for _, code := range codes {
+		if from.Code == code {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,132 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+)
+
+// instance is one clone, from its plan to its removal.
+type instance struct {
+	label  string
+	config Config
+	pool   *connections
+	undo   *undo
+
+	address netip.Addr
+}
+
+var _ fixture.Instance = (*instance)(nil)
+
+func (i *instance) Settings() fixture.Common { return i.config.Common }
+
+func (i *instance) Address() string { return i.address.String() }
+
+// SetUp clones and boots, and finds the address.
+func (i *instance) SetUp(ctx context.Context) error {
+	conn, release, err := i.pool.acquire(ctx, i.config.URL)
+	if err != nil {
+		return err
+	}
+	// Recorded first and so undone last. The clone lives no longer than this.
+	i.undo.record("the connection to "+i.config.URL, func(context.Context) error {
+		release()
+		return nil
+	})
+	base, err := readBase(conn, i.config.URL, i.config.BaseDomain)
+	if err != nil {
+		return err
+	}
+	c, err := planClone(base, i.label, i.config.Network)
+	if err != nil {
+		return err
+	}
+	find, err := i.strategy(conn, c)
+	if err != nil {
+		return err
+	}
+	if err := i.make(ctx, conn, c); err != nil {
+		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, err)
+	}
+	return i.findAddress(ctx, conn, c, find)
+}
+
+// make makes the overlays and starts the clone.
+func (i *instance) make(ctx context.Context, conn *libvirt.Connect, c *clone) error {
+	for n := range c.overlays {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := makeOverlay(conn, i.undo, &c.overlays[n]); err != nil {
+			return err
+		}
+	}
+	text, err := c.definition.Marshal()
+	if err != nil {
+		return fmt.Errorf("writing the definition of domain %s: %w", c.name, err)
+	}
+	i.undo.record("domain "+c.name, func(context.Context) error { return destroyDomain(conn, c.name) })
+	domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
+	if err != nil {
+		return fmt.Errorf("starting domain %s: %w", c.name, err)
+	}
+	return domain.Free()
+}
+
+// strategy is the one that the configuration asks for. What it cannot work
+// with is refused here, before anything is made.
+func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
+	if i.config.Lookup == lookupStatic {
+		return strategy.Static{IP: i.config.Static.IP}, nil
+	}
+	if c.mac == nil {
+		return nil, fmt.Errorf("base domain %q has no network interface, and so no address that could be looked up", i.config.BaseDomain)
+	}
+	network, err := leasingNetwork(conn, c.network)
+	if err != nil {
+		return nil, err
+	}
+	return strategy.Lease{Source: network}, nil
+}
+
+// findAddress waits for the address for as long as the domain runs.
+func (i *instance) findAddress(ctx context.Context, conn *libvirt.Connect, c *clone, find strategy.Strategy) error {
+	limit := i.config.StartTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
+	defer cancel()
+	ctx, unwatch, err := watch(ctx, conn, c.name)
+	if err != nil {
+		return err
+	}
+	defer unwatch()
+	i.address, err = find.Address(ctx, c.mac)
+	if err != nil {
+		return fmt.Errorf("%w: domain %s: %w", fixture.ErrAddressNotFound, c.name, err)
+	}
+	return nil
+}
+
+// TearDown takes away what SetUp made.
+func (i *instance) TearDown(ctx context.Context) error { return i.undo.run(ctx) }
+
+// destroyDomain ends a clone; one that is gone already is no error.
+func destroyDomain(conn *libvirt.Connect, name string) error {
+	domain, err := conn.LookupDomainByName(name)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	// A transient domain is gone once it is destroyed. It may also have ended
+	// between the two calls.
+	if err := domain.Destroy(); err != nil && !isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
+		return err
+	}
+	return nil
+}
