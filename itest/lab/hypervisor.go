@@ -25,6 +25,8 @@ const (
 	bridgeName    = "br0"
 	bridgeAddress = "192.168.124.1" // of linux-box on br0
 	boxName       = "linux-box"
+	natNetwork    = "my_nat_network"
+	routedNetwork = "my_routed_network"
 )
 
 const (
@@ -34,17 +36,18 @@ const (
 
 // baseDomain is one shut-off domain that suites clone.
 type baseDomain struct {
-	Name    string
-	Cmdline string // added to the kernel's
-	Disks   []baseDisk
+	Name     string
+	Cmdline  string   // added to the kernel's
+	Networks []string // that it has an interface on
+	Disks    []baseDisk
 }
 
 type baseDisk struct{ Target, File, Format string }
 
 var baseDomains = []baseDomain{
-	{Name: "my_base_domain", Disks: []baseDisk{{"vda", "my_base_domain.qcow2", "qcow2"}}},
-	{Name: "lab-static", Cmdline: "lab.ip=" + staticAddress + "/24,192.168.122.1", Disks: []baseDisk{{"vda", "lab-static.qcow2", "qcow2"}}},
-	{Name: "lab-two-disks", Disks: []baseDisk{{"vda", "lab-two-disks.qcow2", "qcow2"}, {"vdb", "lab-two-disks-data.img", "raw"}}},
+	{Name: "my_base_domain", Networks: []string{natNetwork, routedNetwork}, Disks: []baseDisk{{"vda", "my_base_domain.qcow2", "qcow2"}}},
+	{Name: "lab-static", Cmdline: "lab.ip=" + staticAddress + "/24,192.168.122.1", Networks: []string{natNetwork}, Disks: []baseDisk{{"vda", "lab-static.qcow2", "qcow2"}}},
+	{Name: "lab-two-disks", Networks: []string{natNetwork}, Disks: []baseDisk{{"vda", "lab-two-disks.qcow2", "qcow2"}, {"vdb", "lab-two-disks-data.img", "raw"}}},
 }
 
 // hypervisor is the lab's libvirt.
@@ -126,7 +129,7 @@ func (h *hypervisor) defineNetworks() error {
 	if err := tool("ip", "link", "set", bridgeName, "up"); err != nil {
 		return err
 	}
-	for _, name := range []string{"my_nat_network", "my_routed_network"} {
+	for _, name := range []string{natNetwork, routedNetwork} {
 		text, err := files.ReadFile("files/" + name + ".xml")
 		if err != nil {
 			return err
