@@ -20,4 +20,12 @@ func TestItest(t *testing.T) {
 
 var hosts = suite.Declare("nat_host")
 
-var _ = BeforeSuite(hosts.SetUp)
+// Process 1 takes stock before any process makes anything. Its clean-up is
+// registered before the hosts' own and so runs after it, when every other
+// process has ended.
+var _ = SynchronizedBeforeSuite(func() {
+	before := takeInventory()
+	DeferCleanup(func() {
+		Expect(takeInventory()).To(Equal(before), "what the hypervisor has after the run, and what it had before")
+	})
+}, hosts.SetUp)

@@ -72,13 +72,11 @@ func (c *connections) connect(to *connection) {
 	conn, err := libvirt.NewConnect(to.url)
 	if err != nil {
 		c.loop.release()
-		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %s uri tells)", to.url, err, to.url)
+		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %s uri tells)", to.url, said(err), to.url)
 		return
 	}
-	if err := conn.SetKeepAlive(keepaliveSeconds, keepaliveCount); err != nil {
-		// Local drivers that need no daemon have none: nothing can break there.
-		_ = err
-	}
+	// Drivers that need no daemon have no keepalive: nothing can break there.
+	_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
 	to.conn = conn
 }
 

@@ -65,3 +65,18 @@ func isCode(err error, codes ...libvirt.ErrorNumber) bool {
 	}
 	return false
 }
+
+// said is a libvirt error with libvirt's words alone: the numbers beside them
+// tell nobody anything, and the error beneath has them for errors.As.
+func said(err error) error {
+	var from libvirt.Error
+	if !errors.As(err, &from) {
+		return err
+	}
+	return &libvirtError{from}
+}
+
+type libvirtError struct{ cause libvirt.Error }
+
+func (e *libvirtError) Error() string { return "libvirt: " + e.cause.Message }
+func (e *libvirtError) Unwrap() error { return e.cause }

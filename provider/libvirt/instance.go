@@ -72,7 +72,7 @@ func (i *instance) make(ctx context.Context, conn *libvirt.Connect, c *clone) er
 	i.undo.record("domain "+c.name, func(context.Context) error { return destroyDomain(conn, c.name) })
 	domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
 	if err != nil {
-		return fmt.Errorf("starting domain %s: %w", c.name, err)
+		return fmt.Errorf("starting domain %s: %w", c.name, said(said(err)))
 	}
 	return domain.Free()
 }

@@ -26,7 +26,7 @@ var _ strategy.LeaseSource = leases{}
 func leasingNetwork(conn *libvirt.Connect, id string) (leases, error) {
 	networks, err := conn.ListAllNetworks(0)
 	if err != nil {
-		return leases{}, fmt.Errorf("listing networks: %w", err)
+		return leases{}, fmt.Errorf("listing networks: %w", said(said(err)))
 	}
 	found := ""
 	var known []string
@@ -59,12 +59,12 @@ func (l leases) String() string { return "libvirt network " + l.network }
 func (l leases) Leases(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	network, err := l.conn.LookupNetworkByName(l.network)
 	if err != nil {
-		return nil, fmt.Errorf("looking up network %s: %w", l.network, err)
+		return nil, fmt.Errorf("looking up network %s: %w", l.network, said(said(err)))
 	}
 	defer network.Free()
 	all, err := network.GetDHCPLeases()
 	if err != nil {
-		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, err)
+		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, said(said(err)))
 	}
 	var found []netip.Addr
 	for _, lease := range all {

@@ -40,7 +40,7 @@ func (u *undo) run(ctx context.Context) error {
 		u.steps = u.steps[:len(u.steps)-1]
 		if err := last.do(ctx); err != nil {
 			failed = append([]undoStep{last}, failed...)
-			errs = append(errs, fmt.Errorf("removing %s: %w", last.what, err))
+			errs = append(errs, fmt.Errorf("removing %s: %w", last.what, said(err)))
 		}
 	}
 	u.steps = failed

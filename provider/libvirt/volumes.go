@@ -26,7 +26,7 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 	defer pool.Free()
 	poolName, err := pool.GetName()
 	if err != nil {
-		return fmt.Errorf("disk %s: naming its pool: %w", o.target, err)
+		return fmt.Errorf("disk %s: naming its pool: %w", o.target, said(said(err)))
 	}
 	// No capacity: libvirt then takes the backing store's.
 	volume := libvirtxml.StorageVolume{
@@ -43,12 +43,12 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 	})
 	made, err := pool.StorageVolCreateXML(text, 0)
 	if err != nil {
-		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, poolName, backing, err)
+		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, poolName, backing, said(said(err)))
 	}
 	defer made.Free()
 	file, err := made.GetPath()
 	if err != nil {
-		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, poolName, err)
+		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, poolName, said(said(err)))
 	}
 	o.place(file)
 	return nil
@@ -64,12 +64,12 @@ func sourcePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSource) (str
 	}
 	pool, err := conn.LookupStoragePoolByName(source.Volume.Pool)
 	if err != nil {
-		return "", fmt.Errorf("looking up its pool %s: %w", source.Volume.Pool, err)
+		return "", fmt.Errorf("looking up its pool %s: %w", source.Volume.Pool, said(said(err)))
 	}
 	defer pool.Free()
 	volume, err := pool.LookupStorageVolByName(source.Volume.Volume)
 	if err != nil {
-		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume.Volume, source.Volume.Pool, err)
+		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume.Volume, source.Volume.Pool, said(said(err)))
 	}
 	defer volume.Free()
 	return volume.GetPath()
@@ -100,7 +100,7 @@ func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
 		defer volume.Free()
 		pool, err := volume.LookupPoolByVolume()
 		if err != nil {
-			return nil, fmt.Errorf("looking up the pool of %s: %w", file, err)
+			return nil, fmt.Errorf("looking up the pool of %s: %w", file, said(said(err)))
 		}
 		if dir, err := poolFolder(pool); err != nil || dir != "" {
 			return pool, err
@@ -110,7 +110,7 @@ func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
 	}
 	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
 	if err != nil {
-		return nil, fmt.Errorf("listing pools: %w", err)
+		return nil, fmt.Errorf("listing pools: %w", said(said(err)))
 	}
 	var found *libvirt.StoragePool
 	for i := range pools {
@@ -128,11 +128,11 @@ func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
 func poolFolder(pool *libvirt.StoragePool) (string, error) {
 	text, err := pool.GetXMLDesc(0)
 	if err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", err)
+		return "", fmt.Errorf("reading the definition of a pool: %w", said(said(err)))
 	}
 	var definition libvirtxml.StoragePool
 	if err := definition.Unmarshal(text); err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", err)
+		return "", fmt.Errorf("reading the definition of a pool: %w", said(said(err)))
 	}
 	switch definition.Type {
 	case "dir", "fs", "netfs":

@@ -1,0 +1,110 @@
+package itest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"libvirt.org/go/libvirtxml"
+)
+
+// virsh asks the lab's libvirt by another way than the code under test.
+func virsh(args ...string) string {
+	GinkgoHelper()
+	out, err := exec.Command("virsh", append([]string{"-q", "-c", "qemu:///system"}, args...)...).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "virsh %s: %s", strings.Join(args, " "), out)
+	return strings.TrimSpace(string(out))
+}
+
+// imageDir is the folder of the lab's pool.
+const imageDir = "/var/lib/libvirt/images"
+
+// inventory is what a hypervisor has.
+type inventory struct {
+	Domains []string
+	Volumes []string
+	Images  map[string]string // SHA-256 of every file in the pool's folder
+	Bases   map[string]string // definition of every base domain
+}
+
+// takeInventory lists what the hypervisor has now.
+func takeInventory() inventory {
+	GinkgoHelper()
+	virsh("pool-refresh", "default")
+	now := inventory{
+		Domains: strings.Fields(virsh("list", "--all", "--name")),
+		Volumes: strings.Fields(virsh("vol-list", "default")),
+		Images:  map[string]string{},
+		Bases:   map[string]string{},
+	}
+	files, err := os.ReadDir(imageDir)
+	Expect(err).NotTo(HaveOccurred())
+	for _, f := range files {
+		now.Images[f.Name()] = contentOf(filepath.Join(imageDir, f.Name()))
+	}
+	for _, name := range now.Domains {
+		now.Bases[name] = virsh("dumpxml", "--inactive", name)
+	}
+	return now
+}
+
+// contentOf is a file's SHA-256.
+func contentOf(path string) string {
+	GinkgoHelper()
+	f, err := os.Open(path)
+	Expect(err).NotTo(HaveOccurred())
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	Expect(err).NotTo(HaveOccurred())
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// clones are the definitions of the running clones of a label.
+func clones(label string) []libvirtxml.Domain {
+	GinkgoHelper()
+	var found []libvirtxml.Domain
+	for _, name := range strings.Fields(virsh("list", "--all", "--name")) {
+		if !strings.HasPrefix(name, "overcast-"+label+"-") {
+			continue
+		}
+		out, err := exec.Command("virsh", "-q", "-c", "qemu:///system", "dumpxml", name).Output()
+		if err != nil {
+			continue // another process's, gone since it was listed
+		}
+		var domain libvirtxml.Domain
+		Expect(domain.Unmarshal(string(out))).To(Succeed())
+		found = append(found, domain)
+	}
+	return found
+}
+
+// leftovers are the domains and volumes whose names belong to a label.
+func leftovers(label string) []string {
+	GinkgoHelper()
+	virsh("pool-refresh", "default")
+	var found []string
+	for _, line := range strings.Split(virsh("list", "--all", "--name")+"\n"+virsh("vol-list", "default"), "\n") {
+		if strings.Contains(line, "overcast-"+label+"-") {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// define makes a domain known for the length of a spec.
+func define(xml string) {
+	GinkgoHelper()
+	path := filepath.Join(GinkgoT().TempDir(), "domain.xml")
+	Expect(os.WriteFile(path, []byte(xml), 0o644)).To(Succeed())
+	var domain libvirtxml.Domain
+	Expect(domain.Unmarshal(xml)).To(Succeed())
+	virsh("define", path)
+	DeferCleanup(func() { virsh("undefine", domain.Name) })
+}

@@ -1,0 +1,147 @@
+package itest
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider/libvirt"
+)
+
+// configure adds to the configuration for the length of a spec.
+func configure(format string, args ...any) {
+	GinkgoT().Setenv("OVERCAST_SET", fmt.Sprintf(format, args...))
+}
+
+var _ = Describe("what cannot be set up", func() {
+	// Whatever the reason, it is told, and nothing is there afterwards.
+	refused := func(ctx SpecContext, label string) error {
+		GinkgoHelper()
+		_, err := fixture.SetUp(ctx, label)
+		Expect(err).To(HaveOccurred())
+		Expect(leftovers(label)).To(BeEmpty())
+		_, notUp := fixture.Lookup(label)
+		Expect(notUp).To(MatchError(fixture.ErrNotSetUp))
+		GinkgoWriter.Println(err)
+		return err
+	}
+
+	It("is a base domain that does not exist", func(ctx SpecContext) {
+		configure(`lost = ${guest} { libvirtBaseDomain = "my_base_domian" }`)
+		err := refused(ctx, "lost")
+		Expect(err).To(MatchError(fixture.ErrBaseDomainMissing))
+		Expect(err).To(MatchError(And(
+			ContainSubstring(`base domain "my_base_domian" does not exist at qemu:///system`),
+			ContainSubstring("my_base_domain"))))
+	})
+
+	It("is a base domain that runs", func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>busy</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+		virsh("start", "--paused", "busy")
+		DeferCleanup(func() { virsh("destroy", "busy") })
+		configure(`impatient = ${guest} { libvirtBaseDomain = busy }`)
+		err := refused(ctx, "impatient")
+		Expect(err).To(MatchError(fixture.ErrBaseDomainRunning))
+		Expect(err).To(MatchError(And(ContainSubstring(`"busy"`), ContainSubstring("is paused"), ContainSubstring("virsh -c qemu:///system shutdown busy"))))
+	})
+
+	It("is a base domain without disks", func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>bare</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+		configure(`bare_host = ${guest} { libvirtBaseDomain = bare }`)
+		Expect(refused(ctx, "bare_host")).To(MatchError(ContainSubstring(`base domain "bare" has no disks to clone`)))
+	})
+
+	It("is a network that the base domain is not on", func(ctx SpecContext) {
+		configure(`astray = ${guest} { networkDeviceId = br7 }`)
+		Expect(refused(ctx, "astray")).To(MatchError(And(ContainSubstring(`"br7"`), ContainSubstring("my_nat_network, my_routed_network"))))
+	})
+
+	It("is a base domain with several networks, of which none is named", func(ctx SpecContext) {
+		configure(`torn = ${guest} { networkDeviceId = null }`)
+		Expect(refused(ctx, "torn")).To(MatchError(ContainSubstring("say which one by networkDeviceId")))
+	})
+
+	It("is a disk whose file is not there", func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>hollow</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vda'/></disk>
+			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
+		configure(`hollow_host = ${guest} { libvirtBaseDomain = hollow }`)
+		Expect(refused(ctx, "hollow_host")).To(MatchError(ContainSubstring("lost.qcow2")))
+	})
+
+	It("is a second disk that fails when the first one's overlay is there", func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
+			<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vdb'/></disk>
+			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
+		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
+		Expect(refused(ctx, "half_host")).To(MatchError(ContainSubstring("-vdb.qcow2 in pool default over /var/lib/libvirt/images/lost.qcow2: ")))
+	})
+
+	It("is a domain that QEMU does not start", func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>broken</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type><kernel>/nowhere/vmlinux</kernel></os>
+			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
+			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
+		configure(`broken_host = ${guest} { libvirtBaseDomain = broken }`)
+		Expect(refused(ctx, "broken_host")).To(MatchError(And(ContainSubstring("starting domain overcast-broken_host-"), ContainSubstring("/nowhere/vmlinux"))))
+	})
+
+	It("is a guest that gets no address in time", func(ctx SpecContext) {
+		// A disk without a system: the guest never asks for an address.
+		define(`<domain type='qemu'><name>mute</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+			<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/lab-two-disks-data.img'/><target dev='vda'/></disk>
+			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
+		configure(`mute_host = ${guest} { libvirtBaseDomain = mute, libvirtStartTimeout = 2 }`)
+		err := refused(ctx, "mute_host")
+		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
+		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("libvirtStartTimeout of 2s is over"))))
+	})
+
+	It("is a domain that stops while its address is waited for, and the wait ends at once", func(ctx SpecContext) {
+		configure(`doomed = ${guest} { libvirtStartTimeout = 10 minutes }`)
+		failed := make(chan error)
+		go func() {
+			_, err := fixture.SetUp(ctx, "doomed")
+			failed <- err
+		}()
+		var running string
+		Eventually(func() string {
+			running = regexp.MustCompile(`overcast-doomed-\S+`).FindString(virsh("list", "--name", "--state-running"))
+			return running
+		}).WithTimeout(30 * time.Second).ShouldNot(BeEmpty())
+		virsh("destroy", running)
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
+		var stopped *libvirt.StoppedError
+		Expect(err).To(MatchError(ContainSubstring("somebody destroyed it")))
+		Expect(errors.As(err, &stopped)).To(BeTrue())
+		Expect(leftovers("doomed")).To(BeEmpty())
+	})
+
+	It("is a guest that nobody can log in to, which is taken away again", func(ctx SpecContext) {
+		configure(`locked = ${guest} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }`)
+		Expect(refused(ctx, "locked")).To(MatchError(fixture.ErrNotReachable))
+	})
+
+	It("is a host whose section is not right, with the place of the mistake", func(ctx SpecContext) {
+		configure(`typo = ${guest} { networkDevceId = my_nat_network }`)
+		err := refused(ctx, "typo")
+		Expect(err).To(MatchError(fixture.ErrInvalidConfiguration))
+		Expect(err).To(MatchError(And(ContainSubstring("OVERCAST_SET:1:19"), ContainSubstring(`networkDevceId`), ContainSubstring(`networkDeviceId`))))
+		var positioned hocon.Error
+		Expect(errors.As(err, &positioned)).To(BeTrue())
+	})
+
+	It("is a host that is not in the configuration", func(ctx SpecContext) {
+		err := refused(ctx, "nobody")
+		Expect(err).To(MatchError(fixture.ErrUnknownLabel))
+		Expect(err).To(MatchError(And(ContainSubstring(`host "nobody"`), ContainSubstring("nat_host"), ContainSubstring("overcast.conf"))))
+	})
+})
