@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -257,5 +258,10 @@ func differ(path string, got, want any) string {
 func sameNumber(a, b string) bool {
 	x, okX := new(big.Rat).SetString(a)
 	y, okY := new(big.Rat).SetString(b)
-	return a == b || okX && okY && x.Cmp(y) == 0
+	if a == b || okX && okY && x.Cmp(y) == 0 {
+		return true
+	}
+	f, errF := strconv.ParseFloat(a, 64) // what the JVM makes of it
+	g, errG := strconv.ParseFloat(b, 64)
+	return errF == nil && errG == nil && f == g
 }

@@ -8,7 +8,7 @@ func (r *resolver) force(res *result) (*data, error) {
 		return res.forced, r.count(res.place, res.forced.weight)
 	}
 	if res.forcing {
-		return nil, r.containment(res)
+		return nil, &containmentError{r.containment(res)}
 	}
 	d := &data{place: res.place, kind: res.kind, text: res.text, weight: 1}
 	if res.kind < Array {
@@ -81,7 +81,21 @@ func (r *resolver) forceNode(n *node) (*data, error) {
 	if res == nil || err != nil {
 		return nil, err
 	}
-	return r.force(res)
+	return r.forceFrom(n, res)
+}
+
+// forceFrom works out what n led to. If that contains the place where n stands,
+// an optional n has no value.
+func (r *resolver) forceFrom(n *node, res *result) (*data, error) {
+	d, err := r.force(res)
+	if inside, ok := err.(*containmentError); ok && n.pending() {
+		if n.kind == nodeSubstitution && n.subst.optional {
+			r.results[n] = nil
+			return nil, nil
+		}
+		return nil, inside.CycleError
+	}
+	return d, err
 }
 
 func (r *resolver) forceObject(res *result, d *data) error {
@@ -115,7 +129,7 @@ func (r *resolver) forceField(f *field) (*data, error) {
 	if res == nil || err != nil {
 		return nil, err
 	}
-	return r.force(res)
+	return r.forceFrom(f.defs[len(f.defs)-1], res)
 }
 
 func (r *resolver) forceLayers(res *result, d *data) error {
@@ -146,13 +160,20 @@ func (t *layers) keyPlace(key string) place {
 	return place{}
 }
 
+// A containmentError is a cycle that no substitution has been made to answer
+// for yet: the last on the way to the value that is part of itself.
+type containmentError struct{ *CycleError }
+
 // containment is the error of a value that is part of itself.
-func (r *resolver) containment(res *result) error {
-	start := slices.IndexFunc(r.frames, func(f frame) bool { return f.whole == res })
-	chain := []Link{{Pos: res.position(), Text: kindName(res.kind)}}
+func (r *resolver) containment(res *result) *CycleError {
+	start := max(0, slices.IndexFunc(r.frames, func(f frame) bool { return f.whole == res }))
+	chain := []Link{{Pos: res.position(), Text: res.kind.String()}}
 	for _, fr := range r.frames[start:] {
-		if fr.field != nil {
+		switch {
+		case fr.field != nil:
 			chain = append(chain, Link{Pos: fr.field.position(), Text: renderElement(fr.field.key)})
+		case fr.subst != nil:
+			chain = append(chain, Link{Pos: fr.subst.position(), Text: fr.subst.subst.String()})
 		}
 	}
 	return &CycleError{Pos: chain[0].Pos, Chain: chain}

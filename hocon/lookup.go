@@ -6,8 +6,6 @@ type collector struct {
 	objects []*result
 	other   *result
 	cut     *field // where definitions that are being worked out were left out
-	whole   *field // the field itself, if the path went through literal objects only
-	through bool   // something else than a literal object was on the way
 }
 
 // add takes a result and tells whether it hides all below it.
@@ -107,10 +105,7 @@ func (r *resolver) visitField(f *field, rest []string, c *collector) (done bool,
 		n := f.defs[i]
 		switch {
 		case n.pending():
-			var res *result
-			if res, err = r.definition(f, i); res != nil {
-				done, err = r.visitResult(res, rest, c)
-			}
+			done, err = r.visitPending(f, i, rest, c)
 		case len(rest) == 0:
 			done = c.add(r.literal(n))
 		case n.kind == nodeObject:
@@ -120,6 +115,20 @@ func (r *resolver) visitField(f *field, rest []string, c *collector) (done bool,
 		}
 	}
 	return done, err
+}
+
+func (r *resolver) visitPending(f *field, i int, rest []string, c *collector) (done bool, err error) {
+	if len(rest) > 0 {
+		r.partial++
+	}
+	res, err := r.definition(f, i)
+	if len(rest) > 0 {
+		r.partial--
+	}
+	if res == nil || err != nil {
+		return false, err
+	}
+	return r.visitResult(res, rest, c)
 }
 
 func (r *resolver) visitResult(res *result, rest []string, c *collector) (done bool, err error) {

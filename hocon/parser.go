@@ -20,7 +20,7 @@ type parser struct {
 	keys    pathBuilder
 }
 
-// parseObject reads a whole text.
+// parseRoot reads a whole text.
 func (p *parser) parseRoot() (*node, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -255,10 +255,12 @@ func (p *parser) appended() (*node, error) {
 	if err := p.skipLines(); err != nil {
 		return nil, err
 	}
+	p.inArray++
 	element, err := p.value()
 	if err != nil {
 		return nil, err
 	}
+	p.inArray--
 	before := p.refer(at, &substitution{path: slices.Clone(p.path), optional: true})
 	list := &node{place: element.place, kind: nodeArray, parts: []*node{element}}
 	return &node{place: at, kind: nodeConcat, selfReferring: true, parts: []*node{before, list}}, nil

@@ -58,6 +58,7 @@ type resolver struct {
 	fields  map[*field]*result // of whole fields that substitutions refer to
 	active  map[*field]int     // the definition that is being worked out
 	frames  []frame            // what is being worked out, outermost first
+	partial int                // greater than 0 while only a part of what is worked out is wanted
 	depth   int                // of objects and arrays in each other
 	values  int64              // made so far
 	bytes   int                // of strings, made so far
@@ -166,9 +167,23 @@ func (r *resolver) single(f *field, i int) (*result, error) {
 	return res, err
 }
 
-// substitute looks up a substitution: in the configuration, below the include
-// that it came with first; then in the environment.
+// substitute gives the value of a substitution. If it leads to the container
+// that it is itself a part of, that is a cycle, unless only another part of the
+// container is wanted.
 func (r *resolver) substitute(n *node) (*result, error) {
+	res, err := r.find(n)
+	if res != nil && res.forcing && r.partial == 0 {
+		if n.subst.optional {
+			return nil, nil
+		}
+		return nil, r.containment(res)
+	}
+	return res, err
+}
+
+// find looks up a substitution: in the configuration, below the include that
+// it came with first; then in the environment.
+func (r *resolver) find(n *node) (*result, error) {
 	s := n.subst
 	r.frames = append(r.frames, frame{subst: n})
 	defer func() { r.frames = r.frames[:len(r.frames)-1] }()

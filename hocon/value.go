@@ -20,8 +20,6 @@ const (
 
 var kindNames = [...]string{"null", "boolean", "number", "string", "array", "object"}
 
-func kindName(k Kind) string { return k.String() }
-
 // String is the name of the type: "null", "boolean", "number", ...
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
