@@ -8,7 +8,7 @@ func (r *resolver) force(res *result) (*data, error) {
 		return res.forced, r.count(res.place, res.forced.weight)
 	}
 	if res.forcing {
-		return nil, &containmentError{r.containment(res)}
+		return nil, &containmentError{r.containment(res, nil)}
 	}
 	d := &data{place: res.place, kind: res.kind, text: res.text, weight: 1}
 	if res.kind < Array {
@@ -93,6 +93,9 @@ func (r *resolver) forceFrom(n *node, res *result) (*data, error) {
 			r.results[n] = nil
 			return nil, nil
 		}
+		if n.kind == nodeSubstitution {
+			inside.link(n.place, n.subst.String())
+		}
 		return nil, inside.CycleError
 	}
 	return d, err
@@ -164,17 +167,32 @@ func (t *layers) keyPlace(key string) place {
 // for yet: the last on the way to the value that is part of itself.
 type containmentError struct{ *CycleError }
 
-// containment is the error of a value that is part of itself.
-func (r *resolver) containment(res *result) *CycleError {
-	start := max(0, slices.IndexFunc(r.frames, func(f frame) bool { return f.whole == res }))
-	chain := []Link{{Pos: res.position(), Text: res.kind.String()}}
-	for _, fr := range r.frames[start:] {
+// containment is the error of a value that is part of itself: the keys that
+// lead from it to the substitution n, if it is known, that leads back.
+func (r *resolver) containment(res *result, n *node) *CycleError {
+	start := slices.IndexFunc(r.frames, func(f frame) bool { return f.whole == res })
+	if start > 0 && r.frames[start-1].field != nil {
+		start--
+	}
+	e := &CycleError{}
+	for i, fr := range r.frames[max(start, 0):] {
 		switch {
-		case fr.field != nil:
-			chain = append(chain, Link{Pos: fr.field.position(), Text: renderElement(fr.field.key)})
+		case fr.field != nil && (i == 0 || fr.field != r.frames[start+i-1].field):
+			e.link(fr.field.place, renderElement(fr.field.key))
 		case fr.subst != nil:
-			chain = append(chain, Link{Pos: fr.subst.position(), Text: fr.subst.subst.String()})
+			e.link(fr.subst.place, fr.subst.subst.String())
 		}
 	}
-	return &CycleError{Pos: chain[0].Pos, Chain: chain}
+	if n != nil {
+		e.link(n.place, n.subst.String())
+	}
+	if len(e.Chain) == 0 {
+		e.link(res.place, res.kind.String())
+	}
+	e.Pos = e.Chain[0].Pos
+	return e
+}
+
+func (e *CycleError) link(at place, text string) {
+	e.Chain = append(e.Chain, Link{Pos: at.position(), Text: text})
 }

@@ -6,13 +6,27 @@ import (
 	"strings"
 )
 
-// A generator writes random documents that look like HOCON, most of them
-// valid. The same seed gives the same documents everywhere.
+// A generator writes random documents whose meaning the specification fixes.
+// Keys have a kind, and a definition refers to itself, to keys of lower rank
+// or to keys that are nowhere, so that nothing depends on the order in which
+// fields are resolved. The same seed gives the same documents everywhere.
+//
+//	n0 n1 n2  scalars
+//	s0 s1 s2  strings, concatenated
+//	l0 l1 l2  arrays
+//	o0        objects with x (a string), y (an array) and z (an object), which
+//	          may refer to paths within themselves
+//	o1 o2     the same, which may be merged with others by substitutions
 type generator struct {
 	*rand.Rand
-	b     strings.Builder
-	depth int
+	present map[string]bool // keys that are surely defined
+	rank    int             // of the key that is being defined
+	list    int             // arrays around
+
+	shuffled bool
 }
+
+var ranked = []string{"n0", "n1", "n2", "s0", "s1", "s2", "l0", "l1", "l2", "o0", "o1", "o2"}
 
 func newGenerator(seed uint64) *generator {
 	return &generator{Rand: rand.New(rand.NewPCG(seed, 3))}
@@ -20,127 +34,218 @@ func newGenerator(seed uint64) *generator {
 
 func (g *generator) one(choices ...string) string { return choices[g.IntN(len(choices))] }
 
-// document writes one document of few keys, so that they meet.
-func (g *generator) document() string {
-	g.b.Reset()
-	g.depth = 0
-	braces := g.IntN(8) == 0
-	if braces {
-		g.b.WriteString("{")
-	}
-	g.fields()
-	if braces {
-		g.b.WriteString("}")
-	}
-	return g.b.String()
-}
+// noInclude asks for a document that others include.
+const noInclude = "-"
 
-func (g *generator) fields() {
-	for n := 1 + g.IntN(5); n > 0; n-- {
-		g.b.WriteString(g.one("", "", "", " ", "\n", "  "))
-		g.field()
-		g.b.WriteString(g.one("\n", "\n", "\n", ",", " , ", "\n,\n", " # comment\n", "// comment\n", "\r\n"))
-	}
-}
-
-func (g *generator) field() {
-	g.b.WriteString(g.path(true))
-	if g.depth < 3 && g.IntN(5) == 0 {
-		g.b.WriteString(g.one("", " ", "\n"))
-		g.object()
-		return
-	}
-	g.b.WriteString(g.one("=", " = ", ":", " : ", "=\n", " += "))
-	g.value()
-}
-
-func (g *generator) path(key bool) string {
-	elements := make([]string, 1+g.IntN(2)*g.IntN(3))
-	for i := range elements {
-		elements[i] = g.one("a", "a", "b", "b", "c", "d", "e", `"a"`, "0", "1")
-		if g.IntN(25) == 0 {
-			elements[i] = g.one(`"x.y"`, `""`, "a b", "-", "1e5", "true", "null", "a-b", "é", `"a"b`, "00", "1.5", ` a `, `"\u0041"`)
+// document writes one document. A text that it includes may come anywhere, or
+// in an object.
+func (g *generator) document(include string) string {
+	g.present = map[string]bool{}
+	// A reference to a key itself that comes first has nothing to refer to;
+	// in an included text the reference implementation is of two minds then.
+	g.shuffled = include != noInclude && g.IntN(2) == 0
+	var statements []string
+	for _, key := range ranked {
+		if g.IntN(3) > 0 {
+			g.present[key] = true
 		}
 	}
-	path := strings.Join(elements, g.one(".", ".", ".", " . "))
-	if !key {
-		path = strings.TrimSpace(path)
-	}
-	return path
-}
-
-func (g *generator) value() {
-	switch n := g.IntN(20); {
-	case n < 6:
-		g.b.WriteString(g.scalar())
-	case n < 10:
-		g.substitution()
-	case n < 12:
-		g.array()
-	case n < 14 && g.depth < 3:
-		g.object()
-	default:
-		g.concatenation()
-		return
-	}
-	g.tail()
-}
-
-// tail sometimes goes on with another value of a fitting kind.
-func (g *generator) tail() {
-	if g.IntN(10) == 0 {
-		g.b.WriteString(g.one("", " "))
-		g.substitution()
-	}
-}
-
-func (g *generator) concatenation() {
-	kind := g.IntN(4)
-	for i, n := 0, 2+g.IntN(3); i < n; i++ {
-		if i > 0 {
-			g.b.WriteString(g.one("", " ", " ", "  ", "\t"))
-		}
-		switch {
-		case g.IntN(3) == 0:
-			g.substitution()
-		case kind == 0 && g.depth < 3:
-			g.object()
-		case kind == 1:
-			g.array()
-		default:
-			g.b.WriteString(g.scalar())
+	for rank, key := range ranked {
+		g.rank = rank
+		if g.present[key] {
+			statements = append(statements, g.define(key))
+			for g.IntN(3) == 0 {
+				statements = append(statements, g.redefine(key))
+			}
 		}
 	}
+	if include != "" && include != noInclude {
+		statement := fmt.Sprintf("include %q", include)
+		statements = append(statements, g.one(statement, statement, "o0 { "+statement+" }", "under { deep { "+statement+" } }"))
+	}
+	if g.shuffled { // else they are in the order of their ranks
+		g.Shuffle(len(statements), func(i, j int) { statements[i], statements[j] = statements[j], statements[i] })
+	}
+	var b strings.Builder
+	for _, statement := range statements {
+		b.WriteString(g.one("", "", " ", "\n", "\u00a0 "))
+		b.WriteString(statement)
+		b.WriteString(g.one("\n", "\n", ",", " , ", "\n,\n", " # comment\n", "// comment\n", "\r\n"))
+	}
+	if g.IntN(6) == 0 {
+		return "{" + b.String() + "}"
+	}
+	return b.String()
 }
 
-func (g *generator) substitution() {
-	fmt.Fprintf(&g.b, "${%s%s}", g.one("?", "?", ""), g.path(false))
+func (g *generator) separator() string {
+	return g.one("=", " = ", ":", " : ", "=\n", " # why\n =")
 }
 
-func (g *generator) array() {
-	if g.depth >= 3 {
-		g.b.WriteString("[]")
-		return
+func (g *generator) define(key string) string {
+	if key[0] == 'o' && g.IntN(2) == 0 {
+		return g.quoted(key) + g.one("", " ", "\n") + g.object(key, 0)
 	}
-	g.depth++
-	g.b.WriteString("[")
-	for n := g.IntN(4); n > 0; n-- {
-		g.b.WriteString(g.one("", " "))
-		g.value()
-		g.b.WriteString(g.one("\n", ",", ", ", " ,\n"))
-	}
-	g.b.WriteString("]")
-	g.depth--
+	return g.quoted(key) + g.separator() + g.value(key)
 }
 
-func (g *generator) object() {
-	g.depth++
-	g.b.WriteString(g.one("{", "{ ", "{\n"))
-	if g.IntN(6) > 0 {
-		g.fields()
+// redefine gives a key another value, or adds to the one that it has.
+func (g *generator) redefine(key string) string {
+	mark := g.one("?", "")
+	if g.shuffled {
+		mark = "?" // it may come first
 	}
-	g.b.WriteString("}")
-	g.depth--
+	self := "${" + mark + key + "}"
+	switch key[0] {
+	case 's':
+		return key + g.separator() + g.one(self+g.string(), g.string()+" "+self, self)
+	case 'l':
+		return g.one(key+" += "+g.element(), key+g.separator()+self+" "+g.array(), key+g.separator()+g.array()+self)
+	case 'o':
+		switch n := g.IntN(5); {
+		case n == 0 && key == "o0":
+			return key + ".y += " + g.element()
+		case n == 1 && key == "o0":
+			return key + ".x" + g.separator() + "${?" + key + ".x}" + g.string()
+		case n == 2:
+			return key + ".z.x" + g.separator() + g.string()
+		case n >= 3 && key != "o0":
+			return key + g.separator() + self + " " + g.object(key, 0)
+		}
+	}
+	return g.define(key)
+}
+
+func (g *generator) quoted(key string) string {
+	if g.IntN(8) == 0 {
+		return `"` + key + `"`
+	}
+	return key
+}
+
+func (g *generator) value(key string) string {
+	switch key[0] {
+	case 'n':
+		if ref := g.reference("n"); ref != "" && g.IntN(3) == 0 {
+			return ref
+		}
+		return g.scalar()
+	case 's':
+		return g.string()
+	case 'l':
+		return g.lists()
+	}
+	return g.objects(key)
+}
+
+// reference refers to a key of one of these kinds that is there and has a
+// lower rank; "" if there is none.
+func (g *generator) reference(kinds string) string {
+	var candidates []string
+	for _, key := range ranked[:g.rank] {
+		if g.present[key] && strings.Contains(kinds, key[:1]) {
+			candidates = append(candidates, key)
+		}
+	}
+	if candidates == nil {
+		return ""
+	}
+	return "${" + g.one("", "?", "", " ") + g.one(candidates...) + "}"
+}
+
+func (g *generator) string() string {
+	parts := make([]string, 1+g.IntN(4))
+	for i := range parts {
+		parts[i] = g.scalar()
+		if ref := g.reference("ns"); ref != "" && g.IntN(2) == 0 {
+			parts[i] = ref
+		} else if i > 0 && g.IntN(10) == 0 {
+			parts[i] = "${?nowhere}"
+		}
+	}
+	return strings.Join(parts, g.one(" ", " ", "", "  ", "\t"))
+}
+
+func (g *generator) lists() string {
+	parts := []string{g.array()}
+	for g.IntN(2) == 0 {
+		part := g.one(g.array(), "${?nowhere}", "${?nowhere.at.all}")
+		if ref := g.reference("l"); ref != "" && g.IntN(2) == 0 {
+			part = ref
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, g.one("", " ", "  "))
+}
+
+func (g *generator) array() string {
+	g.list++
+	defer func() { g.list-- }()
+	var b strings.Builder
+	b.WriteString(g.one("[", "[ ", "[\n"))
+	n := g.IntN(4)
+	for i := range n {
+		b.WriteString(g.element())
+		if i < n-1 {
+			b.WriteString(g.one("\n", ",", ", ", " ,\n", " # comment\n"))
+		}
+	}
+	b.WriteString(g.one("", " ", "\n") + "]")
+	return b.String()
+}
+
+func (g *generator) element() string {
+	ref := g.reference("nslo")
+	switch n := g.IntN(8); {
+	case n == 0 && g.list < 3:
+		return g.array()
+	case n == 1 && g.list < 3:
+		return "{ x = " + g.string() + " }"
+	case n < 4 && ref != "":
+		return ref
+	case n == 4:
+		return "${?nowhere}"
+	}
+	return g.string()
+}
+
+func (g *generator) objects(key string) string {
+	parts := []string{g.object(key, 0)}
+	for g.IntN(3) == 0 && key != "o0" {
+		part := g.object(key, 0)
+		if ref := g.reference("o"); ref != "" && g.IntN(2) == 0 {
+			part = ref
+		}
+		parts = append(parts, part)
+	}
+	if ref := g.reference("o"); ref != "" && key != "o0" && g.IntN(3) == 0 {
+		parts = append([]string{ref}, parts...)
+	}
+	return strings.Join(parts, g.one("", " ", "  "))
+}
+
+func (g *generator) object(key string, depth int) string {
+	var fields []string
+	if g.IntN(2) == 0 {
+		fields = append(fields, "x"+g.separator()+g.string())
+	}
+	if g.IntN(3) == 0 {
+		fields = append(fields, "y"+g.separator()+g.lists())
+	}
+	if g.IntN(3) == 0 && depth == 0 && key == "o0" {
+		fields = append(fields, "w"+g.separator()+"${?"+key+".x}"+g.string())
+	}
+	if g.IntN(3) == 0 && depth < 2 {
+		fields = append(fields, "z"+g.one("", " ", "=", " : ")+g.object(key, depth+1))
+	}
+	if g.IntN(5) == 0 {
+		fields = append(fields, g.one(`0`, `1`, `"a.b"`, `""`, `a b`, `1.5`, `true`, `é`, `-`, `" "`, `"\n"`)+g.separator()+g.scalar())
+	}
+	if len(fields) == 0 {
+		return g.one("{}", "{ }", "{\n}")
+	}
+	separator := g.one(", ", "\n", ",\n")
+	return g.one("{", "{ ", "{\n") + strings.Join(fields, separator) + g.one("", ",", "\n", " ") + "}"
 }
 
 func (g *generator) scalar() string {
@@ -151,6 +256,7 @@ func (g *generator) scalar() string {
 		"1e3", "1E3", "-0", "-", "007", "08.5", "1.", ".5", "-.5", "1.2.3", "10.0.0.1", "1e", "1-2", "12ab", "-x", "--", "1e+3", "5e-1",
 		"truefoo", "true false", "nullx", "on", "a/b", "/usr/bin", "a-b_c.d", "(x)", "a'b", "~", "<a>", "a|b;c", "%d", "é", "日本",
 		`"a\nb"`, `"\u00e9"`, `" "`, `"a b"`, `"x"y`, `"\/"`, `"\\"`, `"a\"b"`, `"""raw"""`, `"""a"b""""`, `""" " """`, `"a:b=c"`, `"#"`, `"//"`,
-		"99999999999", "9223372036854775807", "a\u00a0b", "1\t2", "include", "x.y.z", "1 2", "null null", "0.10", "1.0", "100000000000000000000.5",
+		"99999999999", "a\u00a0b", "1\t2", "include", "x.y.z", "1 2", "null null", "0.10", "1.0", "100000000000000000000.5",
+		"\"\"\"two\nlines\"\"\"", `"\ud83d\ude00"`, "http", `"${n0}"`, "a.b.c", "1.x", "2024-01-01",
 	)
 }

@@ -124,7 +124,7 @@ func (l *lexer) next() (token, error) {
 		return l.symbol(c)
 	}
 	if c == '-' || '0' <= c && c <= '9' {
-		return l.number(), nil
+		return l.number()
 	}
 	return l.unquoted(), nil
 }
@@ -267,7 +267,7 @@ func unquotedEnd(text string, i int) int {
 // number reads as many characters as a number may have. If they are none
 // after all, as in 1.2.3 or 2024-01-01, they are an unquoted string. A plus
 // sign belongs to a number only in its exponent.
-func (l *lexer) number() token {
+func (l *lexer) number() (token, error) {
 	text := l.src.text
 	i := l.at + 1
 	for i < len(text) {
@@ -282,11 +282,14 @@ func (l *lexer) number() token {
 		}
 		break
 	}
-	kind := tokenUnquoted
 	if isNumber(text[l.at:i]) {
-		kind = tokenNumber
+		return l.emit(tokenNumber, i), nil
 	}
-	return l.emit(kind, i)
+	if plus := strings.IndexByte(text[l.at:i], '+'); plus >= 0 {
+		l.at += plus
+		return token{}, l.reserved('+')
+	}
+	return l.emit(tokenUnquoted, i), nil
 }
 
 // isNumber accepts what JSON does and, as the JVM's own parser of numbers

@@ -36,6 +36,9 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 	r.active = make(map[*field]int)
 	r.fields = make(map[*field]*result)
 	root, err := r.force(r.literal(d.root))
+	if inside, ok := err.(*containmentError); ok {
+		err = inside.CycleError
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,35 +179,35 @@ func (r *resolver) substitute(n *node) (*result, error) {
 		if n.subst.optional {
 			return nil, nil
 		}
-		return nil, r.containment(res)
+		return nil, r.containment(res, n)
 	}
 	return res, err
 }
 
 // find looks up a substitution: in the configuration, below the include that
-// it came with first; then in the environment.
+// it came with first; then in the environment. One that refers to the very
+// definition that it is in, with nothing below that, is not looked up
+// elsewhere: as on the JVM, HOME = ${?HOME} is no way to the environment.
 func (r *resolver) find(n *node) (*result, error) {
 	s := n.subst
 	r.frames = append(r.frames, frame{subst: n})
 	defer func() { r.frames = r.frames[:len(r.frames)-1] }()
-	var cut *field
 	for _, path := range [][]string{s.fixed, s.path} {
 		if path == nil {
 			continue
 		}
-		res, hidden, err := r.lookup(path)
-		if res != nil || err != nil {
+		res, cut, err := r.lookup(path)
+		switch {
+		case res != nil || err != nil:
 			return res, err
-		}
-		if cut == nil {
-			cut = hidden
+		case cut != nil && s.optional:
+			return nil, nil
+		case cut != nil:
+			return nil, r.cycle(cut)
 		}
 	}
 	if res, err := r.environment(n); res != nil || err != nil || s.optional {
 		return res, err
-	}
-	if cut != nil {
-		return nil, r.cycle(cut)
 	}
 	return nil, &UnresolvedError{Pos: n.position(), Substitution: s.String()}
 }
