@@ -1,0 +1,45 @@
+# overcast for Go. `make` alone lists what there is.
+
+GO      ?= go
+GINKGO  := $(GO) tool ginkgo
+LAB     := .build/lab
+# Everything that needs no hypervisor: all packages but the suites of the lab.
+UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test itest lab-test bench lint lab-shell clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the system packages that are missing (Debian, as root)
+	@./itest/lab/deps.sh
+
+build: deps ## build everything, and the command overcast into .build/
+	$(GO) build -o .build/ ./...
+
+test: deps ## all tests that need no hypervisor, with the race detector
+	$(GO) test -race $(UNIT)
+
+itest: deps $(LAB) ## the main job: real guests in a private libvirt (as root)
+	$(LAB) $(GINKGO) -p ./itest
+
+lab-test: deps ## what the lab itself promises, looked at from outside (as root)
+	$(GO) test -count=1 ./itest/outside
+
+lint: deps ## formatting, vet, staticcheck, tidy modules
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+lab-shell: deps $(LAB) ## a shell in the lab, to look around with virsh and ssh
+	$(LAB) $${SHELL:-/bin/sh}
+
+clean: ## remove what was built here
+	rm -rf .build artifacts
+
+# go build knows best whether something has changed.
+.PHONY: $(LAB)
+$(LAB):
+	@$(GO) build -o $@ ./itest/lab
