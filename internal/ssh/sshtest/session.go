@@ -109,18 +109,12 @@ func (x *execution) shell(ctx context.Context, command string, session Session) 
 	cmd.Env = append(append(os.Environ(), "USER="+x.user), x.server.config.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = session.Stdout, session.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
+	stdin, err := x.begin(cmd)
 	if err != nil {
 		io.WriteString(session.Stderr, err.Error())
 		x.exit(127)
 		return
 	}
-	x.mu.Lock()
-	x.process = cmd.Process
-	x.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { x.kill(syscall.SIGKILL) })
 	defer stop()
 	x.server.tasks.Go(func() {
@@ -132,6 +126,21 @@ func (x *execution) shell(ctx context.Context, command string, session Session) 
 	x.process = nil
 	x.mu.Unlock()
 	x.report(err)
+}
+
+// begin starts cmd. No signal gets lost in between: it waits for the start.
+func (x *execution) begin(cmd *exec.Cmd) (io.WriteCloser, error) {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	x.process = cmd.Process
+	return stdin, nil
 }
 
 func (x *execution) report(err error) {
