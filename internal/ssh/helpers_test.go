@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
 )
 
 // lonely are options that keep this machine's own settings out of a test.
@@ -57,5 +56,3 @@ func run(t testing.TB, c *ssh.Client, cmd string) ssh.Result {
 	}
 	return r
 }
-
-var _ = sshtest.DefaultUser
