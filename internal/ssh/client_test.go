@@ -89,6 +89,7 @@ func TestHalfOpenConnectionsAreNoticed(t *testing.T) {
 }
 
 func TestContextEndsOnAHalfOpenConnection(t *testing.T) {
+	t.Parallel()
 	server := sshtest.Start(t, sshtest.Config{})
 	opts := lonely(t)
 	opts.KeepAlive = -1

@@ -133,7 +133,7 @@ func TestKeyFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	key := sshtest.WriteKey(t, file("locked"), "hunter2")
+	key, _ := lockedKey(t, file("locked"))
 	write("garbage", "hunter2", 0o600)
 	write("public", string(xssh.MarshalAuthorizedKey(key)), 0o600)
 	write("pkcs8", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", 0o600)
@@ -222,7 +222,7 @@ func TestPasswords(t *testing.T) {
 func TestLoginErrorNamesWhatWasNotTried(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	opts := lonely(t)
-	sshtest.WriteKey(t, filepath.Join(opts.Home, ".ssh", "id_rsa"), "hunter2")
+	lockedKey(t, filepath.Join(opts.Home, ".ssh", "id_rsa"))
 	opts.AgentSocket = filepath.Join(t.TempDir(), "no-agent")
 	err := dialError(t, t.Context(), "ssh://tester@"+server.Addr+"?hostKey=insecure", opts)
 	var e *ssh.LoginError

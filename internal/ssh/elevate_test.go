@@ -68,6 +68,7 @@ func elevate(server *sshtest.Server, password string, parameters ...string) stri
 }
 
 func TestElevatedRun(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, asks, password, parameters string }{
 		{"sudo", "", "", "connectionType=SUDO"},
 		{"sudo on a terminal", "", "", "connectionType=SUDO&allocatePty=true"},
@@ -108,6 +109,7 @@ func TestElevatedRun(t *testing.T) {
 }
 
 func TestElevationRefused(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, password, parameters, reason, said string }{
 		{"sudo needs a password", "", "connectionType=SUDO", "refused", "a password is required"},
 		{"sudo does not allow it", "", "connectionType=SUDO&sudoUsername=stranger", "refused", "not allowed to execute"},
@@ -136,6 +138,7 @@ func TestElevationRefused(t *testing.T) {
 }
 
 func TestElevatedFiles(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, parameters string }{
 		{"sudo", "connectionType=SUDO"},
 		{"sudo as somebody", "connectionType=SUDO&sudoUsername=oracle"},
@@ -145,6 +148,7 @@ func TestElevatedFiles(t *testing.T) {
 		for _, without := range []bool{false, true} {
 			name := tc.name + map[bool]string{true: " without SFTP"}[without]
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				tmp := t.TempDir()
 				password := ""
 				if !strings.Contains(tc.parameters, "=SUDO") {

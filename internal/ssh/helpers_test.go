@@ -2,7 +2,11 @@ package ssh_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
+
+	xssh "golang.org/x/crypto/ssh"
 
 	"github.com/overcast-go/overcast/internal/ssh"
 )
@@ -55,4 +59,30 @@ func run(t testing.TB, c *ssh.Client, cmd string) ssh.Result {
 		t.Fatalf("running %q: %v", cmd, err)
 	}
 	return r
+}
+
+// lockedKey copies testdata/locked to a file: a key that ssh-keygen made with
+// the passphrase hunter2, and only one round of key derivation, as the usual
+// number takes a second with the race detector.
+func lockedKey(t testing.TB, file string) (xssh.PublicKey, any) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/locked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := xssh.ParseRawPrivateKeyWithPassphrase(text, []byte("hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := xssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return signer.PublicKey(), key
 }

@@ -5,12 +5,9 @@ import "strings"
 // quote makes one word of s for any Bourne shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// quotePath is quote for a path: one that begins with '-' is no option, and a
-// leading ~/ is where commands start, the home directory.
-func quotePath(p string) string {
-	return quote(cleanRemote(p))
-}
-
+// cleanRemote makes a path that commands and SFTP take the same way: a leading
+// ~/ is where both start, the home directory, and one that begins with '-' is
+// no option.
 func cleanRemote(p string) string {
 	switch {
 	case p == "~" || p == "~/":

@@ -53,6 +53,7 @@ func TestRunOutputIsBounded(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, prelude string }{
 		{"a command that ends when told", `trap 'echo told >told; exit' TERM`},
 		{"a command that does not", `trap '' TERM`},

@@ -193,11 +193,8 @@ func startAgent(t testing.TB, keys ...any) string {
 }
 
 func TestIdentities(t *testing.T) {
-	held := sshtest.NewKey(t, xssh.KeyAlgoED25519)
-	public, err := xssh.NewPublicKey(held.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
+	locked := filepath.Join(t.TempDir(), "locked")
+	public, held := lockedKey(t, locked)
 	server := sshtest.Start(t, sshtest.Config{Keys: []xssh.PublicKey{public}})
 	login := "ssh://tester@" + server.Addr + "?hostKey=insecure"
 
@@ -224,8 +221,6 @@ func TestIdentities(t *testing.T) {
 		connect(t, login, opts)
 	})
 	t.Run("an encrypted file whose key the agent has", func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "locked")
-		locked := sshtest.Encrypt(t, held, file, "hunter2")
 		opts := lonely(t)
 		opts.AgentSocket = startAgent(t, held)
 		connect(t, login+"&privateKeyFile="+locked, opts)

@@ -153,6 +153,7 @@ var servers = []struct {
 }
 
 func TestUploadAndDownload(t *testing.T) {
+	t.Parallel()
 	for _, tc := range servers {
 		t.Run(tc.name, func(t *testing.T) {
 			server := sshtest.Start(t, tc.config)
@@ -167,6 +168,7 @@ func TestUploadAndDownload(t *testing.T) {
 // The SFTP server of pkg/sftp makes links absolute when it has a working
 // directory, so this is for the shell alone.
 func TestRelativeLinksStayRelative(t *testing.T) {
+	t.Parallel()
 	server := sshtest.Start(t, sshtest.Config{NoSFTP: true})
 	c := connect(t, server.URL(), nil)
 	from, back := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "back")
@@ -185,6 +187,7 @@ func TestRelativeLinksStayRelative(t *testing.T) {
 }
 
 func TestFoldersMayBeNamedByLinks(t *testing.T) {
+	t.Parallel()
 	for _, tc := range servers {
 		t.Run(tc.name, func(t *testing.T) {
 			server := sshtest.Start(t, tc.config)
@@ -206,6 +209,7 @@ func TestFoldersMayBeNamedByLinks(t *testing.T) {
 }
 
 func TestTransferErrors(t *testing.T) {
+	t.Parallel()
 	for _, tc := range servers {
 		t.Run(tc.name, func(t *testing.T) {
 			server := sshtest.Start(t, tc.config)

@@ -53,17 +53,6 @@ func NewSigner(t testing.TB, keyType string) ssh.Signer {
 func WriteKey(t testing.TB, file, passphrase string) ssh.PublicKey {
 	t.Helper()
 	key := NewKey(t, ssh.KeyAlgoED25519)
-	Encrypt(t, key, file, passphrase)
-	public, err := ssh.NewPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return public
-}
-
-// Encrypt writes a key to a file as WriteKey does, and gives the file's name.
-func Encrypt(t testing.TB, key crypto.Signer, file, passphrase string) string {
-	t.Helper()
 	var block *pem.Block
 	var err error
 	if passphrase == "" {
@@ -80,5 +69,9 @@ func Encrypt(t testing.TB, key crypto.Signer, file, passphrase string) string {
 	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
+	public, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
 }
