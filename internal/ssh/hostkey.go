@@ -24,7 +24,8 @@ type HostKeys interface {
 	Check(addr string, key xssh.PublicKey) error
 	// KeyTypes are the types of key (ssh-ed25519, ...) that Check may accept
 	// for addr. A machine with several keys shows only one, so these are
-	// asked for first. None means that the type does not matter.
+	// asked for first. None means that the type does not matter. A
+	// certificate is asked for only when its type is among them.
 	KeyTypes(addr string) []string
 }
 
@@ -119,11 +120,23 @@ func (k *knownHosts) KeyTypes(addr string) []string {
 	}
 	var types []string
 	for _, w := range wrong.Want {
+		if isAuthority(w) {
+			return certificates
+		}
 		if !slices.Contains(types, w.Key.Type()) {
 			types = append(types, w.Key.Type())
 		}
 	}
 	return types
+}
+
+// isAuthority reports whether a line is for keys that sign host keys, which
+// knownhosts does not tell.
+func isAuthority(k knownhosts.KnownKey) bool {
+	text, err := os.ReadFile(k.Filename)
+	lines := bytes.Split(text, []byte("\n"))
+	return err == nil && k.Line <= len(lines) &&
+		bytes.HasPrefix(bytes.TrimSpace(lines[k.Line-1]), []byte("@cert-authority"))
 }
 
 type nobodysKey struct{}

@@ -1,6 +1,7 @@
 package ssh_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	xssh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/internal/ssh/sshtest"
@@ -120,6 +122,43 @@ func TestKnownHosts(t *testing.T) {
 		}
 	})
 	t.Run("insecure", func(t *testing.T) { connect(t, server.URL("hostKey=insecure"), nil) })
+}
+
+func TestHostCertificates(t *testing.T) {
+	key, authority := sshtest.NewSigner(t, xssh.KeyAlgoED25519), sshtest.NewSigner(t, xssh.KeyAlgoECDSA256)
+	cert := &xssh.Certificate{
+		Key: key.PublicKey(), CertType: xssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: xssh.CertTimeInfinity,
+	}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	certified, err := xssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := sshtest.Start(t, sshtest.Config{HostKeys: []xssh.Signer{key, certified}})
+	known := func(line string) string {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return server.URL("knownHosts=" + file)
+	}
+	t.Run("of a known authority", func(t *testing.T) {
+		connect(t, known("@cert-authority "+knownhosts.Line([]string{server.Addr}, authority.PublicKey())), nil)
+	})
+	t.Run("of another authority", func(t *testing.T) {
+		other := sshtest.NewSigner(t, xssh.KeyAlgoED25519)
+		err := dialError(t, t.Context(), known("@cert-authority "+knownhosts.Line([]string{server.Addr}, other.PublicKey())), nil)
+		var dial *ssh.DialError
+		if !errors.As(err, &dial) || dial.Phase != ssh.PhaseHostKey {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("beside a known key", func(t *testing.T) {
+		connect(t, known(knownhosts.Line([]string{server.Addr}, key.PublicKey())), nil)
+	})
+	t.Run("beside a key that is pinned by fingerprint", func(t *testing.T) { connect(t, server.URL(), nil) })
 }
 
 func TestPin(t *testing.T) {
