@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	xssh "golang.org/x/crypto/ssh"
@@ -58,18 +59,30 @@ func listen(t testing.TB, serve func(net.Conn)) net.Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	serveListener(t, l, serve)
+	return l
+}
+
+// serveListener serves connections, and when the test ends closes them and
+// waits for their functions.
+func serveListener(t testing.TB, l net.Listener, serve func(net.Conn)) {
+	var tasks sync.WaitGroup
+	t.Cleanup(func() { l.Close(); tasks.Wait() })
+	ended := t.Context()
+	tasks.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			t.Cleanup(func() { c.Close() })
-			go serve(c)
+			tasks.Go(func() {
+				defer c.Close()
+				defer context.AfterFunc(ended, func() { c.Close() })()
+				serve(c)
+				<-ended.Done()
+			})
 		}
-	}()
-	return l
+	})
 }
 
 func TestDialEndsWithItsContext(t *testing.T) {
@@ -95,6 +108,19 @@ func TestDialEndsWithItsContext(t *testing.T) {
 				t.Errorf("got %v, want the cause of the context in the phase %s", err, phase)
 			}
 		})
+	}
+}
+
+func TestDialEndsWithItsContextWhenTheAgentHangs(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("enough")
+	opts := lonely(t)
+	opts.AgentSocket = serveAgent(t, func(c net.Conn) {
+		io.ReadFull(c, make([]byte, 1)) // it has been asked
+		cancel(stop)
+	})
+	if err := dialError(t, ctx, "ssh://user@127.0.0.1:1", opts); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the cause of the context", err)
 	}
 }
 
@@ -134,6 +160,11 @@ func TestKeyFiles(t *testing.T) {
 		}
 	}
 	key, _ := lockedKey(t, file("locked"))
+	old, err := os.ReadFile("testdata/locked.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("old", string(old), 0o600)
 	write("garbage", "hunter2", 0o600)
 	write("public", string(xssh.MarshalAuthorizedKey(key)), 0o600)
 	write("pkcs8", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", 0o600)
@@ -146,6 +177,14 @@ func TestKeyFiles(t *testing.T) {
 		return u
 	}
 	t.Run("encrypted with the right passphrase", func(t *testing.T) { connect(t, url("locked", "hunter2"), nil) })
+	t.Run("an old PEM file with the right passphrase", func(t *testing.T) {
+		// It can be read, though the server does not know it.
+		err := dialError(t, t.Context(), url("old", "hunter2"), nil)
+		var e *ssh.LoginError
+		if !errors.As(err, &e) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("not encrypted with a passphrase", func(t *testing.T) { connect(t, server.URL("passphrase=unneeded"), nil) })
 	t.Run("below the home directory", func(t *testing.T) {
 		opts := lonely(t)
@@ -160,6 +199,8 @@ func TestKeyFiles(t *testing.T) {
 		{"a folder", ".", "", ssh.ErrKeyFileUnreadable},
 		{"encrypted without a passphrase", "locked", "", ssh.ErrKeyEncrypted},
 		{"encrypted with a wrong passphrase", "locked", "hunter3", ssh.ErrKeyPassphrase},
+		{"an old PEM file without a passphrase", "old", "", ssh.ErrKeyEncrypted},
+		{"an old PEM file with a wrong passphrase", "old", "hunter3", ssh.ErrKeyPassphrase},
 		{"no key", "garbage", "", ssh.ErrKeyFormat},
 		{"a public key", "public", "", ssh.ErrKeyFormat},
 		{"encrypted PKCS#8", "pkcs8", "hunter2", ssh.ErrKeyFormat},

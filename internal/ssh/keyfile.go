@@ -34,7 +34,10 @@ func readKey(file string, passphrase secret) (xssh.Signer, xssh.PublicKey, error
 		return nil, missing.PublicKey, &KeyFileError{file, ErrKeyEncrypted, nil}
 	}
 	signer, err = xssh.ParsePrivateKeyWithPassphrase(text, []byte(passphrase.reveal()))
-	if errors.Is(err, x509.IncorrectPasswordError) {
+	// What a wrong passphrase makes of an old PEM file may look right but for
+	// what is in it.
+	old := bytes.Contains(text, []byte("\nProc-Type: 4,ENCRYPTED"))
+	if errors.Is(err, x509.IncorrectPasswordError) || err != nil && old {
 		return nil, nil, &KeyFileError{file, ErrKeyPassphrase, nil}
 	}
 	return signer, nil, formatError(file, text, err)

@@ -169,6 +169,12 @@ func startAgent(t testing.TB, keys ...any) string {
 			t.Fatal(err)
 		}
 	}
+	return serveAgent(t, func(c net.Conn) { agent.ServeAgent(ring, c) })
+}
+
+// serveAgent serves the connections to a socket until the test ends.
+func serveAgent(t testing.TB, serve func(net.Conn)) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
@@ -179,16 +185,7 @@ func startAgent(t testing.TB, keys ...any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); agent.ServeAgent(ring, c) }()
-		}
-	}()
+	serveListener(t, l, serve)
 	return socket
 }
 

@@ -33,7 +33,8 @@ func (c *Client) Upload(ctx context.Context, local, remote string) error {
 
 // Download copies a file or a folder from the machine, by the rules of Upload
 // the other way round. A file appears under its name when it is complete. What
-// is neither file, folder nor link is an error.
+// is neither file, folder nor link is an error. By sudo and su to somebody
+// else than root, every copy can be read by everybody, whatever its original.
 func (c *Client) Download(ctx context.Context, remote, local string) error {
 	err := c.withFiles(ctx, func(f remoteFiles) error {
 		if c.endpoint.ConnectionType.elevates() {

@@ -33,9 +33,10 @@ var ErrWindows = errors.New("windows machines are not supported: overcast reache
 //
 // Values are taken as they are written, so that paths, passwords and
 // passphrases can be pasted: '/', '@', ':', '+', '#' and '?' stand for
-// themselves, and so does a '%' that no two hexadecimal digits follow. Only
-// '&' (%26), and '%' before two hexadecimal digits (%25), must be escaped; any
-// other character may be. A '+' is a plus, not a blank. The user ends at the
+// themselves, and so does a '%' that no two hexadecimal digits follow. A '+' is
+// a plus, not a blank. These have to be escaped, and any other may be: '&' in a
+// parameter (%26), '%' before two hexadecimal digits (%25), and in a password
+// what looks like the first parameter ("?a=", %3Fa=). The user ends at the
 // first ':', the password at the last '@' before the parameters.
 //
 // No error repeats the URL, because it may hold secrets.
@@ -96,8 +97,8 @@ func trimScheme(raw string) (string, error) {
 
 var queryStart = regexp.MustCompile(`\?[A-Za-z]+=`)
 
-// splitQuery finds the '?' that begins the parameters: the first that a
-// parameter follows, as a password may hold others.
+// splitQuery finds the '?' that begins the parameters: the first that a name
+// and '=' follow, as a password may hold others.
 func splitQuery(rest string) (authority, query string) {
 	if at := queryStart.FindStringIndex(rest); at != nil {
 		return rest[:at[0]], rest[at[0]+1:]
