@@ -139,37 +139,38 @@ func TestElevationRefused(t *testing.T) {
 
 func TestElevatedFiles(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ name, parameters string }{
-		{"sudo", "connectionType=SUDO"},
-		{"sudo as somebody", "connectionType=SUDO&sudoUsername=oracle"},
-		{"interactive sudo", "connectionType=INTERACTIVE_SUDO"},
-		{"su", "connectionType=SU"},
+	for _, tc := range []struct {
+		name, parameters string
+		without          bool
+	}{
+		{"sudo", "connectionType=SUDO", false},
+		{"sudo as somebody", "connectionType=SUDO&sudoUsername=oracle", false},
+		{"interactive sudo", "connectionType=INTERACTIVE_SUDO", false},
+		{"interactive sudo without SFTP", "connectionType=INTERACTIVE_SUDO", true},
+		{"su", "connectionType=SU", false},
 	} {
-		for _, without := range []bool{false, true} {
-			name := tc.name + map[bool]string{true: " without SFTP"}[without]
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				tmp := t.TempDir()
-				password := ""
-				if !strings.Contains(tc.parameters, "=SUDO") {
-					password = "hunter2"
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tmp := t.TempDir()
+			password := ""
+			if !strings.Contains(tc.parameters, "=SUDO") {
+				password = "hunter2"
+			}
+			server := elevator(t, password, sshtest.Config{NoSFTP: tc.without, Env: []string{"TMPDIR=" + tmp}})
+			c := connect(t, elevate(server, password, tc.parameters), nil)
+			thereAndBack(t, c, server.Dir)
+			if left, _ := os.ReadDir(tmp); len(left) > 0 {
+				t.Errorf("left behind in the temporary folder: %v", left)
+			}
+			elevated := 0
+			for _, cmd := range server.Commands() {
+				if strings.HasPrefix(cmd, "su") {
+					elevated++
 				}
-				server := elevator(t, password, sshtest.Config{NoSFTP: without, Env: []string{"TMPDIR=" + tmp}})
-				c := connect(t, elevate(server, password, tc.parameters), nil)
-				thereAndBack(t, c, server.Dir)
-				if left, _ := os.ReadDir(tmp); len(left) > 0 {
-					t.Errorf("left behind in the temporary folder: %v", left)
-				}
-				elevated := 0
-				for _, cmd := range server.Commands() {
-					if strings.HasPrefix(cmd, "su") {
-						elevated++
-					}
-				}
-				if elevated == 0 {
-					t.Error("nothing was done by sudo or su")
-				}
-			})
-		}
+			}
+			if elevated == 0 {
+				t.Error("nothing was done by sudo or su")
+			}
+		})
 	}
 }
