@@ -52,7 +52,8 @@ func (p *parser) startsPart() bool {
 }
 
 func (p *parser) part() (*node, error) {
-	n := &node{place: p.here(), text: p.tok.text}
+	n := p.loader.node()
+	n.place, n.text = p.here(), p.tok.text
 	switch p.tok.kind {
 	case tokenQuoted, tokenUnquoted:
 		n.kind = nodeString

@@ -207,9 +207,9 @@ func (d *decoder) mapping(v *Value, dst reflect.Value) {
 		return
 	}
 	if dst.IsNil() {
-		dst.Set(reflect.MakeMapWithSize(t, len(v.data.keys)))
+		dst.Set(reflect.MakeMapWithSize(t, len(v.data.fields)))
 	}
-	for _, key := range v.data.keys {
+	for _, key := range v.Keys() {
 		element, _ := v.Get(key)
 		if element.Kind() == Null && t.Elem() != valueType && t.Elem() != reflect.PointerTo(valueType) {
 			continue
@@ -234,7 +234,7 @@ func (d *decoder) structure(v *Value, dst reflect.Value) {
 	for _, f := range fields {
 		d.structField(v, f, dst.FieldByIndex(f.at), taken)
 	}
-	for _, key := range v.data.keys {
+	for _, key := range v.Keys() {
 		if element, _ := v.Get(key); !taken[key] && element.Kind() != Null {
 			d.fail(&ValueError{Pos: element.KeyPosition(), Path: v.Path(), Msg: unknownKey(key, fields)})
 		}

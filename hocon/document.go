@@ -58,6 +58,7 @@ func parseText(l *loader, name, text string) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	root.close()
 	return &Document{root: root, limits: l.limits}, nil
 }
 
@@ -90,6 +91,7 @@ func (d *Document) WithFallback(lower *Document) *Document {
 		return d
 	}
 	root := *d.root
+	root.closed = d.root.closed && lower.root.closed
 	root.object = merged(lower.root.object, d.root.object)
 	return &Document{root: &root, limits: d.limits}
 }

@@ -5,16 +5,16 @@ import "slices"
 // force works out a result and all that is in it.
 func (r *resolver) force(res *result) (*data, error) {
 	if res.forced != nil {
-		return res.forced, r.count(res.place, res.forced.weight)
+		return res.forced, r.count(res.place, res.forced.size())
 	}
 	if res.forcing {
 		return nil, &containmentError{r.containment(res, nil)}
 	}
-	d := &data{place: res.place, kind: res.kind, text: res.text, weight: 1}
 	if res.kind < Array {
-		res.forced = d
-		return d, r.count(res.place, 1)
+		res.forced = r.scalar(res.place, res.kind, res.text)
+		return res.forced, r.count(res.place, 1)
 	}
+	d := &data{place: res.place, kind: res.kind, contents: &contents{weight: 1}}
 	if r.depth++; r.depth > r.limits.Depth {
 		return nil, &LimitError{Pos: res.position(), What: "nesting", Limit: int64(r.limits.Depth)}
 	}
@@ -24,7 +24,7 @@ func (r *resolver) force(res *result) (*data, error) {
 	if res.kind == Array {
 		err = r.forceList(res.list, d)
 	} else {
-		err = r.forceObject(res, d)
+		err = r.forceObject(res.tree, d)
 	}
 	r.frames = r.frames[:len(r.frames)-1]
 	r.depth--
@@ -44,9 +44,15 @@ func (r *resolver) count(at place, values int64) error {
 	return nil
 }
 
-func (d *data) append(element *data) {
-	d.elements = append(d.elements, element)
-	d.weight += element.weight
+// scalar makes data by the hundred, which is less work than one by one.
+func (r *resolver) scalar(at place, kind Kind, text string) *data {
+	if len(r.scalars) == 0 {
+		r.scalars = make([]data, 128)
+	}
+	d := &r.scalars[0]
+	r.scalars = r.scalars[1:]
+	d.place, d.kind, d.text = at, kind, text
+	return d
 }
 
 func (r *resolver) forceList(l *list, d *data) error {
@@ -75,7 +81,10 @@ func (r *resolver) forceList(l *list, d *data) error {
 // forceNode gives nil for an optional substitution that has no value.
 func (r *resolver) forceNode(n *node) (*data, error) {
 	if !n.pending() && !isContainer(n.kind) {
-		return &data{place: n.place, kind: kindOf(n.kind), text: n.text, weight: 1}, r.count(n.place, 1)
+		return r.scalar(n.place, kindOf(n.kind), n.text), r.count(n.place, 1)
+	}
+	if n.closed {
+		return r.forceClosed(n)
 	}
 	res, err := r.evaluate(n)
 	if res == nil || err != nil {
@@ -101,66 +110,92 @@ func (r *resolver) forceFrom(n *node, res *result) (*data, error) {
 	return d, err
 }
 
-func (r *resolver) forceObject(res *result, d *data) error {
-	objects := res.tree.flat()
-	if len(objects) > 1 {
-		return r.forceLayers(res, d)
+// forceClosed takes the short way: nothing in n leads anywhere else.
+func (r *resolver) forceClosed(n *node) (*data, error) {
+	if r.depth++; r.depth > r.limits.Depth {
+		return nil, &LimitError{Pos: n.position(), What: "nesting", Limit: int64(r.limits.Depth)}
 	}
+	defer func() { r.depth-- }()
+	d := &data{place: n.place, kind: kindOf(n.kind), contents: &contents{weight: 1}}
+	if n.kind == nodeArray {
+		d.elements = make([]*data, 0, len(n.parts))
+		for _, part := range n.parts {
+			element, err := r.forceNode(part)
+			if err != nil {
+				return nil, err
+			}
+			d.append(element)
+		}
+		return d, r.count(n.place, 1)
+	}
+	d.fields = n.object.fields
+	d.elements = make([]*data, 0, len(d.fields))
+	for _, f := range d.fields {
+		top := f.defs[len(f.defs)-1] // what is below is no object, or top would have it
+		element, err := r.forceNode(top)
+		if err != nil {
+			return nil, err
+		}
+		d.append(element)
+	}
+	d.indexed()
+	return d, r.count(n.place, 1)
+}
+
+func (r *resolver) forceObject(t *layers, d *data) error {
+	objects := t.flat()
 	fields := objects[0].fields
-	d.keys = make([]string, 0, len(fields))
-	d.places = make([]place, 0, len(fields))
+	if len(objects) > 1 {
+		fields = t.fields()
+	}
+	d.fields = fields
 	d.elements = make([]*data, 0, len(fields))
-	for _, f := range fields {
-		element, err := r.forceField(f)
+	left := false // something out
+	for i, f := range fields {
+		element, err := r.forceField(objects, f)
 		if err != nil {
 			return err
 		}
+		if element == nil && !left {
+			left = true
+			d.fields = slices.Clone(fields[:i]) // the document has the others
+		}
 		if element != nil {
-			d.put(f.key, f.place, element)
+			d.append(element)
+			if left {
+				d.fields = append(d.fields, f)
+			}
 		}
 	}
+	d.indexed()
 	return nil
 }
 
-func (r *resolver) forceField(f *field) (*data, error) {
+// forceField works out the field of the uppermost layer that has it, with
+// those of the layers below.
+func (r *resolver) forceField(objects []*object, f *field) (*data, error) {
 	r.frames = append(r.frames, frame{field: f})
-	defer func() { r.frames = r.frames[:len(r.frames)-1] }()
-	if len(f.defs) == 1 && !f.defs[0].pending() {
-		return r.forceNode(f.defs[0])
+	d, err := r.forceDefinitions(objects, f)
+	r.frames = r.frames[:len(r.frames)-1]
+	return d, err
+}
+
+func (r *resolver) forceDefinitions(objects []*object, f *field) (*data, error) {
+	top := f.defs[len(f.defs)-1]
+	if !top.pending() && (top.kind != nodeObject || len(f.defs) == 1 && len(objects) == 1) {
+		return r.forceNode(top)
 	}
-	res, err := r.wholeField(f)
+	var res *result
+	var err error
+	if len(objects) == 1 {
+		res, err = r.wholeField(f)
+	} else {
+		res, err = r.child(objects, f.key)
+	}
 	if res == nil || err != nil {
 		return nil, err
 	}
-	return r.forceFrom(f.defs[len(f.defs)-1], res)
-}
-
-func (r *resolver) forceLayers(res *result, d *data) error {
-	for _, key := range res.tree.keys() {
-		inner, err := r.child(res, key)
-		if err != nil {
-			return err
-		}
-		if inner == nil {
-			continue
-		}
-		element, err := r.force(inner)
-		if err != nil {
-			return err
-		}
-		d.put(key, res.tree.keyPlace(key), element)
-	}
-	return nil
-}
-
-// keyPlace is where the uppermost layer defines a key.
-func (t *layers) keyPlace(key string) place {
-	for _, o := range t.flat() {
-		if f := o.get(key); f != nil {
-			return f.place
-		}
-	}
-	return place{}
+	return r.forceFrom(top, res)
 }
 
 // A containmentError is a cycle that no substitution has been made to answer

@@ -6,26 +6,94 @@ import (
 	"strings"
 )
 
-// concat works out a concatenation from left to right.
+// concat works out a concatenation.
 func (r *resolver) concat(n *node) (*result, error) {
-	var left *result
-	for i := 0; i < len(n.parts); {
-		part, err := r.evaluate(n.parts[i])
-		if err != nil {
-			return nil, err
+	found := make([]*result, len(n.parts)) // for the parts that are pending
+	containers := false
+	for i, part := range n.parts {
+		if part.pending() {
+			res, err := r.evaluate(part)
+			if err != nil {
+				return nil, err
+			}
+			found[i] = res
+			containers = containers || res != nil && res.kind >= Array
 		}
-		i++
+		containers = containers || isContainer(part.kind)
+	}
+	if containers {
+		return r.concatContainers(n, found)
+	}
+	return r.concatText(n, found)
+}
+
+// concatContainers goes from left to right.
+func (r *resolver) concatContainers(n *node, found []*result) (left *result, err error) {
+	for i, part := range n.parts {
+		right := found[i]
+		if !part.pending() {
+			right = r.literal(part)
+		}
 		switch {
-		case part == nil: // an optional substitution
+		case right == nil: // an optional substitution
 		case left == nil:
-			left = part
+			left = right
 		default:
-			if left, err = r.join(left, part); err != nil {
+			if left, err = r.join(left, right); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return left, nil
+}
+
+// concatText makes a string, but leaves a value that turns out to be alone as
+// it is. A string that is made by adding to another, as in path =
+// ${path}":/bin", is put behind that in the same buffer, if it is the first to
+// do so.
+func (r *resolver) concatText(n *node, found []*result) (*result, error) {
+	var first *result // of all values, if it is pending
+	var literal *node
+	values, size := 0, 0
+	for i, part := range n.parts {
+		switch {
+		case !part.pending():
+			literal = part
+			values, size = values+1, size+len(part.text)
+		case found[i] != nil:
+			if values == 0 {
+				first = found[i]
+			}
+			values, size = values+1, size+len(found[i].text)
+		}
+	}
+	if values == 1 && literal != nil {
+		return r.literal(literal), nil
+	}
+	if values <= 1 {
+		return first, nil
+	}
+	b, skip := new(strings.Builder), 0
+	if first != nil && first.builder != nil && first.builder.Len() == len(first.text) {
+		b, skip = first.builder, len(first.text)
+	}
+	if err := r.made(n.place, size-skip); err != nil {
+		return nil, err
+	}
+	if skip == 0 {
+		b.Grow(size)
+	}
+	for i, part := range n.parts {
+		switch {
+		case !part.pending():
+			b.WriteString(part.text)
+		case found[i] != nil && (found[i] != first || skip == 0):
+			b.WriteString(found[i].text)
+		case found[i] != nil:
+			skip = 0 // what is there once may come again
+		}
+	}
+	return &result{place: n.parts[0].place, kind: String, text: b.String(), builder: b}, nil
 }
 
 // join puts two values next to each other together.
@@ -45,7 +113,7 @@ func (r *resolver) join(left, right *result) (*result, error) {
 	if err := r.made(left.place, len(left.text)+len(right.text)); err != nil {
 		return nil, err
 	}
-	return &result{place: left.place, kind: String, text: left.text + right.text}, nil
+	return &result{place: left.place, kind: String, text: left.text + right.text, space: left.space && right.space}, nil
 }
 
 func (r *resolver) joinLists(left, right *result) (*result, error) {
@@ -77,14 +145,17 @@ func (r *resolver) asList(res *result) (*list, error) {
 	if res.kind == Array {
 		return res.list, nil
 	}
-	keys := res.tree.keys()
+	var keys []string
+	for _, f := range res.tree.fields() {
+		keys = append(keys, f.key)
+	}
 	indices := indexOrder(keys)
 	if len(indices) == 0 {
 		return nil, nil
 	}
 	leaf := &list{}
 	for _, i := range indices {
-		element, err := r.child(res, keys[i])
+		element, err := r.child(res.tree.flat(), keys[i])
 		if err != nil {
 			return nil, err
 		}
@@ -96,11 +167,17 @@ func (r *resolver) asList(res *result) (*list, error) {
 	return leaf, nil
 }
 
-// child gives the value of a key in an object.
-func (r *resolver) child(res *result, key string) (*result, error) {
+// child gives the value of a key in an object of these layers.
+func (r *resolver) child(objects []*object, key string) (*result, error) {
 	var c collector
-	_, err := r.visitResult(res, []string{key}, &c)
-	return c.result(), err
+	for _, o := range objects {
+		if f := o.get(key); f != nil {
+			if done, err := r.visitField(f, nil, &c); done || err != nil {
+				return c.result(), err
+			}
+		}
+	}
+	return c.result(), nil
 }
 
 // indexOrder gives the places of those keys that are array indices, in the

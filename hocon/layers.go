@@ -11,6 +11,14 @@ type layers struct {
 	object       *object // of a leaf
 	lower, upper *layers
 	flattened    []*object
+	one          [1]*object // room for what a leaf is flattened to
+}
+
+func newLayers(o *object) *layers {
+	t := &layers{object: o}
+	t.one[0] = o
+	t.flattened = t.one[:]
+	return t
 }
 
 // flat gives the objects, the upper first. One that is there twice matters
@@ -40,20 +48,31 @@ func (t *layers) flat() []*object {
 	return objects
 }
 
-// keys gives the keys of all layers in the order of their first definition.
-func (t *layers) keys() []string {
+// fields gives for each key the uppermost field, in the order in which the keys
+// were first defined.
+func (t *layers) fields() []*field {
 	objects := t.flat()
-	var keys []string
-	known := make(map[string]bool)
+	all := &object{}
 	for _, o := range slices.Backward(objects) {
 		for _, f := range o.fields {
-			if !known[f.key] {
-				known[f.key] = true
-				keys = append(keys, f.key)
-			}
+			all.replace(f)
 		}
 	}
-	return keys
+	return all.fields
+}
+
+// replace puts a field in the place of the one that has the same key.
+func (o *object) replace(f *field) {
+	if o.index != nil {
+		if i, ok := o.index[f.key]; ok {
+			o.fields[i] = f
+			return
+		}
+	} else if i := slices.IndexFunc(o.fields, func(g *field) bool { return g.key == f.key }); i >= 0 {
+		o.fields[i] = f
+		return
+	}
+	o.put(f)
 }
 
 // A list is an array as a tree of concatenations.

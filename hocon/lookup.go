@@ -54,7 +54,7 @@ func (r *resolver) direct(path []string) *field {
 		if f == nil {
 			return nil
 		}
-		if _, busy := r.active[f]; busy {
+		if _, busy := r.active.find(f); busy {
 			return nil
 		}
 		if i == len(path)-1 {
@@ -70,6 +70,9 @@ func (r *resolver) direct(path []string) *field {
 
 // wholeField gives the value of a field with all its definitions.
 func (r *resolver) wholeField(f *field) (*result, error) {
+	if len(f.defs) == 1 { // which is remembered by itself
+		return r.definition(f, 0)
+	}
 	if res := r.fields[f]; res != nil {
 		return res, nil
 	}
@@ -97,7 +100,7 @@ func (r *resolver) visitObject(o *object, path []string, c *collector) (done boo
 // worked out.
 func (r *resolver) visitField(f *field, rest []string, c *collector) (done bool, err error) {
 	visible := len(f.defs)
-	if i, busy := r.active[f]; busy {
+	if i, busy := r.active.find(f); busy {
 		visible = i
 		c.cut = f
 	}

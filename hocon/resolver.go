@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ResolveOptions say where substitutions find what the configuration does not
@@ -33,7 +34,6 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 		r.env = os.LookupEnv
 	}
 	r.results = make(map[*node]*result)
-	r.active = make(map[*field]int)
 	r.fields = make(map[*field]*result)
 	root, err := r.force(r.literal(d.root))
 	if inside, ok := err.(*containmentError); ok {
@@ -59,10 +59,11 @@ type resolver struct {
 
 	results map[*node]*result  // of substitutions, concatenations and containers
 	fields  map[*field]*result // of whole fields that substitutions refer to
-	active  map[*field]int     // the definition that is being worked out
+	active  active             // the definitions that are being worked out
 	frames  []frame            // what is being worked out, outermost first
 	partial int                // greater than 0 while only a part of what is worked out is wanted
 	depth   int                // of objects and arrays in each other
+	scalars []data             // made in advance
 	values  int64              // made so far
 	bytes   int                // of strings, made so far
 }
@@ -84,6 +85,8 @@ type result struct {
 	space bool   // unquoted white space, which containers beside it swallow
 	list  *list
 	tree  *layers
+	// builder has text at its start, and may have room for more behind it
+	builder *strings.Builder
 
 	forced  *data
 	forcing bool
@@ -97,7 +100,7 @@ func (r *resolver) literal(n *node) *result {
 		}
 		res := &result{place: n.place, kind: kindOf(n.kind)}
 		if n.kind == nodeObject {
-			res.tree = &layers{object: n.object}
+			res.tree = newLayers(n.object)
 		} else {
 			res.list = newList(n.parts)
 		}
@@ -154,19 +157,17 @@ func (r *resolver) definition(f *field, i int) (*result, error) {
 
 func (r *resolver) single(f *field, i int) (*result, error) {
 	n := f.defs[i]
+	if !n.pending() {
+		return r.literal(n), nil
+	}
 	if res, done := r.results[n]; done {
 		return res, nil
 	}
-	before, was := r.active[f]
-	r.active[f] = i
+	r.active.push(f, i)
 	r.frames = append(r.frames, frame{field: f})
 	res, err := r.evaluate(n)
 	r.frames = r.frames[:len(r.frames)-1]
-	if was {
-		r.active[f] = before
-	} else {
-		delete(r.active, f)
-	}
+	r.active.pop()
 	return res, err
 }
 

@@ -125,7 +125,7 @@ func (v *Value) Elements() []*Value {
 		return elements
 	case Object:
 		var elements []*Value
-		for _, i := range indexOrder(v.data.keys) {
+		for _, i := range indexOrder(v.data.keys()) {
 			elements = append(elements, v.child(i))
 		}
 		return elements
@@ -137,7 +137,7 @@ func (v *Value) Elements() []*Value {
 // as they were written, but for what JSON does not have: 007 becomes 7, and
 // .5 in a number is 0.5.
 func (v *Value) MarshalJSON() ([]byte, error) {
-	return v.data.appendJSON(make([]byte, 0, 64*min(v.data.weight, 1<<20))), nil
+	return v.data.appendJSON(make([]byte, 0, 64*min(v.data.size(), 1<<20))), nil
 }
 
 func (d *data) appendJSON(b []byte) []byte {
@@ -165,7 +165,7 @@ func (d *data) appendJSON(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, quote(d.keys[i])...)
+		b = append(b, quote(d.fields[i].key)...)
 		b = append(b, ':')
 		b = element.appendJSON(b)
 	}

@@ -25,10 +25,12 @@ type node struct {
 	// selfReferring marks a definition that has a substitution for its own
 	// path, as a = ${a} [1] and a += 1 do.
 	selfReferring bool
-	text          string  // of a scalar
-	parts         []*node // elements of an array, parts of a concatenation
-	object        *object
-	subst         *substitution
+	// closed marks a container without substitutions: it is what it is.
+	closed bool
+	text   string  // of a scalar
+	parts  []*node // elements of an array, parts of a concatenation
+	object *object
+	subst  *substitution
 }
 
 // pending tells whether the resolver has to find out what the node is.
@@ -58,10 +60,10 @@ func (s *substitution) String() string {
 // is there when a linear search would be slow.
 type object struct {
 	fields []*field
-	index  map[string]*field
+	index  map[string]int
 }
 
-const indexFrom = 9
+const indexFrom = 17
 
 // A field has all the definitions of a key that may still matter, in order:
 // each may be merged onto, or refer to, those before it.
@@ -74,7 +76,10 @@ type field struct {
 
 func (o *object) get(key string) *field {
 	if o.index != nil {
-		return o.index[key]
+		if i, ok := o.index[key]; ok {
+			return o.fields[i]
+		}
+		return nil
 	}
 	for _, f := range o.fields {
 		if f.key == key {
@@ -86,15 +91,18 @@ func (o *object) get(key string) *field {
 
 // put appends a field whose key is new.
 func (o *object) put(f *field) {
+	if o.fields == nil {
+		o.fields = make([]*field, 0, 4)
+	}
 	o.fields = append(o.fields, f)
 	if o.index != nil {
-		o.index[f.key] = f
+		o.index[f.key] = len(o.fields) - 1
 		return
 	}
 	if len(o.fields) >= indexFrom {
-		o.index = make(map[string]*field, 2*len(o.fields))
-		for _, f := range o.fields {
-			o.index[f.key] = f
+		o.index = make(map[string]int, 2*len(o.fields))
+		for i, f := range o.fields {
+			o.index[f.key] = i
 		}
 	}
 }
@@ -137,6 +145,30 @@ func (o *object) absorb(upper *object) {
 	}
 }
 
+// close finds out which containers are closed, n among them.
+func (n *node) close() bool {
+	switch n.kind {
+	case nodeSubstitution:
+		return false
+	case nodeConcat, nodeArray:
+		closed := n.kind == nodeArray
+		for _, part := range n.parts {
+			closed = part.close() && closed
+		}
+		n.closed = closed
+		return closed
+	case nodeObject:
+		n.closed = true
+		for _, f := range n.object.fields {
+			for _, def := range f.defs {
+				n.closed = def.close() && n.closed
+			}
+		}
+		return n.closed
+	}
+	return true
+}
+
 // merged is upper merged onto lower, neither of them changed.
 func merged(lower, upper *object) *object {
 	o := &object{fields: make([]*field, 0, len(lower.fields)+len(upper.fields))}
@@ -166,7 +198,9 @@ func (f *field) under(over *field) *field {
 		case def.kind != nodeObject:
 			m.defs = append(m.defs[:0], def)
 		case top.kind == nodeObject:
-			m.defs[len(m.defs)-1] = &node{place: def.place, kind: nodeObject, object: merged(top.object, def.object)}
+			m.defs[len(m.defs)-1] = &node{
+				place: def.place, kind: nodeObject, object: merged(top.object, def.object), closed: top.closed && def.closed,
+			}
 		default:
 			m.defs = append(m.defs, def)
 		}

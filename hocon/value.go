@@ -59,40 +59,61 @@ func kindOf(k nodeKind) Kind {
 // data is shared.
 type data struct {
 	place
-	kind     Kind
-	text     string   // of a scalar, as written
-	elements []*data  // of an array or object
-	keys     []string // of an object, beside elements
-	places   []place  // of the keys
+	kind Kind
+	text string // of a scalar, as written
+	*contents
+}
+
+// contents are what an array or object has.
+type contents struct {
+	elements []*data
+	fields   []*field // of an object, beside elements: the keys and where they are
 	index    map[string]int
 	weight   int64 // values in it, itself included
 }
 
-func (d *data) put(key string, at place, element *data) {
-	d.keys = append(d.keys, key)
-	d.places = append(d.places, at)
-	d.elements = append(d.elements, element)
-	d.weight += element.weight
-	if d.index != nil {
-		d.index[key] = len(d.keys) - 1
+func (d *data) size() int64 {
+	if d.contents == nil {
+		return 1
+	}
+	return d.weight
+}
+
+func (c *contents) append(element *data) {
+	c.elements = append(c.elements, element)
+	c.weight += element.size()
+}
+
+// indexed makes the index of an object that has many keys.
+func (c *contents) indexed() {
+	if len(c.fields) < indexFrom {
 		return
 	}
-	if len(d.keys) >= indexFrom {
-		d.index = make(map[string]int, 2*len(d.keys))
-		for i, key := range d.keys {
-			d.index[key] = i
-		}
+	c.index = make(map[string]int, len(c.fields))
+	for i, f := range c.fields {
+		c.index[f.key] = i
 	}
 }
 
-func (d *data) find(key string) int {
-	if d.index != nil {
-		if i, ok := d.index[key]; ok {
+func (c *contents) find(key string) int {
+	if c.index != nil {
+		if i, ok := c.index[key]; ok {
 			return i
 		}
 		return -1
 	}
-	return slices.Index(d.keys, key)
+	return slices.IndexFunc(c.fields, func(f *field) bool { return f.key == key })
+}
+
+func (d *data) keys() []string {
+	if d.kind != Object {
+		return nil
+	}
+	keys := make([]string, len(d.fields))
+	for i, f := range d.fields {
+		keys[i] = f.key
+	}
+	return keys
 }
 
 // A Value is a resolved value, and knows where it came from and by which path
@@ -145,7 +166,7 @@ func (v *Value) Path() string {
 }
 
 func (v *Value) child(i int) *Value {
-	return &Value{data: v.data.elements[i], from: v, step: v.data.keys[i], at: v.data.places[i], secret: v.secret}
+	return &Value{data: v.data.elements[i], from: v, step: v.data.fields[i].key, at: v.data.fields[i].place, secret: v.secret}
 }
 
 // Get follows keys, each taken as it is, through objects. It gives false if
@@ -175,4 +196,4 @@ func (v *Value) Lookup(path string) (*Value, bool) {
 }
 
 // Keys are those of an object in the order of the file, nil for other types.
-func (v *Value) Keys() []string { return slices.Clone(v.data.keys) }
+func (v *Value) Keys() []string { return v.data.keys() }

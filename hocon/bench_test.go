@@ -1,0 +1,105 @@
+package hocon_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/hocon"
+)
+
+// generated is a configuration of about this size, as people write them: hosts
+// that inherit from a template, comments, concatenations.
+func generated(size int) []byte {
+	var b strings.Builder
+	b.WriteString("template { SSH { user = root, timeout = 30, port = 22 }, tags = [kvm, \"test\"] }\n")
+	for i := 0; b.Len() < size; i++ {
+		fmt.Fprintf(&b, `
+# host number %[1]d
+host_%[1]d = ${template} {
+    libvirtURL = "qemu+ssh://user@linux-box-%[1]d/system"
+    libvirtBaseDomain = my_base_domain
+    networkDeviceId : "my_nat_network"
+    SSH.url = "ssh://"${template.SSH.user}"@host-%[1]d?privateKeyFile="${?user.home}"/.ssh/id_rsa"
+    SSH.command = """grep {0} /var/lib/libvirt/dnsmasq/my_nat_network.leases | cut -d " " -f 3"""
+    memory = 512M, cpus = 4, weight = 1.5e3, enabled = true // as it was
+    disks = [ { path = /var/lib/%[1]d.img, size = 20G }, { path = "/data", readOnly = true } ]
+    tags += number-%[1]d
+}
+`, i)
+	}
+	return []byte(b.String())
+}
+
+// substitutions are n definitions that each refer to the one before.
+func substitutions(n int) []byte {
+	var b strings.Builder
+	b.WriteString("a0 = 1\n")
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "a%d = ${a%d}\n", i, i-1)
+	}
+	return []byte(b.String())
+}
+
+// appends are n definitions of one key that each add to it.
+func appends(n int) []byte { return []byte(strings.Repeat("list += x\n", n)) }
+
+// paths is a string to which n definitions each add something.
+func paths(n int) []byte {
+	return []byte("path = /bin\n" + strings.Repeat("path = ${path}\":/usr/bin\"\n", n))
+}
+
+func parseAndResolve(tb testing.TB, text []byte) *hocon.Value {
+	doc, err := hocon.Parse("generated.conf", text, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	root, err := doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return root
+}
+
+// BenchmarkParseAndResolve reports MB/s; the aim is 20 on one core.
+func BenchmarkParseAndResolve(b *testing.B) {
+	for _, megabytes := range []int{1, 10} {
+		b.Run(fmt.Sprintf("%dMB", megabytes), func(b *testing.B) {
+			text := generated(megabytes << 20)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				parseAndResolve(b, text)
+			}
+		})
+	}
+}
+
+// BenchmarkGrowth reports by how much longer ten times the input takes; the aim
+// is 12 at most.
+func BenchmarkGrowth(b *testing.B) {
+	for _, shape := range []struct {
+		name string
+		text func(n int) []byte
+		n    int
+	}{
+		{"hosts", generated, 1 << 20},
+		{"substitutions", substitutions, 10_000},
+		{"appends", appends, 10_000},
+		{"paths", paths, 1_000},
+	} {
+		b.Run(shape.name, func(b *testing.B) {
+			small, large := shape.text(shape.n), shape.text(10*shape.n)
+			var one, ten time.Duration
+			for b.Loop() {
+				start := time.Now()
+				parseAndResolve(b, small)
+				middle := time.Now()
+				parseAndResolve(b, large)
+				one, ten = one+middle.Sub(start), ten+time.Since(middle)
+			}
+			b.ReportMetric(float64(ten)/float64(one), "x-for-10x")
+		})
+	}
+}
