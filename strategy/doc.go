@@ -4,6 +4,8 @@
 // by its MAC address, and answers as soon as there is one:
 //
 //   - [Static] answers with the address that the configuration names;
+//   - [SSH] runs a command on a machine that knows, a DHCP server for example,
+//     until it prints an address;
 //   - [Lease] asks whoever gives out DHCP leases, for libvirt's networks
 //     libvirt itself, until there is one for the interface.
 //

@@ -88,7 +88,7 @@ func (c *clone) planDisks(base string) error {
 		if disk.Target != nil {
 			target = disk.Target.Dev
 		}
-		if disk.Source == nil {
+		if disk.Source == nil || (disk.Source.File != nil && disk.Source.File.File == "") {
 			return fmt.Errorf("base domain %q: disk %s has no source", base, target)
 		}
 		if disk.Source.File == nil && disk.Source.Volume == nil && disk.Source.Block == nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/strategy"
 )
 
 // Config is the section of a host that is cloned by libvirt, beside the keys
@@ -23,13 +25,26 @@ type Config struct {
 	// interface is on whose address is looked up. It may be left out where
 	// the base domain has one interface.
 	Network string `hocon:"networkDeviceId,alias=network"`
-	// Lookup names the strategy that finds the address: lease, static, or
-	// auto, which is static where static.ip is given and lease elsewhere.
+	// Lookup names the strategy that finds the address: lease, SSH, static, or
+	// auto, which is static where static.ip is given, SSH where SSH.command
+	// is, and lease elsewhere.
 	Lookup string `hocon:"ipLookupStrategy"`
+	// SSH is for the strategy SSH.
+	SSH SSHConfig `hocon:"SSH"`
 	// Static is for the strategy static.
 	Static StaticConfig `hocon:"static"`
 	// StartTimeout bounds the time from starting the clone to its address.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
+}
+
+// SSHConfig is the section SSH of a host.
+type SSHConfig struct {
+	// URL is how to log in where the addresses are known.
+	URL string `hocon:"url,secret"`
+	// Command prints the address of the MAC address that stands for {0} in it.
+	Command string `hocon:"command"`
+	// Timeout bounds the look-up.
+	Timeout time.Duration `hocon:"timeout"`
 }
 
 // StaticConfig is the section static of a host.
@@ -44,6 +59,7 @@ func defaults() Config {
 		Common:       fixture.CommonDefaults(),
 		URL:          "qemu:///system",
 		Lookup:       lookupAuto,
+		SSH:          SSHConfig{Timeout: time.Minute},
 		StartTimeout: 2 * time.Minute,
 	}
 }
@@ -52,30 +68,52 @@ func defaults() Config {
 const (
 	lookupAuto   = "auto"
 	lookupLease  = "lease"
+	lookupSSH    = "ssh"
 	lookupStatic = "static"
 )
 
 // settle checks what decoding cannot, and replaces auto by what it means.
 func (c *Config) settle(section *hocon.Value) error {
-	lookup := strings.ToLower(c.Lookup)
-	if lookup == lookupAuto {
-		lookup = lookupLease
-		if c.Static.IP.IsValid() {
-			lookup = lookupStatic
-		}
-	}
-	switch {
-	case lookup != lookupLease && lookup != lookupStatic:
-		return invalid(section, "ipLookupStrategy", "%q is not a strategy: use %q, %q or %q", c.Lookup, lookupAuto, lookupLease, lookupStatic)
-	case lookup == lookupStatic && !c.Static.IP.IsValid():
-		return invalid(section, "static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
-	case c.StartTimeout <= 0:
+	if c.StartTimeout <= 0 {
 		return invalid(section, "libvirtStartTimeout", "has to be more than nothing")
 	}
-	c.Lookup = lookup
-	if lookup == lookupStatic {
-		// One address: one host for all processes.
-		c.Scope = fixture.ScopeSuite
+	switch c.Lookup = strings.ToLower(c.Lookup); {
+	case c.Lookup != lookupAuto:
+	case c.Static.IP.IsValid():
+		c.Lookup = lookupStatic
+	case c.SSH.Command != "":
+		c.Lookup = lookupSSH
+	default:
+		c.Lookup = lookupLease
+	}
+	switch c.Lookup {
+	case lookupLease:
+		return nil
+	case lookupSSH:
+		return c.SSH.check(section)
+	case lookupStatic:
+		if !c.Static.IP.IsValid() {
+			return invalid(section, "static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
+		}
+		c.Scope = fixture.ScopeSuite // one address: one host for all processes
+		return nil
+	}
+	return invalid(section, "ipLookupStrategy", `%q is not a strategy: use "auto", "lease", "SSH" or "static"`, c.Lookup)
+}
+
+func (c *SSHConfig) check(section *hocon.Value) error {
+	switch {
+	case c.URL == "":
+		return invalid(section, "SSH.url", "is missing: the strategy SSH needs to know where to ask, as in ssh://user@dhcp-box")
+	case c.Command == "":
+		return invalid(section, "SSH.command", "is missing: the strategy SSH needs a command that prints the address of MAC address {0}")
+	case !strings.Contains(c.Command, strategy.MACPlaceholder):
+		return invalid(section, "SSH.command", "has no %s, which stands for the MAC address to look up", strategy.MACPlaceholder)
+	case c.Timeout <= 0:
+		return invalid(section, "SSH.timeout", "has to be more than nothing")
+	}
+	if _, err := ssh.ParseURL(c.URL); err != nil {
+		return invalid(section, "SSH.url", "%v", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -85,6 +86,10 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 	}
 	if c.mac == nil {
 		return nil, fmt.Errorf("base domain %q has no network interface, and so no address that could be looked up", i.config.BaseDomain)
+	}
+	if i.config.Lookup == lookupSSH {
+		from, err := ssh.ParseURL(i.config.SSH.URL)
+		return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout}, err
 	}
 	network, err := leasingNetwork(conn, c.network)
 	if err != nil {

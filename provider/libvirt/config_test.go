@@ -1,0 +1,91 @@
+package libvirt
+
+import (
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// decode makes an instance of a host's section, which needs no hypervisor.
+func decode(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	require.NoError(t, err)
+	root, err := document.Resolve(nil)
+	require.NoError(t, err)
+	section, ok := root.Get("nat_host")
+	require.True(t, ok)
+	made, err := newProvider().Instance("nat_host", section)
+	if err != nil {
+		return Config{}, err
+	}
+	return made.(*instance).config, nil
+}
+
+func TestConfig(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		want func(*Config)
+	}{
+		"defaults": {`nat_host { libvirtBaseDomain = base }`, func(c *Config) {}},
+		"synonyms": {`nat_host { baseDomain = base, network = br0 }`, func(c *Config) { c.Network = "br0" }},
+		"whole": {`nat_host { libvirtURL = "qemu+ssh://user@linux-box/system", libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = lease, libvirtStartTimeout = 30 }`, func(c *Config) {
+			c.URL, c.Network, c.StartTimeout = "qemu+ssh://user@linux-box/system", "my_nat_network", 30*time.Second
+		}},
+		"duration":       {`nat_host { libvirtBaseDomain = base, libvirtStartTimeout = 3 minutes }`, func(c *Config) { c.StartTimeout = 3 * time.Minute }},
+		"static":         {`nat_host { libvirtBaseDomain = base, ipLookupStrategy = static, static.ip = "10.0.0.5" }`, static},
+		"static, unsaid": {`nat_host { libvirtBaseDomain = base, static.ip = 10.0.0.5 }`, static},
+		"any case":       {`nat_host { libvirtBaseDomain = base, ipLookupStrategy = STATIC, static.ip = 10.0.0.5 }`, static},
+		"the seed's": {`nat_host { libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = SSH, SSH { url = "ssh://user@linux-box", command = "grep {0} leases", timeout = 30 } }`, func(c *Config) {
+			c.Network, c.Lookup = "my_nat_network", lookupSSH
+			c.SSH = SSHConfig{URL: "ssh://user@linux-box", Command: "grep {0} leases", Timeout: 30 * time.Second}
+		}},
+		"shared in scope": {`nat_host { libvirtBaseDomain = base, scope = suite }`, func(c *Config) { c.Scope = fixture.ScopeSuite }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := defaults()
+			want.BaseDomain, want.Lookup = "base", lookupLease
+			test.want(&want)
+			got, err := decode(t, test.text)
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func static(c *Config) {
+	c.Lookup, c.Scope = lookupStatic, fixture.ScopeSuite
+	if err := c.Static.IP.UnmarshalText([]byte("10.0.0.5")); err != nil {
+		panic(err)
+	}
+}
+
+func TestConfigThatIsNotRight(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"no base domain":  {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
+		"misspelt":        {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
+		"both names":      {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
+		"no strategy":     {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: "guess" is not a strategy: use "auto", "lease", "SSH" or "static"`},
+		"no address":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
+		"no command":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
+		"no URL":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},
+		"a bad URL":       {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ftp://box", command = "true {0}" } }`, `overcast.conf:1:71: nat_host.SSH.url: `},
+		"no MAC":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ssh://box", command = "true" } }`, `nat_host.SSH.command: has no {0}`},
+		"not an address":  {`nat_host { libvirtBaseDomain = a, static.ip = ten }`, `overcast.conf:1:47: nat_host.static.ip: `},
+		"no time at all":  {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
+		"not a duration":  {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
+		"not even a list": {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := decode(t, test.text)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), test.want)
+			var positioned hocon.Error
+			require.ErrorAs(t, err, &positioned)
+		})
+	}
+}

@@ -1,0 +1,40 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUndoGoesBackwardsAndKeepsWhatFails(t *testing.T) {
+	var done []string
+	stuck := errors.New("it is in use")
+	failing := true
+	step := func(what string) func(context.Context) error {
+		return func(context.Context) error {
+			done = append(done, what)
+			if what == "second" && failing {
+				return stuck
+			}
+			return nil
+		}
+	}
+	var u undo
+	for _, what := range []string{"first", "second", "third"} {
+		u.record(what, step(what))
+	}
+	err := u.run(t.Context())
+	require.ErrorIs(t, err, stuck)
+	assert.Equal(t, "removing second: it is in use", err.Error())
+	assert.Equal(t, []string{"third", "second", "first"}, done, "a step that fails stops no other")
+
+	done, failing = nil, false
+	require.NoError(t, u.run(t.Context()))
+	assert.Equal(t, []string{"second"}, done, "only what is left is tried again")
+	done = nil
+	require.NoError(t, u.run(t.Context()))
+	assert.Empty(t, done)
+}

@@ -1,0 +1,97 @@
+package strategy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/strategy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lookup is the strategy, asking a server of this test.
+func lookup(t *testing.T, server *sshtest.Server, command string) strategy.SSH {
+	t.Helper()
+	target, err := ssh.ParseURL(server.URL())
+	require.NoError(t, err)
+	return strategy.SSH{Target: target, Command: command, Timeout: time.Minute}
+}
+
+func TestSSHRunsTheCommandUntilItPrintsAnAddress(t *testing.T) {
+	var asked atomic.Int32
+	server := sshtest.Start(t, sshtest.Config{Exec: func(_ context.Context, cmd string, s sshtest.Session) int {
+		if asked.Add(1) < 3 {
+			fmt.Fprintln(s.Stderr, "no such lease")
+			return 1
+		}
+		fmt.Fprintln(s.Stdout, "10.0.0.9")
+		return 0
+	}})
+	got, err := lookup(t, server, "grep {0} leases | cut -d ' ' -f 3").Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, "10.0.0.9", got.String())
+	assert.Equal(t, 1, server.Logins(), "all over one connection")
+	for _, command := range server.Commands() {
+		assert.Equal(t, "grep 52:54:00:01:02:03 leases | cut -d ' ' -f 3", command)
+	}
+}
+
+func TestSSHTakesTheFirstOfSeveralAddresses(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	got, err := lookup(t, server, "echo '  fd00::7 '; echo 10.0.0.9 # {0}").Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, "fd00::7", got.String())
+}
+
+func TestSSHTellsWhatTheCommandSaid(t *testing.T) {
+	stopped := errors.New("domain overcast-web is shut off")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var asked atomic.Int32
+	server := sshtest.Start(t, sshtest.Config{Exec: func(_ context.Context, _ string, s sshtest.Session) int {
+		fmt.Fprintln(s.Stderr, "grep: leases: Permission denied")
+		if asked.Add(1) == 2 {
+			cancel(stopped)
+		}
+		return 2
+	}})
+	_, err := lookup(t, server, "grep {0} leases").Address(ctx, mac)
+	require.ErrorIs(t, err, strategy.ErrNotFound)
+	require.ErrorIs(t, err, stopped)
+	assert.Contains(t, err.Error(), "by strategy SSH")
+	assert.Contains(t, err.Error(), `standard error: "grep: leases: Permission denied"`)
+	assert.Contains(t, err.Error(), "exited with 2")
+}
+
+func TestSSHRefusesWhatIsNoAddress(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	_, err := lookup(t, server, "echo 52:54:00 # {0}").Address(t.Context(), mac)
+	require.ErrorIs(t, err, strategy.ErrNotFound)
+	assert.Contains(t, err.Error(), `printed "52:54:00", which is no address`)
+	assert.Contains(t, err.Error(), "after 1 attempts")
+}
+
+func TestSSHEndsAtItsTimeout(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	s := lookup(t, server, "true {0}")
+	s.Timeout = 300 * time.Millisecond
+	_, err := s.Address(t.Context(), mac)
+	require.ErrorIs(t, err, strategy.ErrNotFound)
+	assert.Contains(t, err.Error(), "SSH.timeout of 300ms is over")
+}
+
+func TestSSHThatCannotLogInFailsWithoutTheSecret(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	target, err := ssh.ParseURL(fmt.Sprintf("ssh://nobody:sesame@%s?hostKey=insecure", server.Addr))
+	require.NoError(t, err)
+	_, err = strategy.SSH{Target: target, Command: "true {0}", Timeout: time.Minute, Options: &ssh.Options{Home: t.TempDir(), AgentSocket: ssh.NoAgent}}.Address(t.Context(), mac)
+	var dial *ssh.DialError
+	require.ErrorAs(t, err, &dial)
+	assert.Equal(t, ssh.PhaseLogin, dial.Phase)
+	assert.NotContains(t, err.Error(), "sesame")
+}
