@@ -1,5 +1,4 @@
 import com.typesafe.config.Config;
-import com.typesafe.config.ConfigException;
 import com.typesafe.config.ConfigFactory;
 import com.typesafe.config.ConfigRenderOptions;
 import com.typesafe.config.ConfigResolveOptions;
@@ -29,7 +28,7 @@ public class Reference {
         try {
             Config resolved = parse(line).resolve(ConfigResolveOptions.defaults().setUseSystemEnvironment(false));
             return "ok " + resolved.root().render(ConfigRenderOptions.concise());
-        } catch (ConfigException e) {
+        } catch (RuntimeException e) { // mostly ConfigException
             return "error " + e.getClass().getSimpleName() + ": " + e.getMessage();
         } catch (StackOverflowError e) {
             return "error StackOverflowError: ";
