@@ -265,3 +265,16 @@ func sameNumber(a, b string) bool {
 	g, errG := strconv.ParseFloat(b, 64)
 	return errF == nil && errG == nil && f == g
 }
+
+// printed is a scalar as it is, and anything else as JSON.
+func printed(t *testing.T, v *hocon.Value) string {
+	t.Helper()
+	if text, err := v.String(); err == nil {
+		return text
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
