@@ -10,7 +10,10 @@ import (
 // ResolveOptions say where substitutions find what the configuration does not
 // have; nil stands for the zero value.
 type ResolveOptions struct {
-	// Env gives environment variables. Nil is os.LookupEnv.
+	// Properties are the JVM's system properties, by their dotted paths: what
+	// substitutions find that have no value in the configuration.
+	Properties map[string]string
+	// Env gives environment variables, which come after them. Nil is os.LookupEnv.
 	Env func(name string) (string, bool)
 	// Limits of the resolver.
 	Limits Limits
@@ -25,7 +28,7 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 	if opts == nil {
 		opts = &ResolveOptions{}
 	}
-	r := &resolver{root: d.root.object, env: opts.Env, limits: opts.Limits}
+	r := &resolver{root: d.root.object, properties: opts.Properties, env: opts.Env, limits: opts.Limits}
 	if r.limits == (Limits{}) {
 		r.limits = d.limits
 	}
@@ -53,9 +56,10 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 // is being worked out, whoever looks up the field sees those below it only:
 // that is what makes path = ${path}":/bin" refer to the path before.
 type resolver struct {
-	root   *object
-	env    func(string) (string, bool)
-	limits Limits
+	root       *object
+	properties map[string]string
+	env        func(string) (string, bool)
+	limits     Limits
 
 	results map[*node]*result  // of substitutions, concatenations and containers
 	fields  map[*field]*result // of whole fields that substitutions refer to
@@ -214,6 +218,9 @@ func (r *resolver) find(n *node) (*result, error) {
 }
 
 func (r *resolver) environment(n *node) (*result, error) {
+	if text, ok := r.properties[strings.Join(n.subst.path, ".")]; ok && !n.subst.list {
+		return &result{place: n.place, kind: String, text: text}, r.made(n.place, len(text))
+	}
 	if len(n.subst.path) != 1 {
 		return nil, nil
 	}

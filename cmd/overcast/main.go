@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	_ "github.com/overcast-go/overcast/provider/libvirt"
+)
+
+const usage = `usage: overcast config [--json] [FILE | LABEL]
+
+config   print the resolved configuration: all of it, one FILE, or the host LABEL
+`
+
+// errUsage is a command line that makes no sense.
+var errUsage = errors.New("usage")
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program, apart from the process that it runs in.
+func run(args []string, stdout, stderr io.Writer) int {
+	err := dispatch(args, stdout)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	fmt.Fprintln(stderr, err)
+	return 1
+}
+
+func dispatch(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	switch command, rest := args[0], args[1:]; command {
+	case "config":
+		return configCommand(rest, stdout)
+	}
+	return errUsage
+}
