@@ -97,14 +97,14 @@ var _ = Describe("what cannot be set up", func() {
 		define(`<domain type='qemu'><name>mute</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/lab-two-disks-data.img'/><target dev='vda'/></disk>
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
-		configure(`mute_host = ${guest} { libvirtBaseDomain = mute, libvirtStartTimeout = 2 }`)
+		configure(`mute_host = ${guest} { libvirtBaseDomain = mute, addressTimeout = 2 }`)
 		err := refused(ctx, "mute_host")
 		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
-		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("libvirtStartTimeout of 2s is over"))))
+		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("addressTimeout of 2s is over"))))
 	})
 
 	It("is a domain that stops while its address is waited for, and the wait ends at once", func(ctx SpecContext) {
-		configure(`doomed = ${guest} { libvirtStartTimeout = 10 minutes }`)
+		configure(`doomed = ${guest} { addressTimeout = 10 minutes }`)
 		failed := make(chan error)
 		go func() {
 			_, err := fixture.SetUp(ctx, "doomed")

@@ -33,8 +33,11 @@ type Config struct {
 	SSH SSHConfig `hocon:"SSH"`
 	// Static is for the strategy static.
 	Static StaticConfig `hocon:"static"`
-	// StartTimeout bounds the time from starting the clone to its address.
+	// StartTimeout bounds the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
+	// AddressTimeout bounds the time from there to its address. The strategy
+	// SSH has a timeout of its own beside it.
+	AddressTimeout time.Duration `hocon:"addressTimeout"`
 }
 
 // SSHConfig is the section SSH of a host.
@@ -56,11 +59,12 @@ type StaticConfig struct {
 // defaults are the values of keys that are not there.
 func defaults() Config {
 	return Config{
-		Common:       fixture.CommonDefaults(),
-		URL:          "qemu:///system",
-		Lookup:       lookupAuto,
-		SSH:          SSHConfig{Timeout: time.Minute},
-		StartTimeout: 2 * time.Minute,
+		Common:         fixture.CommonDefaults(),
+		URL:            "qemu:///system",
+		Lookup:         lookupAuto,
+		SSH:            SSHConfig{Timeout: time.Minute},
+		StartTimeout:   30 * time.Second,
+		AddressTimeout: 2 * time.Minute,
 	}
 }
 
@@ -74,8 +78,10 @@ const (
 
 // settle checks what decoding cannot, and replaces auto by what it means.
 func (c *Config) settle(section *hocon.Value) error {
-	if c.StartTimeout <= 0 {
-		return invalid(section, "libvirtStartTimeout", "has to be more than nothing")
+	for key, limit := range map[string]time.Duration{"libvirtStartTimeout": c.StartTimeout, "addressTimeout": c.AddressTimeout} {
+		if limit <= 0 {
+			return invalid(section, key, "has to be more than nothing")
+		}
 	}
 	switch c.Lookup = strings.ToLower(c.Lookup); {
 	case c.Lookup != lookupAuto:

@@ -66,16 +66,47 @@ func (i *instance) make(ctx context.Context, conn *libvirt.Connect, c *clone) er
 			return err
 		}
 	}
+	return i.start(ctx, conn, c)
+}
+
+// start starts the clone, for as long as libvirtStartTimeout says.
+func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone) error {
 	text, err := c.definition.Marshal()
 	if err != nil {
 		return fmt.Errorf("writing the definition of domain %s: %w", c.name, err)
 	}
-	i.undo.record("domain "+c.name, func(context.Context) error { return destroyDomain(conn, c.name) })
-	domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
-	if err != nil {
-		return fmt.Errorf("starting domain %s: %w", c.name, said(said(err)))
+	started := make(chan error, 1)
+	over := make(chan struct{})
+	// libvirt cannot be told to stop starting a domain: undoing waits until it
+	// has, so that nothing comes up behind its back.
+	i.undo.record("domain "+c.name, func(ctx context.Context) error {
+		select {
+		case <-over:
+			return destroyDomain(conn, c.name)
+		case <-ctx.Done():
+			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
+		}
+	})
+	go func() {
+		defer close(over)
+		domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
+		if err == nil {
+			err = domain.Free()
+		}
+		started <- err
+	}()
+	limit := i.config.StartTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
+	defer cancel()
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
-	return domain.Free()
+	if err != nil {
+		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
+	}
+	return nil
 }
 
 // strategy is the one that the configuration asks for. What it cannot work
@@ -100,8 +131,8 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 
 // findAddress waits for the address for as long as the domain runs.
 func (i *instance) findAddress(ctx context.Context, conn *libvirt.Connect, c *clone, find strategy.Strategy) error {
-	limit := i.config.StartTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
+	limit := i.config.AddressTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v is over", limit))
 	defer cancel()
 	ctx, unwatch, err := watch(ctx, conn, c.name)
 	if err != nil {

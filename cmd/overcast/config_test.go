@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// overcast runs the program in a folder and a home of its own.
+func overcast(t *testing.T, conf string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("HOME", "/home/me")
+	t.Setenv("OVERCAST_CONF", "")
+	t.Setenv("OVERCAST_SET", "")
+	t.Chdir(dir)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(conf), 0o600))
+	var out, err bytes.Buffer
+	code = run(args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// seed is the first example of the seed document, as it stands there.
+const seed = `nat_host {
+    libvirtURL="qemu+ssh://user@linux-box/system"
+    libvirtBaseDomain="my_base_domain"
+    networkDeviceId="my_nat_network"
+    ipLookupStrategy="SSH"
+    SSH {
+        url="ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile="${user.home}"/.ssh/id_rsa&passphrase=bigsecret"
+        command="""grep {0} /var/lib/libvirt/dnsmasq/my_nat_network.leases | cut -d " " -f 3"""
+        timeout=30
+    }
+}
+`
+
+func TestConfigOfALabelShowsWhereEachValueCameFrom(t *testing.T) {
+	code, out, complaint := overcast(t, seed, "config", "nat_host")
+	assert.Equal(t, 0, code, complaint)
+	assert.Equal(t, `nat_host.libvirtURL = "qemu+ssh://user@linux-box/system"  # overcast.conf:2:16
+nat_host.libvirtBaseDomain = "my_base_domain"  # overcast.conf:3:23
+nat_host.networkDeviceId = "my_nat_network"  # overcast.conf:4:21
+nat_host.ipLookupStrategy = "SSH"  # overcast.conf:5:22
+nat_host.SSH.url = "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"  # overcast.conf:7:13
+nat_host.SSH.command = "grep {0} /var/lib/libvirt/dnsmasq/my_nat_network.leases | cut -d \" \" -f 3"  # overcast.conf:8:17
+nat_host.SSH.timeout = 30  # overcast.conf:9:17
+`, out)
+}
+
+func TestConfigAsJSON(t *testing.T) {
+	want := `{"libvirtBaseDomain": "base", "n": [1.50, true, null, {}], "text": "a<b&c"}`
+	conf := `web = ` + want
+	_, out, _ := overcast(t, conf, "config", "--json")
+	assert.JSONEq(t, `{"web": `+want+`}`, out)
+	assert.Contains(t, out, "1.50", "numbers as they are written")
+	assert.Contains(t, out, "a<b&c")
+	_, out, _ = overcast(t, seed, "config", "--json", "nat_host")
+	var section map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &section))
+	assert.Equal(t, "my_base_domain", section["libvirtBaseDomain"])
+}
+
+func TestConfigOfAFileIsThatFileAlone(t *testing.T) {
+	other := filepath.Join(t.TempDir(), "other.conf")
+	require.NoError(t, os.WriteFile(other, []byte(`a = ${MARK}`), 0o600))
+	t.Setenv("MARK", "from the environment")
+	code, out, _ := overcast(t, seed, "config", "--json", other)
+	assert.Equal(t, 0, code)
+	assert.JSONEq(t, `{"a": "from the environment"}`, out)
+}
+
+func TestConfigThatIsNotRight(t *testing.T) {
+	for name, test := range map[string]struct {
+		conf string
+		args []string
+		want string
+	}{
+		"syntax":        {"a {\n  b = ]\n}", []string{}, "overcast.conf:2:7: "},
+		"unresolved":    {"a = ${nowhere}", []string{}, "overcast.conf:1:5: "},
+		"misspelt key":  {"web {\n  libvirtBaseDomain = a\n  networkDevceId = b\n}", []string{"web"}, `overcast.conf:3:3: web: unknown key "networkDevceId", did you mean "networkDeviceId"?`},
+		"not a number":  {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration`},
+		"unknown label": {seed, []string{"wbe"}, `host "wbe" is not in the configuration (it has nat_host; read from overcast.conf)`},
+		"no such file":  {seed, []string{"./nowhere.conf"}, "./nowhere.conf: no such file"},
+	} {
+		for _, more := range [][]string{nil, {"--json"}} {
+			t.Run(name+strings.Join(more, ""), func(t *testing.T) {
+				code, out, complaint := overcast(t, test.conf, append(append([]string{"config"}, more...), test.args...)...)
+				assert.Equal(t, 1, code)
+				assert.Empty(t, out)
+				assert.Contains(t, complaint, test.want)
+			})
+		}
+	}
+}
+
+func TestConfigNeverShowsASecret(t *testing.T) {
+	conf := `keys { passphrase = open-sesame }
+web {
+  hostname = web
+  connection.url = "ssh://me:hunter22@{0}?passphrase="${keys.passphrase}"&os=UNIX"
+  provision { url = "ssh://me:p%40ssword@{0}", cmd = "login --with open-sesame p@ssword" }
+}`
+	for _, args := range [][]string{{}, {"--json"}, {"web"}, {"--json", "web"}, {"overcast.conf"}, {"--json", "overcast.conf"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			code, out, complaint := overcast(t, conf, append([]string{"config"}, args...)...)
+			assert.Equal(t, 0, code, complaint)
+			assert.Contains(t, out, "********")
+			for _, secret := range []string{"open-sesame", "hunter22", "p@ssword", "p%40ssword"} {
+				assert.NotContains(t, out, secret)
+			}
+		})
+	}
+}
+
+func TestCommandLineThatIsNotRight(t *testing.T) {
+	for _, args := range [][]string{{}, {"confgi"}, {"config", "a", "b"}, {"config", "--yaml"}} {
+		code, out, complaint := overcast(t, seed, args...)
+		assert.Equal(t, 2, code)
+		assert.Empty(t, out)
+		assert.Contains(t, complaint, "usage: overcast")
+	}
+}
