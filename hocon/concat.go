@@ -52,8 +52,11 @@ func (p *parser) startsPart() bool {
 }
 
 func (p *parser) part() (*node, error) {
-	n := p.loader.node()
-	n.place, n.text = p.here(), p.tok.text
+	n, err := p.loader.node(p.here())
+	if err != nil {
+		return nil, err
+	}
+	n.text = p.tok.text
 	switch p.tok.kind {
 	case tokenQuoted, tokenUnquoted:
 		n.kind = nodeString

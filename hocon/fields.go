@@ -70,6 +70,7 @@ func unknownKey(key string, fields []structField) string {
 			}
 		}
 	}
+	key = abbreviate(key)
 	if nearest != "" {
 		return fmt.Sprintf("unknown key %q, did you mean %q?", key, nearest)
 	}

@@ -14,9 +14,9 @@ func (r *resolver) force(res *result) (*data, error) {
 		res.forced = r.scalar(res.place, res.kind, res.text)
 		return res.forced, r.count(res.place, 1)
 	}
-	d := &data{place: res.place, kind: res.kind, contents: &contents{weight: 1}}
+	d := &data{place: res.place, kind: res.kind, contents: &contents{weight: 1, height: 1}}
 	if r.depth++; r.depth > r.limits.Depth {
-		return nil, &LimitError{Pos: res.position(), What: "nesting", Limit: int64(r.limits.Depth)}
+		return nil, r.tooDeep(res.place)
 	}
 	res.forcing = true
 	r.frames = append(r.frames, frame{whole: res})
@@ -24,7 +24,7 @@ func (r *resolver) force(res *result) (*data, error) {
 	if res.kind == Array {
 		err = r.forceList(res.list, d)
 	} else {
-		err = r.forceObject(res.tree, d)
+		err = r.forceObject(res, d)
 	}
 	r.frames = r.frames[:len(r.frames)-1]
 	r.depth--
@@ -33,7 +33,14 @@ func (r *resolver) force(res *result) (*data, error) {
 		return nil, err
 	}
 	res.forced = d
+	if d.height > r.limits.Depth {
+		return nil, r.tooDeep(res.place)
+	}
 	return d, r.count(res.place, 1)
+}
+
+func (r *resolver) tooDeep(at place) error {
+	return &LimitError{Pos: at.position(), What: "nesting", Limit: int64(r.limits.Depth)}
 }
 
 // count keeps the number of values, as they would be printed, within bounds.
@@ -113,10 +120,10 @@ func (r *resolver) forceFrom(n *node, res *result) (*data, error) {
 // forceClosed takes the short way: nothing in n leads anywhere else.
 func (r *resolver) forceClosed(n *node) (*data, error) {
 	if r.depth++; r.depth > r.limits.Depth {
-		return nil, &LimitError{Pos: n.position(), What: "nesting", Limit: int64(r.limits.Depth)}
+		return nil, r.tooDeep(n.place)
 	}
 	defer func() { r.depth-- }()
-	d := &data{place: n.place, kind: kindOf(n.kind), contents: &contents{weight: 1}}
+	d := &data{place: n.place, kind: kindOf(n.kind), contents: &contents{weight: 1, height: 1}}
 	if n.kind == nodeArray {
 		d.elements = make([]*data, 0, len(n.parts))
 		for _, part := range n.parts {
@@ -142,11 +149,14 @@ func (r *resolver) forceClosed(n *node) (*data, error) {
 	return d, r.count(n.place, 1)
 }
 
-func (r *resolver) forceObject(t *layers, d *data) error {
-	objects := t.flat()
+func (r *resolver) forceObject(res *result, d *data) error {
+	objects, err := r.flat(res)
+	if err != nil {
+		return err
+	}
 	fields := objects[0].fields
 	if len(objects) > 1 {
-		fields = t.fields()
+		fields = mergedFields(objects)
 	}
 	d.fields = fields
 	d.elements = make([]*data, 0, len(fields))

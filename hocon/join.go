@@ -145,8 +145,12 @@ func (r *resolver) asList(res *result) (*list, error) {
 	if res.kind == Array {
 		return res.list, nil
 	}
+	objects, err := r.flat(res)
+	if err != nil {
+		return nil, err
+	}
 	var keys []string
-	for _, f := range res.tree.fields() {
+	for _, f := range mergedFields(objects) {
 		keys = append(keys, f.key)
 	}
 	indices := indexOrder(keys)
@@ -155,7 +159,7 @@ func (r *resolver) asList(res *result) (*list, error) {
 	}
 	leaf := &list{}
 	for _, i := range indices {
-		element, err := r.child(res.tree.flat(), keys[i])
+		element, err := r.child(objects, keys[i])
 		if err != nil {
 			return nil, err
 		}

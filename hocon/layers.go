@@ -21,6 +21,16 @@ func newLayers(o *object) *layers {
 	return t
 }
 
+// flat gives the layers of an object, the upper first. They are counted as
+// values: many objects, each made of the one before, have many layers.
+func (r *resolver) flat(res *result) ([]*object, error) {
+	if res.tree.flattened != nil {
+		return res.tree.flattened, nil
+	}
+	objects := res.tree.flat()
+	return objects, r.count(res.place, int64(len(objects)))
+}
+
 // flat gives the objects, the upper first. One that is there twice matters
 // only where it is uppermost: what it could add below is hidden by itself.
 func (t *layers) flat() []*object {
@@ -48,10 +58,9 @@ func (t *layers) flat() []*object {
 	return objects
 }
 
-// fields gives for each key the uppermost field, in the order in which the keys
+// mergedFields gives for each key of the layers the uppermost field, in the order in which the keys
 // were first defined.
-func (t *layers) fields() []*field {
-	objects := t.flat()
+func mergedFields(objects []*object) []*field {
 	all := &object{}
 	for _, o := range slices.Backward(objects) {
 		for _, f := range o.fields {

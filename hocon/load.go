@@ -22,17 +22,24 @@ type loader struct {
 	includes int
 
 	nodes []node // made in advance
+	made  int    // nodes, those in advance included
 }
 
 // node makes nodes by the hundred, which is less work than one by one.
-func (l *loader) node() *node {
+func (l *loader) node(at place) (*node, error) {
 	if len(l.nodes) == 0 {
-		l.nodes = make([]node, 128)
+		if l.made += nodesAtOnce; l.made > l.limits.Values {
+			return nil, &LimitError{Pos: at.position(), What: "values", Limit: int64(l.limits.Values)}
+		}
+		l.nodes = make([]node, nodesAtOnce)
 	}
 	n := &l.nodes[0]
+	n.place = at
 	l.nodes = l.nodes[1:]
-	return n
+	return n, nil
 }
+
+const nodesAtOnce = 128
 
 // A file is a text to parse, and how the parser came to it.
 type file struct {

@@ -131,7 +131,9 @@ func (r *resolver) visitPending(f *field, i int, rest []string, c *collector) (d
 	if res == nil || err != nil {
 		return false, err
 	}
-	return r.visitResult(res, rest, c)
+	done, err = r.visitResult(res, rest, c)
+	// What refers to the value below has taken all that there is in it.
+	return done || f.defs[i].selfReferring, err
 }
 
 func (r *resolver) visitResult(res *result, rest []string, c *collector) (done bool, err error) {
@@ -141,7 +143,11 @@ func (r *resolver) visitResult(res *result, rest []string, c *collector) (done b
 	if res.kind != Object {
 		return true, nil
 	}
-	for _, o := range res.tree.flat() {
+	objects, err := r.flat(res)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range objects {
 		if done, err = r.visitObject(o, rest, c); done || err != nil {
 			break
 		}

@@ -10,8 +10,9 @@ import (
 // not at the ends.
 type pathBuilder struct {
 	elements []string
-	current  string
-	quoted   bool // current has a quoted part, so it may be empty
+	current  string // the element so far, or its start
+	rest     []byte // current and what comes after it, if there is more
+	quoted   bool   // current has a quoted part, so it may be empty
 	space    string
 	started  bool
 }
@@ -20,13 +21,15 @@ type pathBuilder struct {
 func (b *pathBuilder) add(t token) string {
 	if t.kind == tokenSpace {
 		if b.started {
-			b.space += t.text
+			b.space = t.text
 		}
 		return ""
 	}
 	b.started = true
-	b.join(b.space)
-	b.space = ""
+	if b.space != "" {
+		b.join(b.space)
+		b.space = ""
+	}
 	if t.kind == tokenQuoted {
 		b.quoted = true
 		b.join(t.text)
@@ -47,14 +50,20 @@ func (b *pathBuilder) add(t token) string {
 }
 
 func (b *pathBuilder) join(s string) {
-	if b.current == "" {
+	switch {
+	case len(b.rest) > 0:
+		b.rest = append(b.rest, s...)
+	case b.current == "":
 		b.current = s
-		return
+	case s != "":
+		b.rest = append(append(b.rest, b.current...), s...)
 	}
-	b.current += s
 }
 
 func (b *pathBuilder) end() string {
+	if len(b.rest) > 0 {
+		b.current, b.rest = string(b.rest), b.rest[:0]
+	}
 	if b.current == "" && !b.quoted {
 		return `a path must not start or end with a dot or have two in a row; an element that is empty is written ""`
 	}
@@ -74,7 +83,7 @@ func (b *pathBuilder) finish() ([]string, string) {
 
 // reset makes b fit for the next path; the elements it gave are overwritten.
 func (b *pathBuilder) reset() {
-	*b = pathBuilder{elements: b.elements[:0]}
+	*b = pathBuilder{elements: b.elements[:0], rest: b.rest[:0]}
 }
 
 // isPathToken tells whether a token may be part of a path expression.

@@ -244,7 +244,10 @@ func (r *resolver) environmentList(n *node, name string) (*result, error) {
 			break
 		}
 		elements = append(elements, &node{place: n.place, kind: nodeString, text: text})
-		if err := r.made(n.place, len(text)+1); err != nil {
+		if err := r.made(n.place, len(text)); err != nil {
+			return nil, err
+		}
+		if err := r.count(n.place, 1); err != nil {
 			return nil, err
 		}
 	}

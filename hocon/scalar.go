@@ -71,14 +71,15 @@ func (v *Value) Int() (int64, error) {
 	return number.Num().Int64(), nil
 }
 
-// rational reads text as an exact number, if the type of v may be one. An
-// exponent that no real number needs is refused: its digits could fill memory.
+// rational reads text as an exact number, if the type of v may be one. What
+// has more digits than any real number needs, or an exponent that stands for
+// them, is refused: it could keep us busy, or fill memory.
 func (v *Value) rational(text string) (*big.Rat, bool) {
 	if v.data.kind != Number && v.data.kind != String {
 		return nil, false
 	}
 	text = strings.TrimPrefix(text, "+")
-	if !isNumber(text) {
+	if len(text) > 1000 || !isNumber(text) {
 		return nil, false
 	}
 	if _, exponent, ok := strings.Cut(strings.ToLower(text), "e"); ok {

@@ -70,6 +70,7 @@ type contents struct {
 	fields   []*field // of an object, beside elements: the keys and where they are
 	index    map[string]int
 	weight   int64 // values in it, itself included
+	height   int   // containers in each other, itself included
 }
 
 func (d *data) size() int64 {
@@ -81,7 +82,11 @@ func (d *data) size() int64 {
 
 func (c *contents) append(element *data) {
 	c.elements = append(c.elements, element)
-	c.weight += element.size()
+	c.weight++
+	if element.contents != nil {
+		c.weight += element.weight - 1
+		c.height = max(c.height, element.height+1)
+	}
 }
 
 // indexed makes the index of an object that has many keys.
