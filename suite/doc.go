@@ -16,5 +16,8 @@
 // that is interrupted, leave nothing.
 //
 // A host that has a static address, or scope = "suite", exists once for all
-// processes. SetUp refuses it when there are several.
+// processes. SetUp refuses it when there are several; process 1 sets it up, and
+// the others join:
+//
+//	var _ = SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
 package suite

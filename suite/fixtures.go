@@ -32,13 +32,43 @@ const teardownLimit = 2 * time.Minute
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	ginkgo.DeferCleanup(f.TearDown)
-	if err := f.refuseShared(); err != nil {
-		ginkgo.Fail(err.Error())
-	}
-	err := f.each(func(label string) error {
-		_, err := fixture.SetUp(ctx, label)
-		return err
-	})
+	f.fail(f.refuseShared())
+	f.fail(each(f.labels, func(label string) error { return setUp(ctx, label) }))
+}
+
+// SetUpShared, the first body of a SynchronizedBeforeSuite, sets up in process
+// 1 the hosts that all processes share, and answers with what Join in each of
+// them needs to know.
+func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
+	ginkgo.GinkgoHelper()
+	ginkgo.DeferCleanup(f.TearDown)
+	shared, _, err := f.sorted()
+	f.fail(err)
+	f.fail(each(shared, func(label string) error { return setUp(ctx, label) }))
+	told, err := fixture.Share(shared...)
+	f.fail(err)
+	return told
+}
+
+// Join, the second body of a SynchronizedBeforeSuite, makes the shared hosts
+// known in this process and sets up its own.
+func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
+	ginkgo.GinkgoHelper()
+	ginkgo.DeferCleanup(f.TearDown)
+	_, own, err := f.sorted()
+	f.fail(err)
+	f.fail(fixture.Adopt(ctx, told))
+	f.fail(each(own, func(label string) error { return setUp(ctx, label) }))
+}
+
+func setUp(ctx context.Context, label string) error {
+	_, err := fixture.SetUp(ctx, label)
+	return err
+}
+
+// fail ends the node if there is an error.
+func (f *Fixtures) fail(err error) {
+	ginkgo.GinkgoHelper()
 	if err != nil {
 		ginkgo.Fail(err.Error())
 	}
@@ -51,20 +81,34 @@ func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	if err := f.each(func(label string) error { return fixture.TearDown(bounded, label) }); err != nil {
-		ginkgo.Fail(err.Error())
-	}
+	f.fail(each(f.labels, func(label string) error { return fixture.TearDown(bounded, label) }))
 }
 
-// each does something with all hosts at once and waits for all of them.
-func (f *Fixtures) each(do func(label string) error) error {
-	errs := make([]error, len(f.labels))
+// each does something with several hosts at once and waits for all of them.
+func each(labels []string, do func(label string) error) error {
+	errs := make([]error, len(labels))
 	var all sync.WaitGroup
-	for n, label := range f.labels {
+	for n, label := range labels {
 		all.Go(func() { errs[n] = do(label) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// sorted parts the hosts that all processes share from those that each has.
+func (f *Fixtures) sorted() (shared, own []string, err error) {
+	for _, label := range f.labels {
+		is, err := fixture.Shared(label)
+		if err != nil {
+			return nil, nil, err
+		}
+		if is {
+			shared = append(shared, label)
+		} else {
+			own = append(own, label)
+		}
+	}
+	return shared, own, nil
 }
 
 // refuseShared refuses hosts that must not be set up once per process.
@@ -73,20 +117,11 @@ func (f *Fixtures) refuseShared() error {
 	if config.ParallelTotal < 2 {
 		return nil
 	}
-	var shared []string
-	for _, label := range f.labels {
-		is, err := fixture.Shared(label)
-		if err != nil {
-			return err
-		}
-		if is {
-			shared = append(shared, label)
-		}
-	}
-	if len(shared) > 0 {
-		return fmt.Errorf("%s would be set up by each of %d processes, but has a static address or scope = \"suite\", and can exist only once: "+
+	shared, _, err := f.sorted()
+	if err == nil && len(shared) > 0 {
+		err = fmt.Errorf("%s would be set up by each of %d processes, but has a static address or scope = \"suite\", and can exist only once: "+
 			"write SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join) in place of BeforeSuite(hosts.SetUp), or run with one process",
 			strings.Join(shared, ", "), config.ParallelTotal)
 	}
-	return nil
+	return err
 }

@@ -1,0 +1,29 @@
+package suite_test
+
+import (
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/suite"
+)
+
+// A suite declares its hosts beside its specs. The lines marked so stand at the
+// top level of a file of its own.
+func Example() {
+	hosts := suite.Declare("nat_host") // var hosts = ...
+
+	_ = func() bool { // var _ = ...
+		return BeforeSuite(hosts.SetUp)
+	}
+	_ = func() bool { // var _ = ...
+		return Describe("a host", func() {
+			It("has an address", func() {
+				fmt.Fprintln(GinkgoWriter, fixture.Host("nat_host").HostName())
+			})
+		})
+	}
+	fmt.Println(fixture.Host("nat_host"))
+	// Output: nat_host (not set up)
+}
