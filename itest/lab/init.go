@@ -25,7 +25,7 @@ func initMain() int {
 		complain(err)
 		return exitLab
 	}
-	keeper, err := os.StartProcess("/proc/self/exe", []string{keeperName}, &os.ProcAttr{
+	keeper, err := os.StartProcess("/proc/self/exe", append([]string{keeperName}, os.Args[1:]...), &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(controlFd, "control")},
 	})
 	if err != nil {

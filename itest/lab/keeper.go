@@ -33,7 +33,7 @@ func keeperMain() int {
 		return exitLab
 	}
 	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel))
-	return runCommand(p, env, signals)
+	return runCommand(os.Args[1:], p, env, signals)
 }
 
 func accelName(a accel) string {
@@ -107,8 +107,8 @@ func makePlace() error {
 
 // runCommand runs the command as a process group of its own and passes signals
 // on to it.
-func runCommand(p plan, env []string, signals <-chan syscall.Signal) int {
-	cmd := exec.Command(p.Command[0], p.Command[1:]...)
+func runCommand(command []string, p plan, env []string, signals <-chan syscall.Signal) int {
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -120,7 +120,7 @@ func runCommand(p plan, env []string, signals <-chan syscall.Signal) int {
 		}
 	}
 	if err := cmd.Start(); err != nil {
-		complain(fmt.Errorf("starting %s: %w", p.Command[0], err))
+		complain(fmt.Errorf("starting %s: %w", command[0], err))
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 			return exitNotFound
 		}

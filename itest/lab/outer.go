@@ -22,7 +22,6 @@ import (
 type plan struct {
 	Image      guest.Image
 	Accel      accel
-	Command    []string
 	Env        []string // added to the environment of the command
 	Foreground bool     // the command gets the terminal
 	Started    time.Time
@@ -47,7 +46,7 @@ func outerMain(command []string) int {
 
 	prepared := make(chan prepareResult, 1)
 	go func() {
-		p, err := prepare(ctx, command)
+		p, err := prepare(ctx)
 		prepared <- prepareResult{p, err}
 	}()
 	select {
@@ -56,7 +55,7 @@ func outerMain(command []string) int {
 			complain(got.err)
 			return exitLab
 		}
-		return enter(got.plan, signals, orphaned)
+		return enter(got.plan, command, signals, orphaned)
 	case s := <-signals:
 		cancel(fmt.Errorf("stopped by %v", s))
 		<-prepared
@@ -75,8 +74,8 @@ type prepareResult struct {
 }
 
 // prepare checks the machine and fetches all that cannot be fetched inside.
-func prepare(ctx context.Context, command []string) (plan, error) {
-	p := plan{Command: command, Started: time.Now(), Foreground: ownsTerminal()}
+func prepare(ctx context.Context) (plan, error) {
+	p := plan{Started: time.Now(), Foreground: ownsTerminal()}
 	if err := addSbin(); err != nil {
 		return p, err
 	}
@@ -135,8 +134,10 @@ func goEnvironment(ctx context.Context) ([]string, error) {
 	return env, nil
 }
 
-// enter starts process 1 of the lab and waits for it.
-func enter(p plan, signals <-chan os.Signal, orphaned <-chan struct{}) int {
+// enter starts process 1 of the lab and waits for it. The command is handed on
+// as arguments, as it came: they may hold any bytes, and more of them than one
+// variable of an environment can.
+func enter(p plan, command []string, signals <-chan os.Signal, orphaned <-chan struct{}) int {
 	data, err := json.Marshal(p)
 	if err != nil {
 		complain(err)
@@ -148,7 +149,7 @@ func enter(p plan, signals <-chan os.Signal, orphaned <-chan struct{}) int {
 		return exitLab
 	}
 	first := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{initName},
+		Path: "/proc/self/exe", Args: append([]string{initName}, command...),
 		Env:   append(os.Environ(), planVariable+"="+string(data)),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{control},
