@@ -17,8 +17,9 @@ import (
 // that only the lab's mount namespace has.
 const labDir = "/run/lab"
 
-// stateDirs are replaced by empty folders of the lab's own.
-var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log/libvirt", "/var/cache/libvirt"}
+// stateDirs are replaced by empty folders of the lab's own: libvirt's, and all
+// of /var/log, where sshd keeps account of logins.
+var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log", "/var/cache/libvirt"}
 
 // mountKernelViews cuts the lab's mounts off from the machine's and mounts
 // /proc and /sys for the new namespaces. The fresh /sys has no control groups
