@@ -27,10 +27,9 @@ func keeperMain() int {
 	signals := make(chan syscall.Signal, 16)
 	go readControl(signals)
 
-	env, err := setUp(p)
-	if err != nil {
-		complain(err)
-		return exitLab
+	env, code := setUpUnlessStopped(p, signals)
+	if env == nil {
+		return code
 	}
 	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel))
 	return runCommand(os.Args[1:], p, env, signals)
@@ -53,6 +52,33 @@ func readControl(signals chan<- syscall.Signal) {
 			os.Exit(exitLab)
 		}
 		signals <- syscall.Signal(one[0])
+	}
+}
+
+// setUpUnlessStopped sets the lab up, or answers with the exit code to end
+// with: a signal that comes before there is a command to pass it on to ends
+// the lab, as it would have ended the command.
+func setUpUnlessStopped(p plan, signals <-chan syscall.Signal) (env []string, code int) {
+	type result struct {
+		env []string
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		env, err := setUp(p)
+		done <- result{env, err}
+	}()
+	select {
+	case got := <-done:
+		if got.err != nil {
+			complain(got.err)
+			return nil, exitLab
+		}
+		return got.env, 0
+	case s := <-signals:
+		fmt.Fprintln(os.Stderr) // ends the line of the step that is under way
+		complain(fmt.Errorf("stopped by %v", s))
+		return nil, 128 + int(s)
 	}
 }
 
