@@ -16,27 +16,29 @@ const (
 	tcg accel = "tcg" // emulated
 )
 
-// chooseAccel follows LAB_ACCEL, or else the CPU. /dev/kvm alone proves
-// nothing: it can be opened on machines whose CPU has no virtualisation left
-// to give, and a guest hangs there.
-func chooseAccel() (accel, error) {
-	switch forced := os.Getenv("LAB_ACCEL"); forced {
-	case "kvm":
-		if _, err := os.Stat("/dev/kvm"); err != nil {
-			return "", fmt.Errorf("LAB_ACCEL=kvm, but there is no /dev/kvm: load the module kvm_intel or kvm_amd, or use LAB_ACCEL=tcg")
-		}
-		return kvm, nil
-	case "tcg":
-		return tcg, nil
-	case "":
-	default:
+// kvmDevice is how a process asks the kernel for hardware virtualisation.
+const kvmDevice = "/dev/kvm"
+
+var virtualisation = regexp.MustCompile(`(?m)^flags\s*:.*\b(vmx|svm)\b`)
+
+// chooseAccel follows what LAB_ACCEL says, or else the CPU. The device alone
+// proves nothing: it can be opened on machines whose CPU has no virtualisation
+// left to give, and a guest hangs there.
+func chooseAccel(forced, cpuinfo, device string) (accel, error) {
+	_, missing := os.Stat(device)
+	switch {
+	case forced == string(kvm) && missing != nil:
+		return "", fmt.Errorf("LAB_ACCEL=kvm, but there is no %s: load the module kvm_intel or kvm_amd, or use LAB_ACCEL=tcg", device)
+	case forced == string(kvm) || forced == string(tcg):
+		return accel(forced), nil
+	case forced != "":
 		return "", fmt.Errorf("LAB_ACCEL=%s: it is kvm, tcg, or not set", forced)
 	}
-	info, err := os.ReadFile("/proc/cpuinfo")
+	info, err := os.ReadFile(cpuinfo)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("finding out whether the CPU has hardware virtualisation: %w: set LAB_ACCEL", err)
 	}
-	if _, err := os.Stat("/dev/kvm"); err == nil && regexp.MustCompile(`(?m)^flags\s*:.*\b(vmx|svm)\b`).Match(info) {
+	if missing == nil && virtualisation.Match(info) {
 		return kvm, nil
 	}
 	return tcg, nil

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,9 +13,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// logDir is where daemons' output goes; libvirtd writes its own log there, too.
-const logDir = labDir + "/log"
 
 // daemon starts a program that stays in the foreground, with its output in a
 // log of its own. It ends with the lab.
@@ -83,25 +79,3 @@ func toolOutput(name string, args ...string) (string, error) {
 	}
 	return out.String(), nil
 }
-
-// showLogs prints the end of every log that has something to say.
-func showLogs(cause error) {
-	logs, _ := filepath.Glob(logDir + "/*.log")
-	for _, path := range logs {
-		text, err := os.ReadFile(path)
-		if err != nil || len(bytes.TrimSpace(text)) == 0 {
-			continue
-		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		if len(lines) > logTail {
-			lines = lines[len(lines)-logTail:]
-		}
-		fmt.Fprintf(os.Stderr, "lab: end of %s:\n    %s\n", filepath.Base(path), strings.Join(lines, "\n    "))
-	}
-	if errors.Is(cause, os.ErrPermission) {
-		fmt.Fprintln(os.Stderr, "lab: in a container, run it with --privileged")
-	}
-}
-
-// logTail is how many lines of a log are shown when something fails.
-const logTail = 20

@@ -22,8 +22,8 @@
 //	linux-box          this machine, with an sshd for the account "user"
 //
 // LAB_ACCEL=kvm or tcg decides how guests run; without it the lab takes KVM
-// where the CPU has hardware virtualisation. LAB_VERBOSE=1 shows the daemons'
-// logs as they are written.
+// where the CPU has hardware virtualisation. When a step fails, the lab shows
+// the end of the logs that may say why.
 //
 // # How it is built
 //

@@ -31,13 +31,16 @@ func keeperMain() int {
 	if env == nil {
 		return code
 	}
-	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel))
+	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel, os.Getenv("LAB_ACCEL") != ""))
 	return runCommand(os.Args[1:], p, env, signals)
 }
 
-func accelName(a accel) string {
-	if a == kvm {
+func accelName(a accel, forced bool) string {
+	switch {
+	case a == kvm:
 		return "guests run under KVM"
+	case forced:
+		return "guests are emulated, as LAB_ACCEL says"
 	}
 	return "guests are emulated: no hardware virtualisation here"
 }
@@ -89,17 +92,18 @@ func setUp(p plan) ([]string, error) {
 	steps := []struct {
 		name string
 		do   func() error
+		logs []string // that may say why it failed
 	}{
-		{"making a private place", makePlace},
-		{"copying guest images", h.copyImages},
-		{"starting libvirt", h.start},
-		{"defining networks", h.defineNetworks},
-		{"defining base domains", h.defineDomains},
-		{"starting " + boxName + "'s sshd", startBox},
+		{"making a private place", makePlace, nil},
+		{"copying guest images", h.copyImages, nil},
+		{"starting libvirt", h.start, []string{"virtlogd.log", "libvirtd.log", libvirtdLog}},
+		{"defining networks", h.defineNetworks, []string{libvirtdLog}},
+		{"defining base domains", h.defineDomains, []string{libvirtdLog}},
+		{"starting " + boxName + "'s sshd", startBox, []string{"sshd.log"}},
 	}
 	for _, s := range steps {
 		if err := step(s.name, s.do); err != nil {
-			showLogs(err)
+			showLogs(os.Stderr, s.logs, err)
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}

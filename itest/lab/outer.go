@@ -83,7 +83,7 @@ func prepare(ctx context.Context) (plan, error) {
 		return p, err
 	}
 	var err error
-	if p.Accel, err = chooseAccel(); err != nil {
+	if p.Accel, err = chooseAccel(os.Getenv("LAB_ACCEL"), "/proc/cpuinfo", kvmDevice); err != nil {
 		return p, err
 	}
 	cache, err := os.UserCacheDir()
