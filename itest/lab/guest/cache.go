@@ -81,10 +81,11 @@ func (c cache) prune(broken string) error {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !e.IsDir() {
+		if err != nil {
 			continue
 		}
-		if e.Name() == broken || strings.HasPrefix(e.Name(), partial) || time.Since(info.ModTime()) > unusedFor {
+		stale := e.IsDir() && (strings.HasPrefix(e.Name(), partial) || time.Since(info.ModTime()) > unusedFor)
+		if stale || e.Name() == broken {
 			if err := os.RemoveAll(filepath.Join(c.dir, e.Name())); err != nil {
 				return err
 			}
