@@ -43,6 +43,10 @@ const metadataNamespace = "https://github.com/overcast-go/overcast/xmlns/clone/1
 // planClone works out the clone of a base domain. A base that cannot be cloned
 // is refused with the reason.
 func planClone(base *libvirtxml.Domain, label, network string) (*clone, error) {
+	if base.OS != nil && base.OS.NVRam != nil {
+		// Started as it is, the clone would write to the base's variables.
+		return nil, fmt.Errorf("base domain %q has UEFI variables of its own (nvram), which cannot be cloned yet: use a base domain that boots by BIOS", base.Name)
+	}
 	definition, err := copyDefinition(base)
 	if err != nil {
 		return nil, err

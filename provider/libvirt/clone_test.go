@@ -117,3 +117,11 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 		})
 	}
 }
+
+func TestCloneOfUEFIVariablesIsRefused(t *testing.T) {
+	from := base(t, fileDisk+onNetwork)
+	from.OS.NVRam = &libvirtxml.DomainNVRam{NVRam: "/var/lib/libvirt/qemu/nvram/base_VARS.fd"}
+	_, err := planClone(from, "web", "")
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), `base domain "base" has UEFI variables of its own (nvram)`)
+}
