@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"os"
+	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -31,6 +32,20 @@ var _ = Describe("hosts of every kind", func() {
 		host := up(ctx, "static_host")
 		Expect(host.HostName()).To(Equal(os.Getenv("LAB_STATIC_IP")))
 		run(logIn(host), "touch /root/proof")
+	})
+
+	It("sees the folders that fsMapping names", func(ctx SpecContext) {
+		dir := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
+		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
+			Expect(os.Chmod(folder, 0o755)).To(Succeed()) // for the user that QEMU runs as
+		}
+		configure(`mapped_host = ${guest} { fsMapping { data { hostPath = %q, readOnly = true } } }`, dir)
+		client := logIn(up(ctx, "mapped_host"))
+		run(client, "mount -t 9p -o trans=virtio,ro data /data")
+		Expect(run(client, "cat /data/hello")).To(Equal("from outside"))
+		Expect(run(client, "touch /data/mine 2>&1 || echo refused")).To(HaveSuffix("refused\n"))
+		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())
 	})
 
 	It("gets overlays of disks of different formats", func(ctx SpecContext) {

@@ -9,6 +9,7 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/strategy"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	SSH SSHConfig `hocon:"SSH"`
 	// Static is for the strategy static.
 	Static StaticConfig `hocon:"static"`
+	// FSMapping names folders of the hypervisor's machine that the guest gets,
+	// by the tags under which it mounts them.
+	FSMapping map[string]mount.Mapping `hocon:"fsMapping"`
 	// StartTimeout bounds the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
 	// AddressTimeout bounds the time from there to its address. The strategy
@@ -81,6 +85,12 @@ func (c *Config) settle(section *hocon.Value) error {
 	for key, limit := range map[string]time.Duration{"libvirtStartTimeout": c.StartTimeout, "addressTimeout": c.AddressTimeout} {
 		if limit <= 0 {
 			return invalid(section, key, "has to be more than nothing")
+		}
+	}
+	for target := range c.FSMapping {
+		if err := mount.CheckTarget(target); err != nil {
+			mapping, _ := section.Get("fsMapping", target)
+			return &hocon.ValueError{Pos: mapping.KeyPosition(), Path: mapping.Path(), Msg: err.Error()}
 		}
 	}
 	switch c.Lookup = strings.ToLower(c.Lookup); {

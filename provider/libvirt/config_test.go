@@ -71,6 +71,7 @@ func TestConfigThatIsNotRight(t *testing.T) {
 		"both names":      {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":     {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: "guess" is not a strategy: use "auto", "lease", "SSH" or "static"`},
 		"no address":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
+		"a long target":   {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
 		"no command":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
 		"no URL":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},
 		"a bad URL":       {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ftp://box", command = "true {0}" } }`, `overcast.conf:1:71: nat_host.SSH.url: `},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -46,6 +47,7 @@ func (i *instance) SetUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	mount.Apply(c.definition, i.config.FSMapping)
 	find, err := i.strategy(conn, c)
 	if err != nil {
 		return err
