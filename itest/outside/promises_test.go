@@ -1,0 +1,166 @@
+//go:build linux
+
+package outside
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+func TestTheCommandFindsWhatItIsPromised(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	env := s.environment(t)
+
+	key := s.path(env["LAB_SSH_KEY"])
+	info, err := os.Stat(key)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode())
+	text, err := os.ReadFile(key)
+	require.NoError(t, err)
+	_, err = ssh.ParsePrivateKey(text)
+	require.NoError(t, err)
+
+	conf, err := os.ReadFile(s.path(env["LAB_CONF"]))
+	require.NoError(t, err)
+	for _, host := range []string{"nat_host", "routed_host", "static_host", "two_disks_host"} {
+		assert.Contains(t, string(conf), host+" = ")
+	}
+	assert.NotNil(t, net.ParseIP(env["LAB_STATIC_IP"]))
+	assert.Equal(t, "qemu:///system", env["LIBVIRT_DEFAULT_URI"])
+	assert.DirExists(t, s.path(env["HOME"]))
+	assert.Equal(t, env["HOME"]+"\n", s.sh(t, "getent passwd root | cut -d: -f6"), "root's home in the lab's accounts")
+}
+
+func TestBaseDomainsAreShutOff(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	for _, name := range []string{"my_base_domain", "lab-static", "lab-two-disks"} {
+		assert.Equal(t, "shut off", strings.TrimSpace(s.sh(t, "virsh domstate "+name)), name)
+		assert.Contains(t, s.sh(t, "virsh dumpxml "+name), "<domain type='qemu'>", "%s, with LAB_ACCEL=tcg", name)
+	}
+	disks := s.sh(t, "virsh domblklist --details lab-two-disks | grep -c '^ *file'")
+	assert.Equal(t, "2\n", disks)
+	assert.Contains(t, s.errors.String(), "guests are emulated")
+}
+
+func TestNetworksAreActive(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	active := strings.Fields(s.sh(t, "virsh net-list --name"))
+	assert.ElementsMatch(t, []string{"my_nat_network", "my_routed_network"}, active)
+	assert.Contains(t, s.sh(t, "virsh net-dumpxml my_nat_network"), "<forward mode='nat'>")
+	assert.Contains(t, s.sh(t, "virsh net-dumpxml my_routed_network"), "<forward mode='route'")
+	assert.Contains(t, s.sh(t, "ip -details link show br0"), "bridge ")
+}
+
+// Nothing in the lab is a stand-in for what it tests against.
+func TestDaemonsAreTheRealOnes(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	running := map[string]bool{}
+	for _, pid := range s.inside() {
+		proc := filepath.Join("/proc", itoa(pid), "exe")
+		if text, err := os.ReadFile(proc); err == nil && bytes.HasPrefix(text, []byte("\x7fELF")) {
+			exe, _ := os.Readlink(proc)
+			running[exe] = true
+		}
+	}
+	for _, daemon := range []string{"virtlogd", "libvirtd", "dnsmasq", "sshd"} {
+		assert.Contains(t, running, "/usr/sbin/"+daemon)
+	}
+}
+
+func TestTheCommandIsTheKeepersOnlyChildBesideDaemons(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	children := strings.Fields(s.sh(t, "ps -o comm= --ppid $(ps -o ppid= -p $(pgrep -x cat))"))
+	slices.Sort(children)
+	assert.Equal(t, []string{"cat", "libvirtd", "sshd", "virtlogd"}, children)
+}
+
+func TestLinuxBoxLetsItsUserIn(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	text, err := os.ReadFile(s.path(s.environment(t)["HOME"] + "/.ssh/id_rsa"))
+	require.NoError(t, err)
+	_, err = ssh.ParsePrivateKey(text)
+	require.ErrorAs(t, err, new(*ssh.PassphraseMissingError))
+	signer, err := ssh.ParsePrivateKeyWithPassphrase(text, []byte("bigsecret"))
+	require.NoError(t, err)
+
+	client, err := s.login(t, ssh.PublicKeys(signer))
+	require.NoError(t, err)
+	defer client.Close()
+	run, err := client.NewSession()
+	require.NoError(t, err)
+	out, err := run.CombinedOutput("id -un; hostname; virsh -c qemu:///system list --all --name")
+	require.NoError(t, err, string(out))
+	assert.Equal(t, []string{"user", "linux-box", "lab-static", "lab-two-disks", "my_base_domain"}, strings.Fields(string(out)))
+
+	guests, err := os.ReadFile(s.path(s.environment(t)["LAB_SSH_KEY"]))
+	require.NoError(t, err)
+	stranger, err := ssh.ParsePrivateKey(guests)
+	require.NoError(t, err)
+	_, err = s.login(t, ssh.PublicKeys(stranger))
+	require.ErrorContains(t, err, "unable to authenticate", "with another key")
+}
+
+// login dials linux-box from a thread that is in the lab's network.
+func (s *session) login(t *testing.T, auth ssh.AuthMethod) (*ssh.Client, error) {
+	t.Helper()
+	address := strings.Fields(s.sh(t, "getent hosts linux-box"))[0] + ":22"
+	type dialed struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan dialed, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with this function
+		network, err := os.Open(filepath.Join("/proc", itoa(s.command), "ns/net"))
+		if err == nil {
+			defer network.Close()
+			err = unix.Setns(int(network.Fd()), unix.CLONE_NEWNET)
+		}
+		if err != nil {
+			done <- dialed{nil, err}
+			return
+		}
+		conn, err := net.DialTimeout("tcp", address, ready)
+		done <- dialed{conn, err}
+	}()
+	got := <-done
+	require.NoError(t, got.err)
+	require.NoError(t, got.conn.SetDeadline(time.Now().Add(ready)))
+	conn, channels, requests, err := ssh.NewClientConn(got.conn, address, &ssh.ClientConfig{
+		User: "user", Auth: []ssh.AuthMethod{auth}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err != nil {
+		got.conn.Close()
+		return nil, err
+	}
+	return ssh.NewClient(conn, channels, requests), nil
+}
+
+func TestTheLabSaysWhatItDoesAndHowLongItTook(t *testing.T) {
+	t.Parallel()
+	said := shared(t).errors.String()
+	for _, step := range []string{"making a private place", "copying guest images", "starting libvirt",
+		"defining networks", "defining base domains", "starting linux-box's sshd"} {
+		assert.Regexp(t, regexp.MustCompile(`(?m)^lab: `+step+` \.\.\. \d+\.\ds$`), said)
+	}
+	assert.Regexp(t, regexp.MustCompile(`(?m)^lab: ready after \d+\.\ds`), said)
+}
