@@ -4,10 +4,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -133,37 +131,4 @@ func makePlace() error {
 		return fmt.Errorf("setting the host name: %w", err)
 	}
 	return tool("ip", "link", "set", "lo", "up")
-}
-
-// runCommand runs the command as a process group of its own and passes signals
-// on to it.
-func runCommand(command []string, p plan, env []string, signals <-chan syscall.Signal) int {
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if p.Foreground {
-		tty, err := os.Open("/dev/tty")
-		if err == nil {
-			defer tty.Close()
-			cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(tty.Fd())
-		}
-	}
-	if err := cmd.Start(); err != nil {
-		complain(fmt.Errorf("starting %s: %w", command[0], err))
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			return exitNotFound
-		}
-		return exitNotRunnable
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for {
-		select {
-		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may just have ended: then there is nobody to tell
-		case err := <-ended:
-			return exitCode(err)
-		}
-	}
 }

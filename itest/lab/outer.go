@@ -34,6 +34,10 @@ const planVariable = "LAB_PLAN"
 // needs the machine or the network, starts the lab's process 1, and passes
 // signals on until that has ended.
 func outerMain(command []string) int {
+	if code, err := checkCommand(command[0]); err != nil {
+		complain(err)
+		return code
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 16)

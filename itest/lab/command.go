@@ -1,0 +1,58 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// runCommand runs the command as a process group of its own and passes signals
+// on to it.
+func runCommand(command []string, p plan, env []string, signals <-chan syscall.Signal) int {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.Foreground {
+		tty, err := os.Open("/dev/tty")
+		if err == nil {
+			defer tty.Close()
+			cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(tty.Fd())
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		complain(fmt.Errorf("starting %s: %w", command[0], err))
+		return startCode(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // it may just have ended: then there is nobody to tell
+		case err := <-ended:
+			return exitCode(err)
+		}
+	}
+}
+
+// checkCommand looks for the command before a lab is made for nothing.
+func checkCommand(name string) (code int, err error) {
+	if _, err := exec.LookPath(name); err != nil {
+		return startCode(err), fmt.Errorf("starting %s: %w", name, err)
+	}
+	return 0, nil
+}
+
+// startCode is the exit code for a command that did not start, as a shell
+// would tell it.
+func startCode(err error) int {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return exitNotFound
+	}
+	return exitNotRunnable
+}
