@@ -102,13 +102,15 @@ func run(t *testing.T, h how, command ...string) (l *lab, code int) {
 
 // end kills whatever is left of the lab.
 func (l *lab) end() {
-	for _, pid := range marked(l.mark) {
+	left := marked(l.mark)
+	if l.namespace != nil {
+		left = append(left, l.inside()...)
+		l.namespace.Close()
+	}
+	for _, pid := range left {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-l.ended
-	if l.namespace != nil {
-		l.namespace.Close()
-	}
 }
 
 func (l *lab) signal(t *testing.T, s syscall.Signal) {

@@ -43,10 +43,10 @@ func TestNothingIsLeft(t *testing.T) {
 		kill    bool   // then, by SIGKILL; or else the command ends by itself
 		code    int
 	}{
-		"after a command that leaves everything": {command: []string{"sh", "-c", inTheLab}},
-		"after a command that is killed":         {command: []string{"sh", "-c", inTheLab + "kill -KILL $$"}, code: 128 + 9},
-		"after a lab killed at its start":        {command: []string{"true"}, until: "lab: defining networks ...", kill: true},
-		"after a lab killed in mid-boot":         {command: []string{"sh", "-c", booting}, kill: true},
+		"after a command that takes nothing away, and ends":      {command: []string{"sh", "-c", inTheLab}},
+		"after a command that takes nothing away, and is killed": {command: []string{"sh", "-c", "setsid sleep 1000 & echo up; kill -KILL $$"}, code: 128 + 9},
+		"after a lab killed at its start":                        {command: []string{"true"}, until: "lab: defining networks ...", kill: true},
+		"after a lab killed in mid-boot":                         {command: []string{"sh", "-c", booting}, kill: true},
 		"after a go run killed in mid-boot": {how: how{via: []string{"go", "run", "./itest/lab"}, dir: repository},
 			command: []string{"sh", "-c", booting}, kill: true},
 		"after a make killed in mid-boot": {how: how{via: makeRun(t, booting), dir: repository}, kill: true},
@@ -68,7 +68,6 @@ func TestNothingIsLeft(t *testing.T) {
 			if c.kill {
 				require.NotEmpty(t, l.processes())
 				l.signal(t, syscall.SIGKILL)
-				<-l.ended
 			} else {
 				assert.Equal(t, c.code, l.exitCode(t))
 			}

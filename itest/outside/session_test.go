@@ -58,7 +58,8 @@ func newSession(env ...string) (*session, error) {
 	return s, nil
 }
 
-// shared is the lab that tests share. They must leave it as it is.
+// shared is the lab that tests share. They define nothing in
+// it that they do not take away, under names of their own.
 func shared(t *testing.T) *session {
 	t.Helper()
 	s, err := openSession()
