@@ -24,6 +24,7 @@ type conformanceCase struct {
 	group, name, input string
 	wantFile           string
 	wantError          bool
+	message            string // how the error must end; only our own cases say it
 }
 
 // TestConformance runs the cases of this project, and those of the corpus that
@@ -96,15 +97,19 @@ func findCases(t *testing.T, root string) []conformanceCase {
 		}
 		c := conformanceCase{group: filepath.Dir(within), name: strings.TrimSuffix(filepath.Base(path), extension), input: path}
 		base := filepath.Join(expected, c.group, c.name)
-		if json := base + "-expected.json"; isFile(json) && !isSibling(path, extension) {
-			c.wantFile = json
+		if sibling := isSibling(path, extension); !sibling && isFile(base+"-expected.json") {
+			c.wantFile = base + "-expected.json"
+		} else if !sibling {
+			c.wantError = isFile(base+".error") || isFile(base+"-expected-error.json")
 		}
-		c.wantError = isFile(base+".error") || isFile(base+"-expected-error.json")
 		if original := filepath.Join(filepath.Dir(path), "original.json"); isFile(original) {
 			c.wantFile = original
 		}
 		if c.group == "." {
 			c.group = "top"
+		}
+		if message, err := os.ReadFile(base + ".error"); err == nil && inputs == expected {
+			c.message = strings.TrimSpace(string(message))
 		}
 		cases = append(cases, c)
 		return nil
@@ -145,6 +150,9 @@ func runCase(t *testing.T, c conformanceCase) {
 	}
 	if c.wantError {
 		checkRefused(t, err)
+		if !strings.HasSuffix(err.Error(), c.message) {
+			t.Errorf("the error is\n%v\nand should end in\n%s", err, c.message)
+		}
 		return
 	}
 	if err != nil {

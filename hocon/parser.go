@@ -211,11 +211,16 @@ func (p *parser) key() ([]string, error) {
 		}
 	}
 	if !p.keys.started {
-		hint := ""
-		if p.tok.kind == tokenSubstitution || p.tok.kind == tokenOptional {
+		expected, hint := "a key", ""
+		switch p.tok.kind {
+		case tokenSubstitution, tokenOptional:
 			hint = "a substitution cannot be part of a key"
+		case tokenCloseBrace:
+			hint = "there is no '{' that it closes"
+		case tokenEnd:
+			expected = "a key or '}'"
 		}
-		return nil, p.unexpected("a key", hint)
+		return nil, p.unexpected(expected, hint)
 	}
 	path, problem := p.keys.finish()
 	if problem != "" {

@@ -1,0 +1,129 @@
+package hocon_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing/fstest"
+	"time"
+
+	"github.com/overcast-go/overcast/hocon"
+)
+
+func Example() {
+	doc, err := hocon.Parse("overcast.conf", []byte(`
+		nat_host {
+			libvirtURL = "qemu+ssh://user@linux-box/system"
+			SSH.url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa"
+			SSH.timeout = 30
+		}
+	`), nil)
+	if err != nil {
+		panic(err)
+	}
+	properties := hocon.FromMap("system properties", map[string]string{"user.home": "/home/me"})
+	root, err := properties.WithFallback(doc).Resolve(nil)
+	if err != nil {
+		panic(err)
+	}
+	url, _ := root.Lookup("nat_host.SSH.url")
+	text, err := url.String()
+	fmt.Println(text, err)
+	fmt.Println(url.Path(), "is at", url.Position())
+	// Output:
+	// ssh://user@linux-box?privateKeyFile=/home/me/.ssh/id_rsa <nil>
+	// nat_host.SSH.url is at overcast.conf:4:14
+}
+
+func ExampleValue_Decode() {
+	type ssh struct {
+		URL     string        `hocon:"url,required,secret"`
+		Timeout time.Duration `hocon:"timeout"`
+	}
+	type host struct {
+		BaseDomain string `hocon:"libvirtBaseDomain,alias=baseDomain"`
+		SSH        *ssh   `hocon:"SSH"`
+	}
+	root := mustResolve(`
+baseDomain = my_base_domain
+SSH {
+    url = "ssh://user:secret@linux-box"
+    timeout = 2 minutes
+}`)
+	var h host
+	err := root.Decode(&h)
+	fmt.Println(h.BaseDomain, h.SSH.Timeout, err)
+
+	err = mustResolve("libvirtBaseDomian = x\nSSH { timeout = soon }").Decode(&h)
+	fmt.Println(err)
+	// Output:
+	// my_base_domain 2m0s <nil>
+	// overcast.conf:1:1: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?
+	// overcast.conf:2:1: SSH: "url" is required, and not given
+	// overcast.conf:2:17: SSH.timeout: "soon" is not a number of seconds or a duration
+}
+
+func ExampleParseFile() {
+	files := fstest.MapFS{
+		"hosts/all.conf":      {Data: []byte(`nat_host { include "common" }`)},
+		"hosts/common.conf":   {Data: []byte(`url = "qemu+ssh://"${user}"@linux-box/system", user = root`)},
+		"hosts/common.json":   {Data: []byte(`{"user": "nobody", "cpus": 2}`)},
+		"hosts/other.bak":     {Data: []byte(`what is not included is not read`)},
+		"hosts/unused/x.conf": {Data: []byte(`nor this`)},
+	}
+	doc, err := hocon.ParseFile("hosts/all.conf", &hocon.ParseOptions{FS: files})
+	if err != nil {
+		panic(err)
+	}
+	root, err := doc.Resolve(nil)
+	if err != nil {
+		panic(err)
+	}
+	text, err := json.Marshal(root)
+	fmt.Println(string(text), err)
+	// Output:
+	// {"nat_host":{"user":"root","cpus":2,"url":"qemu+ssh://root@linux-box/system"}} <nil>
+}
+
+func ExampleCycleError() {
+	doc, err := hocon.Parse("overcast.conf", []byte("a = ${b}\nb = ${c}\nc = ${a}"), nil)
+	if err != nil {
+		panic(err)
+	}
+	_, err = doc.Resolve(nil)
+	var cycle *hocon.CycleError
+	fmt.Println(errors.As(err, &cycle), err)
+	// Output:
+	// true overcast.conf:1:5: substitutions form a cycle: ${b} (overcast.conf:1:5) -> ${c} (overcast.conf:2:5) -> ${a} (overcast.conf:3:5) -> ${b}
+}
+
+func ExampleResolveOptions() {
+	doc, err := hocon.Parse("overcast.conf", []byte(`home = ${HOME}, hosts = ${HOSTS[]}, shell = ${?SHELL}`), nil)
+	if err != nil {
+		panic(err)
+	}
+	env := map[string]string{"HOME": "/home/me", "HOSTS_0": "a", "HOSTS_1": "b"}
+	root, err := doc.Resolve(&hocon.ResolveOptions{Env: func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	}})
+	if err != nil {
+		panic(err)
+	}
+	text, err := json.Marshal(root)
+	fmt.Println(string(text), err)
+	// Output:
+	// {"home":"/home/me","hosts":["a","b"]} <nil>
+}
+
+func mustResolve(text string) *hocon.Value {
+	doc, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	if err != nil {
+		panic(err)
+	}
+	root, err := doc.Resolve(nil)
+	if err != nil {
+		panic(err)
+	}
+	return root
+}
