@@ -21,6 +21,7 @@ type loader struct {
 	size     int // bytes read so far
 	includes int
 
+	fieldMaker
 	nodes []node // made in advance
 	made  int    // nodes, those in advance included
 }

@@ -177,24 +177,12 @@ func (p *parser) field(o *object) error {
 	}
 	path = p.path[depth:]
 	for _, key := range path[:len(path)-1] {
-		o = o.descend(key, at)
+		o = o.descend(&p.loader.fieldMaker, key, at)
 	}
-	o.define(path[len(path)-1], at, def)
+	o.define(&p.loader.fieldMaker, path[len(path)-1], at, def)
 	p.path = p.path[:depth]
 	p.depth -= len(path) - 1
 	return nil
-}
-
-// descend gives the object that fields of key are to be put into.
-func (o *object) descend(key string, at place) *object {
-	if f := o.get(key); f != nil {
-		if top := f.defs[len(f.defs)-1]; top.kind == nodeObject {
-			return top.object
-		}
-	}
-	inner := &node{place: at, kind: nodeObject, object: &object{}}
-	o.define(key, at, inner)
-	return inner.object
 }
 
 // key reads a path expression in the place of a key. What it gives is

@@ -36,7 +36,7 @@ func parseProperties(src *source, limits Limits) (*node, error) {
 // propertyTree makes objects of the keys. Where a key has both a value and
 // keys below it, the object wins, whichever comes first.
 func propertyTree(src *source, all []property, limits Limits) (*node, error) {
-	root := &object{}
+	root, maker := &object{}, &fieldMaker{}
 	for _, p := range all {
 		path := strings.Split(p.key, ".")
 		if len(path) > limits.Depth {
@@ -44,13 +44,13 @@ func propertyTree(src *source, all []property, limits Limits) (*node, error) {
 		}
 		o := root
 		for _, key := range path[:len(path)-1] {
-			o = o.descend(key, p.place)
+			o = o.descend(maker, key, p.place)
 		}
 		last := path[len(path)-1]
 		if f := o.get(last); f != nil && f.defs[0].kind == nodeObject {
 			continue
 		}
-		o.define(last, p.place, &node{place: p.place, kind: nodeString, text: p.value})
+		o.define(maker, last, p.place, &node{place: p.place, kind: nodeString, text: p.value})
 	}
 	// Objects that came after a string of the same key lie on top of it; let
 	// them be all there is, so that a lower document may be merged with them.

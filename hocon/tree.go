@@ -61,6 +61,7 @@ func (s *substitution) String() string {
 type object struct {
 	fields []*field
 	index  map[string]int
+	room   [4]*field // for the fields of small objects
 }
 
 const indexFrom = 17
@@ -92,7 +93,7 @@ func (o *object) get(key string) *field {
 // put appends a field whose key is new.
 func (o *object) put(f *field) {
 	if o.fields == nil {
-		o.fields = make([]*field, 0, 4)
+		o.fields = o.room[:0]
 	}
 	o.fields = append(o.fields, f)
 	if o.index != nil {
@@ -107,17 +108,40 @@ func (o *object) put(f *field) {
 	}
 }
 
+// A fieldMaker makes fields by the hundred, which is less work than one by one.
+type fieldMaker struct{ ready []field }
+
+func (m *fieldMaker) field(key string, at place, def *node) *field {
+	if len(m.ready) == 0 {
+		m.ready = make([]field, 64)
+	}
+	f := &m.ready[0]
+	m.ready = m.ready[1:]
+	f.key, f.place = key, at
+	f.only[0] = def
+	f.defs = f.only[:]
+	return f
+}
+
 // define adds a definition to a key. It changes o, and objects in it.
-func (o *object) define(key string, at place, def *node) {
-	f := o.get(key)
-	if f == nil {
-		f = &field{place: at, key: key}
-		f.only[0] = def
-		f.defs = f.only[:]
-		o.put(f)
+func (o *object) define(m *fieldMaker, key string, at place, def *node) {
+	if f := o.get(key); f != nil {
+		f.define(def)
 		return
 	}
-	f.define(def)
+	o.put(m.field(key, at, def))
+}
+
+// descend gives the object that fields of key are to be put into.
+func (o *object) descend(m *fieldMaker, key string, at place) *object {
+	if f := o.get(key); f != nil {
+		if top := f.defs[len(f.defs)-1]; top.kind == nodeObject {
+			return top.object
+		}
+	}
+	inner := &node{place: at, kind: nodeObject, object: &object{}}
+	o.define(m, key, at, inner)
+	return inner.object
 }
 
 // define puts a definition on top of the others. A value that is no object
@@ -136,11 +160,16 @@ func (f *field) define(def *node) {
 	}
 }
 
-// absorb merges upper onto o, changing o.
+// absorb merges upper, which nobody else has, onto o, changing both.
 func (o *object) absorb(upper *object) {
 	for _, f := range upper.fields {
+		below := o.get(f.key)
+		if below == nil {
+			o.put(f)
+			continue
+		}
 		for _, def := range f.defs {
-			o.define(f.key, f.place, def)
+			below.define(def)
 		}
 	}
 }
