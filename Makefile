@@ -7,7 +7,7 @@ LAB     := .build/lab
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test itest lab-test bench lint lab-shell clean
+.PHONY: help deps build test reference itest lab-test bench lint lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,13 @@ build: deps ## build everything, and the command overcast into .build/
 
 test: deps ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
+
+reference: deps ## compare package hocon with the reference implementation (as root, installs a JDK)
+	@./itest/lab/deps.sh reference
+	HOCON_REFERENCE=/usr/share/java/typesafe-config.jar $(GO) test -count=1 ./hocon
+
+bench: deps ## benchmarks
+	$(GO) test -run '^$$' -bench . ./hocon
 
 itest: deps $(LAB) ## the main job: real guests in a private libvirt (as root)
 	$(LAB) $(GINKGO) -p ./itest

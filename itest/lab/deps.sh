@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs what building, testing and the lab need of the system, if any of it
 # is missing. Where there is no apt-get, prints what to install and stops.
+# With the argument "reference", installs what the comparison with HOCON's
+# reference implementation needs.
 set -eu
 
 packages="
@@ -11,6 +13,11 @@ packages="
 	openssh-server openssh-client
 	cpio kmod e2fsprogs xz-utils
 "
+
+if [ "${1:-}" = reference ]; then
+	packages=libtypesafe-config-java
+	command -v javac >/dev/null || packages="$packages default-jdk-headless"
+fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 	for program in gcc pkg-config libvirtd virsh qemu-system-x86_64 qemu-img; do
