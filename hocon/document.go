@@ -13,6 +13,8 @@ import (
 type Document struct {
 	root   *node
 	limits Limits
+	// pending is about how many results the resolver will have to remember
+	pending int
 }
 
 // ParseOptions say how to parse; nil stands for the zero value.
@@ -54,12 +56,13 @@ func ParseFile(path string, opts *ParseOptions) (*Document, error) {
 
 func parseText(l *loader, name, text string) (*Document, error) {
 	f := &file{name: name, text: text}
-	root, err := l.parse(f, &parser{loader: l, file: f})
+	p := &parser{loader: l, file: f}
+	root, err := l.parse(f, p)
 	if err != nil {
 		return nil, err
 	}
 	root.close()
-	return &Document{root: root, limits: l.limits}, nil
+	return &Document{root: root, limits: l.limits, pending: p.pending}, nil
 }
 
 // FromMap makes a document of properties, as the JVM has them: the keys are
@@ -93,5 +96,5 @@ func (d *Document) WithFallback(lower *Document) *Document {
 	root := *d.root
 	root.closed = d.root.closed && lower.root.closed
 	root.object = merged(lower.root.object, d.root.object)
-	return &Document{root: &root, limits: d.limits}
+	return &Document{root: &root, limits: d.limits, pending: d.pending + lower.pending}
 }

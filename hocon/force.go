@@ -135,7 +135,7 @@ func (r *resolver) forceClosed(n *node) (*data, error) {
 		}
 		return d, r.count(n.place, 1)
 	}
-	d.fields = n.object.fields
+	d.fields, d.index = n.object.fields, n.object.index
 	d.elements = make([]*data, 0, len(d.fields))
 	for _, f := range d.fields {
 		top := f.defs[len(f.defs)-1] // what is below is no object, or top would have it
@@ -145,7 +145,6 @@ func (r *resolver) forceClosed(n *node) (*data, error) {
 		}
 		d.append(element)
 	}
-	d.indexed()
 	return d, r.count(n.place, 1)
 }
 
@@ -154,11 +153,12 @@ func (r *resolver) forceObject(res *result, d *data) error {
 	if err != nil {
 		return err
 	}
-	fields := objects[0].fields
+	all := objects[0]
 	if len(objects) > 1 {
-		fields = mergedFields(objects)
+		all = mergedFields(objects)
 	}
-	d.fields = fields
+	fields := all.fields
+	d.fields, d.index = fields, all.index
 	d.elements = make([]*data, 0, len(fields))
 	left := false // something out
 	for i, f := range fields {
@@ -168,7 +168,7 @@ func (r *resolver) forceObject(res *result, d *data) error {
 		}
 		if element == nil && !left {
 			left = true
-			d.fields = slices.Clone(fields[:i]) // the document has the others
+			d.fields, d.index = slices.Clone(fields[:i]), nil // the document has the others
 		}
 		if element != nil {
 			d.append(element)
@@ -177,7 +177,9 @@ func (r *resolver) forceObject(res *result, d *data) error {
 			}
 		}
 	}
-	d.indexed()
+	if left && len(d.fields) >= indexFrom {
+		d.index = newKeyIndex(d.fields)
+	}
 	return nil
 }
 

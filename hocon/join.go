@@ -73,9 +73,13 @@ func (r *resolver) concatText(n *node, found []*result) (*result, error) {
 	if values <= 1 {
 		return first, nil
 	}
-	b, skip := new(strings.Builder), 0
+	res := &result{place: n.parts[0].place, kind: String}
+	b, skip := &strings.Builder{}, 0
 	if first != nil && first.builder != nil && first.builder.Len() == len(first.text) {
 		b, skip = first.builder, len(first.text)
+	}
+	if n.selfReferring {
+		res.builder = b
 	}
 	if err := r.made(n.place, size-skip); err != nil {
 		return nil, err
@@ -93,7 +97,8 @@ func (r *resolver) concatText(n *node, found []*result) (*result, error) {
 			skip = 0 // what is there once may come again
 		}
 	}
-	return &result{place: n.parts[0].place, kind: String, text: b.String(), builder: b}, nil
+	res.text = b.String()
+	return res, nil
 }
 
 // join puts two values next to each other together.
@@ -150,7 +155,7 @@ func (r *resolver) asList(res *result) (*list, error) {
 		return nil, err
 	}
 	var keys []string
-	for _, f := range mergedFields(objects) {
+	for _, f := range mergedFields(objects).fields {
 		keys = append(keys, f.key)
 	}
 	indices := indexOrder(keys)

@@ -58,26 +58,21 @@ func (t *layers) flat() []*object {
 	return objects
 }
 
-// mergedFields gives for each key of the layers the uppermost field, in the order in which the keys
+// mergedFields has for each key of the layers the uppermost field, in the order in which the keys
 // were first defined.
-func mergedFields(objects []*object) []*field {
+func mergedFields(objects []*object) *object {
 	all := &object{}
 	for _, o := range slices.Backward(objects) {
 		for _, f := range o.fields {
 			all.replace(f)
 		}
 	}
-	return all.fields
+	return all
 }
 
 // replace puts a field in the place of the one that has the same key.
 func (o *object) replace(f *field) {
-	if o.index != nil {
-		if i, ok := o.index[f.key]; ok {
-			o.fields[i] = f
-			return
-		}
-	} else if i := slices.IndexFunc(o.fields, func(g *field) bool { return g.key == f.key }); i >= 0 {
+	if i := findField(o.fields, o.index, f.key); i >= 0 {
 		o.fields[i] = f
 		return
 	}

@@ -16,7 +16,7 @@ type parser struct {
 	prefix  []string // where in the whole configuration this text is included
 	path    []string // where in this text the parser is
 	inArray int      // arrays around the place where the parser is; no path leads there
-	pending bool     // there was a substitution
+	pending int      // substitutions so far
 	keys    pathBuilder
 }
 
@@ -261,7 +261,7 @@ func (p *parser) appended() (*node, error) {
 
 // refer makes the node of a substitution in this text.
 func (p *parser) refer(at place, s *substitution) *node {
-	p.pending = true
+	p.pending++
 	if len(p.prefix) > 0 {
 		s.fixed = slices.Concat(p.prefix, s.path)
 	}

@@ -36,7 +36,7 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 	if r.env == nil {
 		r.env = os.LookupEnv
 	}
-	r.results = make(map[*node]*result)
+	r.results = make(map[*node]*result, 2*d.pending)
 	r.fields = make(map[*field]*result)
 	root, err := r.force(r.literal(d.root))
 	if inside, ok := err.(*containmentError); ok {

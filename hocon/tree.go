@@ -60,11 +60,9 @@ func (s *substitution) String() string {
 // is there when a linear search would be slow.
 type object struct {
 	fields []*field
-	index  map[string]int
+	index  *keyIndex
 	room   [4]*field // for the fields of small objects
 }
-
-const indexFrom = 17
 
 // A field has all the definitions of a key that may still matter, in order:
 // each may be merged onto, or refer to, those before it.
@@ -76,16 +74,8 @@ type field struct {
 }
 
 func (o *object) get(key string) *field {
-	if o.index != nil {
-		if i, ok := o.index[key]; ok {
-			return o.fields[i]
-		}
-		return nil
-	}
-	for _, f := range o.fields {
-		if f.key == key {
-			return f
-		}
+	if i := findField(o.fields, o.index, key); i >= 0 {
+		return o.fields[i]
 	}
 	return nil
 }
@@ -96,15 +86,11 @@ func (o *object) put(f *field) {
 		o.fields = o.room[:0]
 	}
 	o.fields = append(o.fields, f)
-	if o.index != nil {
-		o.index[f.key] = len(o.fields) - 1
-		return
-	}
-	if len(o.fields) >= indexFrom {
-		o.index = make(map[string]int, 2*len(o.fields))
-		for i, f := range o.fields {
-			o.index[f.key] = i
-		}
+	switch {
+	case o.index != nil:
+		o.index.add(f.key, len(o.fields)-1)
+	case len(o.fields) >= indexFrom:
+		o.index = newKeyIndex(o.fields)
 	}
 }
 

@@ -67,10 +67,10 @@ type data struct {
 // contents are what an array or object has.
 type contents struct {
 	elements []*data
-	fields   []*field // of an object, beside elements: the keys and where they are
-	index    map[string]int
-	weight   int64 // values in it, itself included
-	height   int   // containers in each other, itself included
+	fields   []*field  // of an object, beside elements: the keys and where they are
+	index    *keyIndex // of fields, if they are many
+	weight   int64     // values in it, itself included
+	height   int       // containers in each other, itself included
 }
 
 func (d *data) size() int64 {
@@ -87,27 +87,6 @@ func (c *contents) append(element *data) {
 		c.weight += element.weight - 1
 		c.height = max(c.height, element.height+1)
 	}
-}
-
-// indexed makes the index of an object that has many keys.
-func (c *contents) indexed() {
-	if len(c.fields) < indexFrom {
-		return
-	}
-	c.index = make(map[string]int, len(c.fields))
-	for i, f := range c.fields {
-		c.index[f.key] = i
-	}
-}
-
-func (c *contents) find(key string) int {
-	if c.index != nil {
-		if i, ok := c.index[key]; ok {
-			return i
-		}
-		return -1
-	}
-	return slices.IndexFunc(c.fields, func(f *field) bool { return f.key == key })
 }
 
 func (d *data) keys() []string {
@@ -181,7 +160,7 @@ func (v *Value) Get(keys ...string) (*Value, bool) {
 		if v.data.kind != Object {
 			return nil, false
 		}
-		i := v.data.find(key)
+		i := findField(v.data.fields, v.data.index, key)
 		if i < 0 {
 			return nil, false
 		}
