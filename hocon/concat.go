@@ -69,7 +69,7 @@ func (p *parser) part() (*node, error) {
 	case tokenOpenBracket:
 		return p.array()
 	case tokenOpenBrace:
-		n.kind, n.text, n.object = nodeObject, "", &object{}
+		n.kind, n.text, n.more = nodeObject, "", p.own(&more{object: &object{}})
 		return n, p.braces(n.object)
 	case tokenSubstitution, tokenOptional:
 		return p.substitution()
@@ -150,7 +150,7 @@ func (p *parser) concat(parts []*node) (*node, error) {
 	if !pending && !containers {
 		return joinText(parts), nil
 	}
-	n := &node{place: parts[0].place, kind: nodeConcat, parts: parts}
+	n := &node{place: parts[0].place, kind: nodeConcat, more: p.own(&more{parts: parts})}
 	n.selfReferring = p.selfReferring(parts...)
 	if pending {
 		return n, nil

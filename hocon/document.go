@@ -13,8 +13,6 @@ import (
 type Document struct {
 	root   *node
 	limits Limits
-	// pending is about how many results the resolver will have to remember
-	pending int
 }
 
 // ParseOptions say how to parse; nil stands for the zero value.
@@ -30,7 +28,7 @@ func (o *ParseOptions) loader() *loader {
 	if o == nil {
 		o = &ParseOptions{}
 	}
-	return &loader{fsys: o.FS, limits: o.Limits.orDefault()}
+	return &loader{fsys: o.FS, limits: o.Limits.orDefault(), fieldMaker: fieldMaker{owner: &owner{}}}
 }
 
 // Parse parses a text. The name stands in positions, its folder is where
@@ -56,13 +54,12 @@ func ParseFile(path string, opts *ParseOptions) (*Document, error) {
 
 func parseText(l *loader, name, text string) (*Document, error) {
 	f := &file{name: name, text: text}
-	p := &parser{loader: l, file: f}
-	root, err := l.parse(f, p)
+	root, err := l.parse(f, &parser{loader: l, file: f})
 	if err != nil {
 		return nil, err
 	}
 	root.close()
-	return &Document{root: root, limits: l.limits, pending: p.pending}, nil
+	return &Document{root: root, limits: l.limits}, nil
 }
 
 // FromMap makes a document of properties, as the JVM has them: the keys are
@@ -95,6 +92,6 @@ func (d *Document) WithFallback(lower *Document) *Document {
 	}
 	root := *d.root
 	root.closed = d.root.closed && lower.root.closed
-	root.object = merged(lower.root.object, d.root.object)
-	return &Document{root: &root, limits: d.limits, pending: d.pending + lower.pending}
+	root.more = &more{object: merged(lower.root.object, d.root.object)}
+	return &Document{root: &root, limits: d.limits}
 }

@@ -106,7 +106,7 @@ func (r *resolver) forceFrom(n *node, res *result) (*data, error) {
 	d, err := r.force(res)
 	if inside, ok := err.(*containmentError); ok && n.pending() {
 		if n.kind == nodeSubstitution && n.subst.optional {
-			r.results[n] = nil
+			r.results.set(n, nil)
 			return nil, nil
 		}
 		if n.kind == nodeSubstitution {

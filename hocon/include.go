@@ -109,9 +109,9 @@ func (p *parser) parseIncluded(f *file, t *target) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.inArray > 0 && inner.pending > 0 {
+	if p.inArray > 0 && inner.pending {
 		return nil, t.fail("it has substitutions, and no path leads into the array that it is included in", nil)
 	}
-	p.pending += inner.pending
+	p.pending = p.pending || inner.pending
 	return root, nil
 }

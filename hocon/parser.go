@@ -16,7 +16,7 @@ type parser struct {
 	prefix  []string // where in the whole configuration this text is included
 	path    []string // where in this text the parser is
 	inArray int      // arrays around the place where the parser is; no path leads there
-	pending int      // substitutions so far
+	pending bool     // there was a substitution
 	keys    pathBuilder
 }
 
@@ -28,7 +28,7 @@ func (p *parser) parseRoot() (*node, error) {
 	if err := p.skipLines(); err != nil {
 		return nil, err
 	}
-	root := &node{place: p.here(), kind: nodeObject, object: &object{}}
+	root := &node{place: p.here(), kind: nodeObject, more: p.own(&more{object: &object{}})}
 	switch p.tok.kind {
 	case tokenOpenBracket:
 		if _, err := p.array(); err != nil {
@@ -52,6 +52,9 @@ func (p *parser) parseRoot() (*node, error) {
 	}
 	return root, nil
 }
+
+// own numbers what a node has that is no scalar.
+func (p *parser) own(m *more) *more { return p.loader.own(m) }
 
 func (p *parser) here() place { return place{p.src, p.tok.start} }
 
@@ -255,21 +258,21 @@ func (p *parser) appended() (*node, error) {
 	}
 	p.inArray--
 	before := p.refer(at, &substitution{path: slices.Clone(p.path), optional: true})
-	list := &node{place: element.place, kind: nodeArray, parts: []*node{element}}
-	return &node{place: at, kind: nodeConcat, selfReferring: true, parts: []*node{before, list}}, nil
+	list := &node{place: element.place, kind: nodeArray, more: p.own(&more{parts: []*node{element}})}
+	return &node{place: at, kind: nodeConcat, selfReferring: true, more: p.own(&more{parts: []*node{before, list}})}, nil
 }
 
 // refer makes the node of a substitution in this text.
 func (p *parser) refer(at place, s *substitution) *node {
-	p.pending++
+	p.pending = true
 	if len(p.prefix) > 0 {
 		s.fixed = slices.Concat(p.prefix, s.path)
 	}
-	return &node{place: at, kind: nodeSubstitution, subst: s}
+	return &node{place: at, kind: nodeSubstitution, more: p.own(&more{subst: s})}
 }
 
 func (p *parser) array() (*node, error) {
-	n := &node{place: p.here(), kind: nodeArray}
+	n := &node{place: p.here(), kind: nodeArray, more: p.own(&more{})}
 	if err := p.deeper(1); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func parseProperties(src *source, limits Limits) (*node, error) {
 // propertyTree makes objects of the keys. Where a key has both a value and
 // keys below it, the object wins, whichever comes first.
 func propertyTree(src *source, all []property, limits Limits) (*node, error) {
-	root, maker := &object{}, &fieldMaker{}
+	root, maker := &object{}, &fieldMaker{owner: &owner{}}
 	for _, p := range all {
 		path := strings.Split(p.key, ".")
 		if len(path) > limits.Depth {
@@ -55,14 +55,14 @@ func propertyTree(src *source, all []property, limits Limits) (*node, error) {
 	// Objects that came after a string of the same key lie on top of it; let
 	// them be all there is, so that a lower document may be merged with them.
 	root.dropHidden()
-	return &node{place: place{src: src}, kind: nodeObject, object: root}, nil
+	return &node{place: place{src: src}, kind: nodeObject, more: maker.own(&more{object: root})}, nil
 }
 
 func (o *object) dropHidden() {
 	for _, f := range o.fields {
 		f.defs = f.defs[len(f.defs)-1:]
-		if inner := f.defs[0].object; inner != nil {
-			inner.dropHidden()
+		if f.defs[0].kind == nodeObject {
+			f.defs[0].object.dropHidden()
 		}
 	}
 }

@@ -36,7 +36,6 @@ func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
 	if r.env == nil {
 		r.env = os.LookupEnv
 	}
-	r.results = make(map[*node]*result, 2*d.pending)
 	r.fields = make(map[*field]*result)
 	root, err := r.force(r.literal(d.root))
 	if inside, ok := err.(*containmentError); ok {
@@ -61,7 +60,7 @@ type resolver struct {
 	env        func(string) (string, bool)
 	limits     Limits
 
-	results map[*node]*result  // of substitutions, concatenations and containers
+	results results            // of substitutions, concatenations and containers
 	fields  map[*field]*result // of whole fields that substitutions refer to
 	active  active             // the definitions that are being worked out
 	frames  []frame            // what is being worked out, outermost first
@@ -99,7 +98,7 @@ type result struct {
 func (r *resolver) literal(n *node) *result {
 	switch n.kind {
 	case nodeObject, nodeArray:
-		if res := r.results[n]; res != nil {
+		if res, done := r.results.get(n); done {
 			return res
 		}
 		res := &result{place: n.place, kind: kindOf(n.kind)}
@@ -108,7 +107,7 @@ func (r *resolver) literal(n *node) *result {
 		} else {
 			res.list = newList(n.parts)
 		}
-		r.results[n] = res
+		r.results.set(n, res)
 		return res
 	}
 	return &result{place: n.place, kind: kindOf(n.kind), text: n.text, space: n.kind == nodeSpace}
@@ -119,7 +118,7 @@ func (r *resolver) evaluate(n *node) (*result, error) {
 	if !n.pending() {
 		return r.literal(n), nil
 	}
-	if res, done := r.results[n]; done {
+	if res, done := r.results.get(n); done {
 		return res, nil
 	}
 	if len(r.frames) >= 2*r.limits.Chain { // each link is a field and a substitution
@@ -133,7 +132,7 @@ func (r *resolver) evaluate(n *node) (*result, error) {
 		res, err = r.concat(n)
 	}
 	if err == nil {
-		r.results[n] = res
+		r.results.set(n, res)
 	}
 	return res, err
 }
@@ -144,7 +143,7 @@ func (r *resolver) evaluate(n *node) (*result, error) {
 func (r *resolver) definition(f *field, i int) (*result, error) {
 	first := i
 	for first > 0 && f.defs[first].selfReferring {
-		if _, done := r.results[f.defs[first]]; done {
+		if _, done := r.results.get(f.defs[first]); done {
 			break
 		}
 		first--
@@ -164,7 +163,7 @@ func (r *resolver) single(f *field, i int) (*result, error) {
 	if !n.pending() {
 		return r.literal(n), nil
 	}
-	if res, done := r.results[n]; done {
+	if res, done := r.results.get(n); done {
 		return res, nil
 	}
 	r.active.push(f, i)

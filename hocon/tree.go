@@ -27,10 +27,27 @@ type node struct {
 	selfReferring bool
 	// closed marks a container without substitutions: it is what it is.
 	closed bool
-	text   string  // of a scalar
+	text   string // of a scalar
+	*more         // nil for scalars, which are most
+}
+
+// more is what nodes have that are no scalars.
+type more struct {
 	parts  []*node // elements of an array, parts of a concatenation
 	object *object
 	subst  *substitution
+	owner  *owner // nil for objects that were merged from two documents
+	number int    // among the owner's
+}
+
+// An owner numbers the nodes of one document that are no scalars, so that the
+// resolver can remember what became of them in a slice.
+type owner struct{ count int }
+
+func (o *owner) own(m *more) *more {
+	m.owner, m.number = o, o.count
+	o.count++
+	return m
 }
 
 // pending tells whether the resolver has to find out what the node is.
@@ -95,7 +112,10 @@ func (o *object) put(f *field) {
 }
 
 // A fieldMaker makes fields by the hundred, which is less work than one by one.
-type fieldMaker struct{ ready []field }
+type fieldMaker struct {
+	*owner
+	ready []field
+}
 
 func (m *fieldMaker) field(key string, at place, def *node) *field {
 	if len(m.ready) == 0 {
@@ -125,7 +145,7 @@ func (o *object) descend(m *fieldMaker, key string, at place) *object {
 			return top.object
 		}
 	}
-	inner := &node{place: at, kind: nodeObject, object: &object{}}
+	inner := &node{place: at, kind: nodeObject, more: m.own(&more{object: &object{}})}
 	o.define(m, key, at, inner)
 	return inner.object
 }
@@ -214,7 +234,8 @@ func (f *field) under(over *field) *field {
 			m.defs = append(m.defs[:0], def)
 		case top.kind == nodeObject:
 			m.defs[len(m.defs)-1] = &node{
-				place: def.place, kind: nodeObject, object: merged(top.object, def.object), closed: top.closed && def.closed,
+				place: def.place, kind: nodeObject, closed: top.closed && def.closed,
+				more: &more{object: merged(top.object, def.object)},
 			}
 		default:
 			m.defs = append(m.defs, def)
