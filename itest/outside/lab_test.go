@@ -100,7 +100,7 @@ func run(t *testing.T, h how, command ...string) (l *lab, code int) {
 	return l, l.exitCode(t)
 }
 
-// end kills whatever is left of the lab.
+// end kills whatever is left of the lab. It is for what has not ended well.
 func (l *lab) end() {
 	left := marked(l.mark)
 	if l.namespace != nil {

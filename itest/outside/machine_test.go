@@ -3,6 +3,7 @@
 package outside
 
 import (
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // machine is all that a lab could leave on a machine apart from processes: a
@@ -37,6 +39,10 @@ func lookAtMachine(proc string) machine {
 	}
 	for _, point := range mountPoints(proc) {
 		m["mount "+point] = true
+	}
+	if info, err := os.Stat("/dev/kvm"); err == nil {
+		stat := info.Sys().(*syscall.Stat_t)
+		m[fmt.Sprintf("/dev/kvm %v of %d:%d", info.Mode(), stat.Uid, stat.Gid)] = true
 	}
 	rules, _ := exec.Command("nft", "-s", "list", "ruleset").Output()
 	for line := range strings.Lines(string(rules)) {

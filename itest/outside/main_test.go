@@ -50,7 +50,10 @@ func testMain(m *testing.M) int {
 	}
 	before := lookAtMachine("/proc/self")
 	code := m.Run()
-	endSession()
+	if err := endSession(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if left := await(gone, func() []string { return lookAtMachine("/proc/self").since(before) }); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "left on the machine after all labs:", left)
 		return 1

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -24,9 +25,13 @@ type session struct {
 	stdin   io.Closer
 }
 
-// openSession starts the one that tests share.
+// opened is the one that tests share, once openSession has started it.
+var opened *session
+
 var openSession = sync.OnceValues(func() (*session, error) {
-	return newSession("LAB_ACCEL=tcg")
+	var err error
+	opened, err = newSession("LAB_ACCEL=tcg")
+	return opened, err
 })
 
 func newSession(env ...string) (*session, error) {
@@ -78,13 +83,23 @@ func another(t *testing.T) *session {
 	return s
 }
 
-// endSession ends the shared lab, if a test has started it. Its end is no
-// test's: the machine is looked at after it.
-func endSession() {
-	if s, _ := openSession(); s != nil {
-		s.stdin.Close()
-		s.end()
+// endSession ends the shared lab, if a test has started it, in the usual way:
+// its command ends by itself, and well.
+func endSession() error {
+	if opened == nil {
+		return nil
 	}
+	defer opened.end()
+	opened.stdin.Close()
+	select {
+	case <-opened.ended:
+	case <-time.After(ready):
+		return errors.New("the lab that tests share does not end")
+	}
+	if code := opened.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("the lab that tests share ended with %d after a command that ended with 0", code)
+	}
+	return nil
 }
 
 // environment is what the lab's command was given.
