@@ -33,14 +33,18 @@ type Image struct {
 // before a build starts, and what it returns when the build has ended. Two
 // processes that ask at once build once.
 func Ensure(ctx context.Context, dir string, building func() (done func(error))) (Image, error) {
-	kernel, rest, err := sources(ctx)
-	if err != nil {
-		return Image{}, err
-	}
-	entry, err := cache{dir}.entry(ctx, "guest-"+fingerprint(kernel, rest), func(tmp string) error {
-		done := building()
-		err := build(ctx, tmp, kernel, rest)
-		done(err)
+	var entry string
+	err := withFreshLists(ctx, func() error {
+		kernel, rest, err := sources(ctx)
+		if err != nil {
+			return err
+		}
+		entry, err = cache{dir}.entry(ctx, "guest-"+fingerprint(kernel, rest), func(tmp string) error {
+			done := building()
+			err := build(ctx, tmp, kernel, rest)
+			done(err)
+			return err
+		})
 		return err
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,17 +22,11 @@ type source struct {
 	depends               string
 }
 
-// sources answers which version of each package apt would fetch. Where apt
-// has no lists yet, as on a fresh machine, it fetches them once.
+// sources answers which version of each package apt would fetch.
 func sources(ctx context.Context) (kernel source, rest []source, err error) {
 	found, err := candidates(ctx, append([]string{kernelMeta}, packages...))
 	if err != nil {
-		if _, err := run(ctx, "", "apt-get", "update", "-q"); err != nil {
-			return source{}, nil, fmt.Errorf("no package lists, and fetching them failed: %w", err)
-		}
-		if found, err = candidates(ctx, append([]string{kernelMeta}, packages...)); err != nil {
-			return source{}, nil, err
-		}
+		return source{}, nil, &listsError{err}
 	}
 	name := regexp.MustCompile(`linux-image-[^ ,]+`).FindString(found[0].depends)
 	if name == "" {
@@ -39,9 +34,30 @@ func sources(ctx context.Context) (kernel source, rest []source, err error) {
 	}
 	kernels, err := candidates(ctx, []string{name})
 	if err != nil {
-		return source{}, nil, err
+		return source{}, nil, &listsError{err}
 	}
 	return kernels[0], found[1:], nil
+}
+
+// listsError is a failure that apt's lists may be the reason of: there are
+// none on a fresh machine, and old ones name versions that are gone.
+type listsError struct{ cause error }
+
+func (e *listsError) Error() string { return e.cause.Error() }
+func (e *listsError) Unwrap() error { return e.cause }
+
+// withFreshLists does something, and does it once more with fresh lists if
+// the ones that apt has did not serve.
+func withFreshLists(ctx context.Context, do func() error) error {
+	err := do()
+	var lists *listsError
+	if !errors.As(err, &lists) {
+		return err
+	}
+	if _, updateErr := run(ctx, "", "apt-get", "update", "-q"); updateErr != nil {
+		return fmt.Errorf("%w; fetching new package lists failed, too: %w", err, updateErr)
+	}
+	return do()
 }
 
 // candidates reads apt's own records; they come in the order of names.
@@ -86,8 +102,10 @@ func fetch(ctx context.Context, dir string, list []source) error {
 	for _, s := range list {
 		args = append(args, s.name+"="+s.version)
 	}
-	_, err := run(ctx, dir, "apt-get", args...)
-	return err
+	if _, err := run(ctx, dir, "apt-get", args...); err != nil {
+		return &listsError{err}
+	}
+	return nil
 }
 
 // archive answers with the file that fetch left for a package.
