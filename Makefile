@@ -13,19 +13,24 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the system packages that are missing (Debian, as root)
-	@./itest/lab/deps.sh
+	@./itest/lab/deps.sh build lab
 
-build: deps ## build everything, and the command overcast into .build/
+# Part of deps: what it takes to compile.
+.PHONY: deps-build
+deps-build:
+	@./itest/lab/deps.sh build
+
+build: deps-build ## build everything, and the command overcast into .build/
 	$(GO) build -o .build/ ./...
 
-test: deps ## all tests that need no hypervisor, with the race detector
+test: deps-build ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
 
-reference: deps ## compare package hocon with the reference implementation (as root, installs a JDK)
+reference: deps-build ## compare package hocon with the reference implementation (as root, installs a JDK)
 	@./itest/lab/deps.sh reference
 	HOCON_REFERENCE=/usr/share/java/typesafe-config.jar $(GO) test -count=1 ./hocon
 
-bench: deps ## benchmarks
+bench: deps-build ## benchmarks
 	$(GO) test -run '^$$' -bench . ./hocon
 
 itest: deps $(LAB) ## the main job: real guests in a private libvirt (as root)
@@ -34,7 +39,7 @@ itest: deps $(LAB) ## the main job: real guests in a private libvirt (as root)
 lab-test: deps ## what the lab itself promises, looked at from outside (as root)
 	$(GO) test -count=1 ./itest/outside
 
-lint: deps ## formatting, vet, staticcheck, tidy modules
+lint: deps-build ## formatting, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...

@@ -1,32 +1,53 @@
 #!/bin/sh
-# Installs what building, testing and the lab need of the system, if any of it
-# is missing. Where there is no apt-get, prints what to install and stops.
-# With the argument "reference", installs what the comparison with HOCON's
-# reference implementation needs.
+# Installs what is missing of the system's packages, for each of its arguments:
+#
+#	build      compiling, with cgo and libvirt's headers
+#	lab        running the lab, and looking at it from outside
+#	reference  comparing package hocon with HOCON's reference implementation
+#
+# Where there is no apt-get, prints what to install and stops.
 set -eu
 
-packages="
-	gcc libc6-dev pkg-config libvirt-dev
-	libvirt-daemon-system libvirt-clients
-	qemu-system-x86 qemu-utils
-	dnsmasq-base iproute2 nftables iptables
-	openssh-server openssh-client
-	cpio kmod e2fsprogs xz-utils
-"
-
-if [ "${1:-}" = reference ]; then
-	packages=libtypesafe-config-java
-	command -v javac >/dev/null || packages="$packages default-jdk-headless"
-fi
+packages=
+ready=true
+need() { # PROGRAM, for systems that name packages otherwise
+	command -v "$1" >/dev/null || ready=false
+}
+for part in "$@"; do
+	case $part in
+	build)
+		packages="$packages gcc libc6-dev pkg-config libvirt-dev"
+		need gcc
+		need pkg-config
+		pkg-config --exists libvirt 2>/dev/null || ready=false
+		;;
+	lab)
+		packages="$packages libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
+			dnsmasq-base iproute2 nftables iptables openssh-server openssh-client
+			cpio kmod e2fsprogs xz-utils util-linux procps"
+		need libvirtd
+		need virsh
+		need qemu-system-x86_64
+		need qemu-img
+		need dnsmasq
+		need sshd
+		;;
+	reference)
+		packages="$packages libtypesafe-config-java"
+		command -v javac >/dev/null || packages="$packages default-jdk-headless"
+		;;
+	*)
+		echo "deps: no such part: $part" >&2
+		exit 2
+		;;
+	esac
+done
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-	for program in gcc pkg-config libvirtd virsh qemu-system-x86_64 qemu-img; do
-		command -v $program >/dev/null && continue
-		echo "deps: this system has no apt-get. Install what your distribution calls these, then try again:" >&2
-		echo $packages >&2
-		exit 1
-	done
-	exit 0
+	$ready && exit 0
+	echo "deps: there is no apt-get here. Install what your distribution calls these, then try again:" >&2
+	echo $packages >&2
+	exit 1
 fi
 
 missing=
