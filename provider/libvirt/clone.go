@@ -28,6 +28,7 @@ type clone struct {
 // overlay is a qcow2 volume that takes what the clone writes to a disk.
 type overlay struct {
 	volume string                      // name of the volume to make
+	pool   string                      // that it is in, once it is there
 	target string                      // of the disk, as in vda
 	source libvirtxml.DomainDiskSource // of the base's disk
 	format string                      // of the base's disk

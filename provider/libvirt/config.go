@@ -37,6 +37,11 @@ type Config struct {
 	// FSMapping names folders of the hypervisor's machine that the guest gets,
 	// by the tags under which it mounts them.
 	FSMapping map[string]mount.Mapping `hocon:"fsMapping"`
+	// Overlay is "anonymous" for overlays whose files are deleted as soon as
+	// QEMU has opened them, so that whatever way the clone ends the space is
+	// free, or "file" for ones that stay until the clone is torn down, which
+	// virsh save and snapshots need.
+	Overlay string `hocon:"overlay"`
 	// StartTimeout bounds the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
 	// AddressTimeout bounds the time from there to its address. The strategy
@@ -69,8 +74,15 @@ func defaults() Config {
 		SSH:            SSHConfig{Timeout: time.Minute},
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
+		Overlay:        overlayAnonymous,
 	}
 }
+
+// Values of overlay.
+const (
+	overlayAnonymous = "anonymous"
+	overlayFile      = "file"
+)
 
 // Names of strategies in the configuration, in any case of letters.
 const (
@@ -86,6 +98,9 @@ func (c *Config) settle(section *hocon.Value) error {
 		if limit <= 0 {
 			return invalid(section, key, "has to be more than nothing")
 		}
+	}
+	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {
+		return invalid(section, "overlay", "%q is neither %q nor %q", c.Overlay, overlayAnonymous, overlayFile)
 	}
 	for target := range c.FSMapping {
 		if err := mount.CheckTarget(target); err != nil {

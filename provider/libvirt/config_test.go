@@ -71,6 +71,7 @@ func TestConfigThatIsNotRight(t *testing.T) {
 		"both names":      {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":     {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: "guess" is not a strategy: use "auto", "lease", "SSH" or "static"`},
 		"no address":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
+		"no such overlay": {`nat_host { libvirtBaseDomain = a, overlay = none }`, `overcast.conf:1:45: nat_host.overlay: "none" is neither "anonymous" nor "file"`},
 		"a long target":   {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
 		"no command":      {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
 		"no URL":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},

@@ -25,9 +25,15 @@
 //
 // The clone is a transient domain, started with autodestroy: libvirtd destroys
 // it when the connection that started it ends, and a transient domain that is
-// destroyed is gone. What is created is recorded before it is created (undo.go)
-// and undone in reverse order, by TearDown or as soon as a step of setting up
-// fails.
+// destroyed is gone. The overlays' files are deleted as soon as QEMU has opened
+// them: the space is freed when QEMU ends, however it ends. So a process that
+// is killed while its clones run leaves nothing; one that is killed between
+// making a volume and starting the clone leaves that volume, whose name says
+// whose it is. (overlay = "file" keeps the files until TearDown, for people who
+// want to save the clone or make snapshots of it.)
+//
+// What is created is recorded before it is created (undo.go) and undone in
+// reverse order, by TearDown or as soon as a step of setting up fails.
 //
 // # How its address is found
 //

@@ -68,7 +68,19 @@ func (i *instance) make(ctx context.Context, conn *libvirt.Connect, c *clone) er
 			return err
 		}
 	}
-	return i.start(ctx, conn, c)
+	if err := i.start(ctx, conn, c); err != nil {
+		return err
+	}
+	if i.config.Overlay == overlayFile {
+		return nil
+	}
+	// QEMU has the overlays open: what they are called is of no more use.
+	for _, o := range c.overlays {
+		if err := deleteVolume(conn, o.pool, o.volume); err != nil {
+			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.volume, o.pool, said(err))
+		}
+	}
+	return nil
 }
 
 // start starts the clone, for as long as libvirtStartTimeout says.

@@ -28,6 +28,7 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 	if err != nil {
 		return fmt.Errorf("disk %s: naming its pool: %w", o.target, said(said(err)))
 	}
+	o.pool = poolName
 	// No capacity: libvirt then takes the backing store's.
 	volume := libvirtxml.StorageVolume{
 		Name:         o.volume,

@@ -1,0 +1,73 @@
+package itest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// childVariable names the host that TestChild sets up.
+const childVariable = "ITEST_CHILD"
+
+// TestChild is a plain test in a process of its own, that a spec starts and
+// kills. In a process that nobody started so, there is nothing to do.
+func TestChild(t *testing.T) {
+	label := os.Getenv(childVariable)
+	if label == "" {
+		return
+	}
+	fmt.Println("up at", fixture.Up(t, label).HostName())
+	bufio.NewReader(os.Stdin).ReadString('\n') // until the parent says so, or has ended
+}
+
+// child starts a test process of its own and waits until its host is up.
+func child(label string) *exec.Cmd {
+	GinkgoHelper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.v")
+	cmd.Env = append(os.Environ(), childVariable+"="+label)
+	cmd.Stderr = GinkgoWriter
+	_, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	out, err := cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		GinkgoWriter.Println(lines.Text())
+		if strings.HasPrefix(lines.Text(), "up at ") {
+			return cmd
+		}
+	}
+	Fail("the child ended before its host was up")
+	return nil
+}
+
+var _ = Describe("a test process that is killed", func() {
+	It("leaves neither its domain nor its volume", func() {
+		configure(`killed = ${guest}`)
+		process := child("killed")
+		Expect(leftovers("killed")).To(HaveLen(1), "a domain, and a volume that has no name any more")
+		Expect(process.Process.Kill()).To(Succeed())
+		Eventually(leftovers).WithArguments("killed").WithTimeout(30 * time.Second).Should(BeEmpty())
+	})
+
+	It("may want files for its overlays, which stay until the teardown", func(ctx SpecContext) {
+		configure(`kept = ${guest} { overlay = file, connection = null, addressTimeout = 5 minutes }`)
+		up(ctx, "kept")
+		Expect(leftovers("kept")).To(ConsistOf(HavePrefix("overcast-kept-"), ContainSubstring("-vda.qcow2")))
+		Expect(fixture.TearDown(ctx, "kept")).To(Succeed())
+		Expect(leftovers("kept")).To(BeEmpty())
+	})
+})
