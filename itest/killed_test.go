@@ -54,6 +54,16 @@ func child(label string) *exec.Cmd {
 	return nil
 }
 
+// restartLibvirtd kills libvirtd, as a crash would, and starts it again. The
+// new one ends with the lab.
+func restartLibvirtd() {
+	GinkgoHelper()
+	Expect(exec.Command("pkill", "-KILL", "-x", "libvirtd").Run()).To(Succeed())
+	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).Should(HaveOccurred())
+	Expect(exec.Command("libvirtd", "--daemon").Run()).To(Succeed())
+	Eventually(func() error { return exec.Command("virsh", "-q", "-c", "qemu:///system", "uri").Run() }).WithTimeout(30 * time.Second).Should(Succeed())
+}
+
 var _ = Describe("a test process that is killed", func() {
 	It("leaves neither its domain nor its volume", func() {
 		configure(`killed = ${guest}`)
@@ -63,11 +73,15 @@ var _ = Describe("a test process that is killed", func() {
 		Eventually(leftovers).WithArguments("killed").WithTimeout(30 * time.Second).Should(BeEmpty())
 	})
 
-	It("may want files for its overlays, which stay until the teardown", func(ctx SpecContext) {
-		configure(`kept = ${guest} { overlay = file, connection = null, addressTimeout = 5 minutes }`)
-		up(ctx, "kept")
-		Expect(leftovers("kept")).To(ConsistOf(HavePrefix("overcast-kept-"), ContainSubstring("-vda.qcow2")))
-		Expect(fixture.TearDown(ctx, "kept")).To(Succeed())
-		Expect(leftovers("kept")).To(BeEmpty())
+	It("or a libvirtd that is killed and comes back, leaves nothing after the teardown", Serial, func(ctx SpecContext) {
+		configure(`survivor = ${guest} { connection = null }`)
+		up(ctx, "survivor")
+		restartLibvirtd()
+		Expect(virsh("list", "--name")).To(ContainSubstring("overcast-survivor-"), "the guest goes on without libvirtd")
+		Expect(fixture.TearDown(ctx, "survivor")).To(Succeed())
+		Expect(leftovers("survivor")).To(BeEmpty())
+		configure(`survivor = ${guest} { libvirtBaseDomain = nowhere }`)
+		_, err := fixture.SetUp(ctx, "survivor")
+		Expect(err).To(MatchError(fixture.ErrBaseDomainMissing), "what the new libvirtd answers")
 	})
 })

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -21,12 +23,6 @@ func up(ctx context.Context, label string) *fixture.CloudHost {
 }
 
 var _ = Describe("hosts of every kind", func() {
-	It("is found on a routed network", func(ctx SpecContext) {
-		host := up(ctx, "routed_host")
-		Expect(host.HostName()).To(HavePrefix("192.168.123."))
-		Expect(run(logIn(host), "ip address")).To(ContainSubstring(host.HostName()))
-	})
-
 	// One address, one clone: Serial keeps the other processes from having one, too.
 	It("has the static address that its system gives itself", Serial, func(ctx SpecContext) {
 		host := up(ctx, "static_host")
@@ -34,30 +30,49 @@ var _ = Describe("hosts of every kind", func() {
 		run(logIn(host), "touch /root/proof")
 	})
 
-	It("sees the folders that fsMapping names", func(ctx SpecContext) {
+	It("is found on a routed network, and sees the folders that fsMapping names", func(ctx SpecContext) {
 		dir := GinkgoT().TempDir()
 		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
 		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
 			Expect(os.Chmod(folder, 0o755)).To(Succeed()) // for the user that QEMU runs as
 		}
-		configure(`mapped_host = ${guest} { fsMapping { data { hostPath = %q, readOnly = true } } }`, dir)
-		client := logIn(up(ctx, "mapped_host"))
+		configure(`routed_host.fsMapping { data { hostPath = %q, readOnly = true } }`, dir)
+		host := up(ctx, "routed_host")
+		Expect(host.HostName()).To(HavePrefix("192.168.123."))
+		client := logIn(host)
+		Expect(run(client, "ip address")).To(ContainSubstring(host.HostName()))
 		run(client, "mount -t 9p -o trans=virtio,ro data /data")
 		Expect(run(client, "cat /data/hello")).To(Equal("from outside"))
 		Expect(run(client, "touch /data/mine 2>&1 || echo refused")).To(HaveSuffix("refused\n"))
 		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())
 	})
 
-	It("gets overlays of disks of different formats", func(ctx SpecContext) {
+	It("is found by a lease that never ends", func(ctx SpecContext) {
+		network := filepath.Join(GinkgoT().TempDir(), "endless.xml")
+		Expect(os.WriteFile(network, []byte(`<network><name>endless</name><bridge name='virbr7' stp='off' delay='0'/>
+			<ip address='192.168.127.1' netmask='255.255.255.0'><dhcp><range start='192.168.127.10' end='192.168.127.20'><lease expiry='0'/></range></dhcp></ip></network>`), 0o644)).To(Succeed())
+		virsh("net-create", network)
+		DeferCleanup(func() { virsh("net-destroy", "endless") })
+		define(strings.NewReplacer("<name>my_base_domain</name>", "<name>endless-base</name>", "my_nat_network", "endless").
+			Replace(regexp.MustCompile(`(?s)<uuid>.*?</uuid>`).ReplaceAllString(virsh("dumpxml", "--inactive", "my_base_domain"), "")))
+		configure(`endless_host = ${guest} { libvirtBaseDomain = endless-base, networkDeviceId = endless }`)
+		Expect(up(ctx, "endless_host").HostName()).To(HavePrefix("192.168.127."))
+	})
+
+	It("gets overlays of disks of different formats, which stay as files if it is to be so", func(ctx SpecContext) {
+		configure(`two_disks_host.overlay = file`)
 		host := up(ctx, "two_disks_host")
+		Expect(leftovers("two_disks_host")).To(ConsistOf(HavePrefix("overcast-"), ContainSubstring("-vda.qcow2"), ContainSubstring("-vdb.qcow2")))
 		before := contentOf(imageDir + "/lab-two-disks-data.img")
 		client := logIn(host)
 		run(client, "echo written > /dev/vdb && sync")
 		Expect(run(client, "head -c 7 /dev/vdb")).To(Equal("written"))
 		Expect(contentOf(imageDir + "/lab-two-disks-data.img")).To(Equal(before))
-		for _, clone := range clones("two_disks_host") {
-			Expect(clone.Devices.Disks).To(HaveLen(2))
-			Expect(clone.Devices.Disks[1].BackingStore.Format.Type).To(Equal("raw"))
-		}
+		found := clones("two_disks_host")
+		Expect(found).To(HaveLen(1))
+		Expect(found[0].Devices.Disks).To(HaveLen(2))
+		Expect(found[0].Devices.Disks[1].BackingStore.Format.Type).To(Equal("raw"))
+		Expect(fixture.TearDown(ctx, "two_disks_host")).To(Succeed())
+		Expect(leftovers("two_disks_host")).To(BeEmpty())
 	})
 })

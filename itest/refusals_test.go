@@ -48,7 +48,7 @@ var _ = Describe("what cannot be set up", func() {
 		configure(`impatient = ${guest} { libvirtBaseDomain = busy }`)
 		err := refused(ctx, "impatient")
 		Expect(err).To(MatchError(fixture.ErrBaseDomainRunning))
-		Expect(err).To(MatchError(And(ContainSubstring(`"busy"`), ContainSubstring("is paused"), ContainSubstring("virsh -c qemu:///system shutdown busy"))))
+		Expect(err).To(MatchError(And(ContainSubstring(`"busy"`), ContainSubstring("is paused"), ContainSubstring("virsh -c 'qemu:///system' destroy 'busy'"))))
 	})
 
 	It("is a base domain without disks", func(ctx SpecContext) {

@@ -16,23 +16,23 @@ func readBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, url, said(said(err)))
+		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, shownURL(url), said(err))
 	}
 	defer domain.Free()
 	state, _, err := domain.GetState()
 	if err != nil {
-		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, url, said(said(err)))
+		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, shownURL(url), said(err))
 	}
 	if state != libvirt.DOMAIN_SHUTOFF {
 		return nil, &BaseRunningError{URL: url, Domain: name, State: stateName(state)}
 	}
 	text, err := domain.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
 	if err != nil {
-		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, url, said(said(err)))
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, shownURL(url), said(err))
 	}
 	var base libvirtxml.Domain
 	if err := base.Unmarshal(text); err != nil {
-		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, url, said(said(err)))
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, shownURL(url), said(err))
 	}
 	return &base, nil
 }

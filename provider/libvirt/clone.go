@@ -86,18 +86,24 @@ func copyDefinition(base *libvirtxml.Domain) (*libvirtxml.Domain, error) {
 func (c *clone) planDisks(base string) error {
 	for i := range c.definition.Devices.Disks {
 		disk := &c.definition.Devices.Disks[i]
-		if (disk.Device != "" && disk.Device != "disk") || disk.ReadOnly != nil {
-			continue
-		}
 		target := "disk"
 		if disk.Target != nil {
 			target = disk.Target.Dev
 		}
+		switch {
+		case disk.ReadOnly != nil || disk.Device == "cdrom":
+			continue // nobody writes to it: shared
+		case disk.Device == "floppy":
+			disk.ReadOnly = &libvirtxml.DomainDiskReadOnly{} // shared, too, and kept as it is
+			continue
+		case disk.Device == "lun":
+			return fmt.Errorf("base domain %q: disk %s is a LUN that is passed through, which every clone would write to: detach it from the base domain", base, target)
+		}
 		if disk.Source == nil || (disk.Source.File != nil && disk.Source.File.File == "") {
-			return fmt.Errorf("base domain %q: disk %s has no source", base, target)
+			return fmt.Errorf("base domain %q: disk %s has no source: give it one, or detach it from the base domain", base, target)
 		}
 		if disk.Source.File == nil && disk.Source.Volume == nil && disk.Source.Block == nil {
-			return fmt.Errorf("base domain %q: disk %s is neither a file, a volume nor a block device, and has no overlay that libvirt could make", base, target)
+			return fmt.Errorf("base domain %q: disk %s is neither a file, a volume nor a block device, so that no overlay can be made over it: move it to a storage pool of files", base, target)
 		}
 		format := "raw"
 		if disk.Driver != nil && disk.Driver.Type != "" {
@@ -179,12 +185,17 @@ func networkOf(i *libvirtxml.DomainInterface) string {
 	return "nothing that has a name"
 }
 
+// longestLabel is how much of a label a name takes, in bytes: names of files
+// have their limit.
+const longestLabel = 64
+
 // newName is a fresh name for a clone. It tells people whose it is and is fit
 // for the name of a file.
 func newName(label string) string {
 	suffix := make([]byte, 4)
 	rand.Read(suffix) // never fails
 	plain := regexp.MustCompile(`[^A-Za-z0-9_.-]+`).ReplaceAllString(label, "_")
+	plain = plain[:min(len(plain), longestLabel)]
 	return fmt.Sprintf("%s%s-%x", NamePrefix, plain, suffix)
 }
 

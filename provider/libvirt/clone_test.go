@@ -105,6 +105,7 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 		"only a cdrom":            {cdrom + onNetwork, "", `base domain "base" has no disks to clone`},
 		"a disk from the network": {`<disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vda'/></disk>`, "", `base domain "base": disk vda is neither a file, a volume nor a block device`},
 		"a disk without a source": {`<disk type='file' device='disk'><target dev='vda'/></disk>`, "", `disk vda has no source`},
+		"a LUN":                   {`<disk type='block' device='lun'><source dev='/dev/sdb'/><target dev='sdb' bus='scsi'/></disk>`, "", `disk sdb is a LUN that is passed through`},
 		"another network":         {fileDisk + onNetwork + onBridge, "br1", `base domain "base" has no interface on "br1" (networkDeviceId), only on my_nat_network, br0`},
 		"none of two":             {fileDisk + onNetwork + onBridge, "", `has 2 interfaces (on my_nat_network, br0): say which one by networkDeviceId`},
 		"both of two":             {fileDisk + onNetwork + onNetwork, "my_nat_network", `has 2 interfaces on "my_nat_network"`},
@@ -124,4 +125,15 @@ func TestCloneOfUEFIVariablesIsRefused(t *testing.T) {
 	_, err := planClone(from, "web", "")
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), `base domain "base" has UEFI variables of its own (nvram)`)
+}
+
+func TestCloneSharesAFloppyWithoutWritingToIt(t *testing.T) {
+	c, err := planClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), "web", "")
+	require.NoError(t, err)
+	assert.Len(t, c.overlays, 1)
+	assert.NotNil(t, c.definition.Devices.Disks[1].ReadOnly)
+}
+
+func TestNameOfAVeryLongLabel(t *testing.T) {
+	assert.Len(t, newName(strings.Repeat("long", 100)), len(NamePrefix)+longestLabel+len("-12345678"))
 }

@@ -39,7 +39,7 @@ const (
 func (c *connections) acquire(ctx context.Context, url string) (*libvirt.Connect, func(), error) {
 	c.mu.Lock()
 	found, ok := c.open[url]
-	if !ok {
+	if !ok || found.lost() {
 		found = &connection{url: url, ready: make(chan struct{})}
 		c.open[url] = found
 		// libvirt cannot be told to stop opening a connection. The goroutine
@@ -59,8 +59,23 @@ func (c *connections) acquire(ctx context.Context, url string) (*libvirt.Connect
 		return found.conn, release, nil
 	case <-ctx.Done():
 		go release()
-		return nil, nil, fmt.Errorf("connecting to %s: %w", url, context.Cause(ctx))
+		return nil, nil, fmt.Errorf("connecting to %s: %w", shownURL(url), context.Cause(ctx))
 	}
+}
+
+// lost says that the connection was open, and is of no more use. Those who
+// have it keep it until they release it.
+func (c *connection) lost() bool {
+	select {
+	case <-c.ready:
+	default:
+		return false
+	}
+	if c.err != nil {
+		return false // its users are about to forget it
+	}
+	alive, err := c.conn.IsAlive()
+	return err != nil || !alive
 }
 
 // connect opens a connection; it is the only one who sets conn and err.
@@ -72,7 +87,7 @@ func (c *connections) connect(to *connection) {
 	conn, err := libvirt.NewConnect(to.url)
 	if err != nil {
 		c.loop.release()
-		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %s uri tells)", to.url, said(err), to.url)
+		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %[1]s uri tells)", shownURL(to.url), said(err))
 		return
 	}
 	// Drivers that need no daemon have no keepalive: nothing can break there.

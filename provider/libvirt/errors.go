@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh"
 	"libvirt.org/go/libvirt"
 )
 
@@ -16,12 +17,13 @@ type BaseMissingError struct {
 	Known       []string // domains that are defined there
 }
 
+// Error names the domain, the hypervisor, and what is defined there.
 func (e *BaseMissingError) Error() string {
 	known := "no domain at all is defined there"
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
-	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, e.URL, known)
+	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, shownURL(e.URL), known)
 }
 
 // Is makes the error a [fixture.ErrBaseDomainMissing].
@@ -34,9 +36,14 @@ type BaseRunningError struct {
 	State       string // in virsh's words
 }
 
+// Error names the domain and its state, and the command that ends it.
 func (e *BaseRunningError) Error() string {
-	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c %s shutdown %s)",
-		e.Domain, e.URL, e.State, e.URL, e.Domain)
+	how := "shutdown"
+	if e.State != "running" && e.State != "idle" {
+		how = "destroy" // a system that does not run cannot be asked
+	}
+	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c '%[2]s' %[4]s '%[1]s')",
+		e.Domain, shownURL(e.URL), e.State, how)
 }
 
 // Is makes the error a [fixture.ErrBaseDomainRunning].
@@ -48,6 +55,7 @@ type StoppedError struct {
 	How    string // in virsh's words: crashed, shut off, paused (I/O error)
 }
 
+// Error names the domain and how it stopped.
 func (e *StoppedError) Error() string {
 	return fmt.Sprintf("domain %s is %s", e.Domain, e.How)
 }
@@ -80,3 +88,9 @@ type libvirtError struct{ cause libvirt.Error }
 
 func (e *libvirtError) Error() string { return "libvirt: " + e.cause.Message }
 func (e *libvirtError) Unwrap() error { return e.cause }
+
+// shownURL is a hypervisor's URL without the password that it may hold.
+func shownURL(url string) string {
+	shown, _ := ssh.Redact(url)
+	return shown
+}

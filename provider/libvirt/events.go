@@ -24,7 +24,7 @@ func (l *eventLoop) acquire() error {
 	defer l.mu.Unlock()
 	if l.users == 0 {
 		if err := registerOnce(); err != nil {
-			return fmt.Errorf("registering libvirt's event loop: %w", said(said(err)))
+			return fmt.Errorf("registering libvirt's event loop: %w", said(err))
 		}
 		stop, err := startLoop()
 		if err != nil {
@@ -51,7 +51,7 @@ func startLoop() (stop func(), err error) {
 	// A timer that never fires by itself: making it fire wakes the loop up.
 	timer, err := libvirt.EventAddTimeout(-1, func(int) {})
 	if err != nil {
-		return nil, fmt.Errorf("starting libvirt's event loop: %w", said(said(err)))
+		return nil, fmt.Errorf("starting libvirt's event loop: %w", said(err))
 	}
 	ended := make(chan struct{})
 	go func() {

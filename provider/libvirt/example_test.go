@@ -20,5 +20,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// setting up web: base domain "test" at test:///default is running, and a clone's backing store must not change: shut it off first (virsh -c test:///default shutdown test)
+	// setting up web: base domain "test" at test:///default is running, and a clone's backing store must not change: shut it off first (virsh -c 'test:///default' shutdown 'test')
 }

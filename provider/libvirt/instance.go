@@ -19,6 +19,9 @@ type instance struct {
 	pool   *connections
 	undo   *undo
 
+	conn    *libvirt.Connect // while the clone lives: it lives no longer than this
+	release func()
+
 	address netip.Addr
 }
 
@@ -26,19 +29,15 @@ var _ fixture.Instance = (*instance)(nil)
 
 func (i *instance) Settings() fixture.Common { return i.config.Common }
 
+// Address is the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
 
 // SetUp clones and boots, and finds the address.
 func (i *instance) SetUp(ctx context.Context) error {
-	conn, release, err := i.pool.acquire(ctx, i.config.URL)
+	conn, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
-	// Recorded first and so undone last. The clone lives no longer than this.
-	i.undo.record("the connection to "+i.config.URL, func(context.Context) error {
-		release()
-		return nil
-	})
 	base, err := readBase(conn, i.config.URL, i.config.BaseDomain)
 	if err != nil {
 		return err
@@ -56,6 +55,46 @@ func (i *instance) SetUp(ctx context.Context) error {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, err)
 	}
 	return i.findAddress(ctx, conn, c, find)
+}
+
+// connect answers with a connection that works: the one that there is, or a
+// new one when that has been lost.
+func (i *instance) connect(ctx context.Context) (*libvirt.Connect, error) {
+	if i.conn != nil {
+		if alive, err := i.conn.IsAlive(); err == nil && alive {
+			return i.conn, nil
+		}
+		i.disconnect()
+	}
+	conn, release, err := i.pool.acquire(ctx, i.config.URL)
+	if err != nil {
+		return nil, err
+	}
+	i.conn, i.release = conn, release
+	return conn, nil
+}
+
+func (i *instance) disconnect() {
+	if i.conn != nil {
+		i.release()
+		i.conn, i.release = nil, nil
+	}
+}
+
+// TearDown takes away what SetUp made. The connection goes last, and stays as
+// long as there is something that could not be taken away.
+func (i *instance) TearDown(ctx context.Context) error {
+	if !i.undo.empty() {
+		conn, err := i.connect(ctx)
+		if err != nil {
+			return err
+		}
+		if err := i.undo.run(ctx, conn); err != nil {
+			return err
+		}
+	}
+	i.disconnect()
+	return nil
 }
 
 // make makes the overlays and starts the clone.
@@ -93,7 +132,7 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone) e
 	over := make(chan struct{})
 	// libvirt cannot be told to stop starting a domain: undoing waits until it
 	// has, so that nothing comes up behind its back.
-	i.undo.record("domain "+c.name, func(ctx context.Context) error {
+	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
 		select {
 		case <-over:
 			return destroyDomain(conn, c.name)
@@ -145,23 +184,27 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 
 // findAddress waits for the address for as long as the domain runs.
 func (i *instance) findAddress(ctx context.Context, conn *libvirt.Connect, c *clone, find strategy.Strategy) error {
-	limit := i.config.AddressTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v is over", limit))
-	defer cancel()
+	asked := ctx
+	if i.config.Lookup != lookupSSH { // which has a timeout of its own
+		limit := i.config.AddressTimeout
+		var cancel func()
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v is over", limit))
+		defer cancel()
+	}
 	ctx, unwatch, err := watch(ctx, conn, c.name)
 	if err != nil {
 		return err
 	}
 	defer unwatch()
 	i.address, err = find.Address(ctx, c.mac)
+	if err != nil && asked.Err() != nil {
+		return fmt.Errorf("looking for the address of domain %s: %w", c.name, err) // nobody waits for it any more
+	}
 	if err != nil {
 		return fmt.Errorf("%w: domain %s: %w", fixture.ErrAddressNotFound, c.name, err)
 	}
 	return nil
 }
-
-// TearDown takes away what SetUp made.
-func (i *instance) TearDown(ctx context.Context) error { return i.undo.run(ctx) }
 
 // destroyDomain ends a clone; one that is gone already is no error.
 func destroyDomain(conn *libvirt.Connect, name string) error {

@@ -7,10 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 // leases asks libvirt for the leases of one of its networks.
@@ -26,49 +26,67 @@ var _ strategy.LeaseSource = leases{}
 func leasingNetwork(conn *libvirt.Connect, id string) (leases, error) {
 	networks, err := conn.ListAllNetworks(0)
 	if err != nil {
-		return leases{}, fmt.Errorf("listing networks: %w", said(said(err)))
+		return leases{}, fmt.Errorf("listing networks: %w", said(err))
 	}
-	found := ""
 	var known []string
-	active := false
+	var found *libvirt.Network
 	for n := range networks {
-		name, err := networks[n].GetName()
+		network := &networks[n]
+		defer network.Free()
+		name, err := network.GetName()
 		if err != nil {
 			continue // undefined since it was listed
 		}
 		known = append(known, name)
-		bridge, err := networks[n].GetBridgeName()
-		if name == id || (err == nil && bridge == id && found == "") {
-			found = name
-			active, _ = networks[n].IsActive()
+		bridge, err := network.GetBridgeName()
+		if name == id || (err == nil && bridge == id && found == nil) {
+			found = network
 		}
-		_ = networks[n].Free()
 	}
-	switch {
-	case found == "":
-		return leases{}, fmt.Errorf("%q is not one of libvirt's networks (%s), so libvirt knows no leases on it: ipLookupStrategy lease cannot find an address there", id, strings.Join(known, ", "))
-	case !active:
-		return leases{}, fmt.Errorf("network %q is not active: start it (virsh net-start %s)", found, found)
+	if found == nil {
+		return leases{}, fmt.Errorf("%q is not one of libvirt's networks (%s), so libvirt knows no leases on it: use ipLookupStrategy = SSH, or static", id, strings.Join(known, ", "))
 	}
-	return leases{conn, found}, nil
+	return checkLeasing(conn, found)
+}
+
+// checkLeasing refuses a network on which nobody will ever be given a lease.
+func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, error) {
+	text, err := network.GetXMLDesc(0)
+	if err != nil {
+		return leases{}, fmt.Errorf("reading the definition of a network: %w", said(err))
+	}
+	var definition libvirtxml.Network
+	if err := definition.Unmarshal(text); err != nil {
+		return leases{}, fmt.Errorf("reading the definition of a network: %w", err)
+	}
+	if active, err := network.IsActive(); err != nil || !active {
+		return leases{}, fmt.Errorf("network %q is not active: start it (virsh net-start %[1]s)", definition.Name)
+	}
+	for _, ip := range definition.IPs {
+		if ip.DHCP != nil {
+			return leases{conn, definition.Name}, nil
+		}
+	}
+	return leases{}, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
 }
 
 func (l leases) String() string { return "libvirt network " + l.network }
 
-// Leases answers with what libvirt says at present, without leases that have run out.
+// Leases answers with what libvirt says at present. libvirt leaves out leases
+// that have run out, by its machine's clock.
 func (l leases) Leases(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	network, err := l.conn.LookupNetworkByName(l.network)
 	if err != nil {
-		return nil, fmt.Errorf("looking up network %s: %w", l.network, said(said(err)))
+		return nil, fmt.Errorf("looking up network %s: %w", l.network, said(err))
 	}
 	defer network.Free()
 	all, err := network.GetDHCPLeases()
 	if err != nil {
-		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, said(said(err)))
+		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, said(err))
 	}
 	var found []netip.Addr
 	for _, lease := range all {
-		if !strings.EqualFold(lease.Mac, mac.String()) || lease.ExpiryTime.Before(time.Now()) {
+		if !strings.EqualFold(lease.Mac, mac.String()) {
 			continue
 		}
 		addr, err := netip.ParseAddr(lease.IPaddr)

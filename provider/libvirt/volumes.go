@@ -26,7 +26,7 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 	defer pool.Free()
 	poolName, err := pool.GetName()
 	if err != nil {
-		return fmt.Errorf("disk %s: naming its pool: %w", o.target, said(said(err)))
+		return fmt.Errorf("disk %s: naming its pool: %w", o.target, said(err))
 	}
 	o.pool = poolName
 	// No capacity: libvirt then takes the backing store's.
@@ -39,17 +39,17 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 	if err != nil {
 		return err
 	}
-	u.record(fmt.Sprintf("volume %s in pool %s", o.volume, poolName), func(context.Context) error {
+	u.record(fmt.Sprintf("volume %s in pool %s", o.volume, poolName), func(_ context.Context, conn *libvirt.Connect) error {
 		return deleteVolume(conn, poolName, o.volume)
 	})
 	made, err := pool.StorageVolCreateXML(text, 0)
 	if err != nil {
-		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, poolName, backing, said(said(err)))
+		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, poolName, backing, said(err))
 	}
 	defer made.Free()
 	file, err := made.GetPath()
 	if err != nil {
-		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, poolName, said(said(err)))
+		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, poolName, said(err))
 	}
 	o.place(file)
 	return nil
@@ -65,12 +65,12 @@ func sourcePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSource) (str
 	}
 	pool, err := conn.LookupStoragePoolByName(source.Volume.Pool)
 	if err != nil {
-		return "", fmt.Errorf("looking up its pool %s: %w", source.Volume.Pool, said(said(err)))
+		return "", fmt.Errorf("looking up its pool %s: %w", source.Volume.Pool, said(err))
 	}
 	defer pool.Free()
 	volume, err := pool.LookupStorageVolByName(source.Volume.Volume)
 	if err != nil {
-		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume.Volume, source.Volume.Pool, said(said(err)))
+		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume.Volume, source.Volume.Pool, said(err))
 	}
 	defer volume.Free()
 	return volume.GetPath()
@@ -101,17 +101,18 @@ func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
 		defer volume.Free()
 		pool, err := volume.LookupPoolByVolume()
 		if err != nil {
-			return nil, fmt.Errorf("looking up the pool of %s: %w", file, said(said(err)))
+			return nil, fmt.Errorf("looking up the pool of %s: %w", file, said(err))
 		}
-		if dir, err := poolFolder(pool); err != nil || dir != "" {
-			return pool, err
+		dir, err := poolFolder(pool)
+		if err == nil && dir != "" {
+			return pool, nil
 		}
 		_ = pool.Free()
-		return nil, nil
+		return nil, err
 	}
 	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
 	if err != nil {
-		return nil, fmt.Errorf("listing pools: %w", said(said(err)))
+		return nil, fmt.Errorf("listing pools: %w", said(err))
 	}
 	var found *libvirt.StoragePool
 	for i := range pools {
@@ -129,11 +130,11 @@ func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
 func poolFolder(pool *libvirt.StoragePool) (string, error) {
 	text, err := pool.GetXMLDesc(0)
 	if err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", said(said(err)))
+		return "", fmt.Errorf("reading the definition of a pool: %w", said(err))
 	}
 	var definition libvirtxml.StoragePool
 	if err := definition.Unmarshal(text); err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", said(said(err)))
+		return "", fmt.Errorf("reading the definition of a pool: %w", said(err))
 	}
 	switch definition.Type {
 	case "dir", "fs", "netfs":

@@ -15,7 +15,7 @@ func watch(ctx context.Context, conn *libvirt.Connect, name string) (context.Con
 		return nil, nil, &StoppedError{Domain: name, How: "gone: it ended as soon as it was started"}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking up domain %s: %w", name, said(said(err)))
+		return nil, nil, fmt.Errorf("looking up domain %s: %w", name, said(err))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopped := func(how string) { cancel(&StoppedError{Domain: name, How: how}) }
@@ -27,7 +27,7 @@ func watch(ctx context.Context, conn *libvirt.Connect, name string) (context.Con
 	if err != nil {
 		cancel(nil)
 		_ = domain.Free()
-		return nil, nil, fmt.Errorf("watching domain %s: %w", name, said(said(err)))
+		return nil, nil, fmt.Errorf("watching domain %s: %w", name, said(err))
 	}
 	// What happened before the registration has sent no event.
 	if state, _, err := domain.GetState(); err != nil {
