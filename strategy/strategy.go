@@ -29,6 +29,7 @@ type NotFoundError struct {
 	Cause    error  // why the wait ended: a context's cause
 }
 
+// Error tells all of it.
 func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no address for %s by strategy %s after %d attempts in %v: %s: %v",
 		e.MAC, e.Strategy, e.Attempts, e.Waited.Round(10*time.Millisecond), e.Seen, e.Cause)
@@ -37,4 +38,5 @@ func (e *NotFoundError) Error() string {
 // Is makes the error an [ErrNotFound].
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
+// Unwrap gives the cause.
 func (e *NotFoundError) Unwrap() error { return e.Cause }

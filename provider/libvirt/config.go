@@ -2,7 +2,9 @@ package libvirt
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,19 +96,21 @@ const (
 
 // settle checks what decoding cannot, and replaces auto by what it means.
 func (c *Config) settle(section *hocon.Value) error {
-	for key, limit := range map[string]time.Duration{"libvirtStartTimeout": c.StartTimeout, "addressTimeout": c.AddressTimeout} {
-		if limit <= 0 {
-			return invalid(section, key, "has to be more than nothing")
-		}
+	switch {
+	case c.BaseDomain == "":
+		return invalid(section, "libvirtBaseDomain", "is empty")
+	case c.URL == "":
+		return invalid(section, "libvirtURL", "is empty")
+	case c.StartTimeout <= 0:
+		return invalid(section, "libvirtStartTimeout", "has to be more than nothing")
+	case c.AddressTimeout <= 0:
+		return invalid(section, "addressTimeout", "has to be more than nothing")
+	}
+	if err := c.checkMappings(section); err != nil {
+		return err
 	}
 	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {
-		return invalid(section, "overlay", "%q is neither %q nor %q", c.Overlay, overlayAnonymous, overlayFile)
-	}
-	for target := range c.FSMapping {
-		if err := mount.CheckTarget(target); err != nil {
-			mapping, _ := section.Get("fsMapping", target)
-			return &hocon.ValueError{Pos: mapping.KeyPosition(), Path: mapping.Path(), Msg: err.Error()}
-		}
+		return invalid(section, "overlay", "it is neither %q nor %q", overlayAnonymous, overlayFile)
 	}
 	switch c.Lookup = strings.ToLower(c.Lookup); {
 	case c.Lookup != lookupAuto:
@@ -129,7 +133,21 @@ func (c *Config) settle(section *hocon.Value) error {
 		c.Scope = fixture.ScopeSuite // one address: one host for all processes
 		return nil
 	}
-	return invalid(section, "ipLookupStrategy", `%q is not a strategy: use "auto", "lease", "SSH" or "static"`, c.Lookup)
+	return invalid(section, "ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH" and "static"`)
+}
+
+// checkMappings is about what decoding cannot know of fsMapping.
+func (c *Config) checkMappings(section *hocon.Value) error {
+	for _, target := range slices.Sorted(maps.Keys(c.FSMapping)) {
+		mapping, _ := section.Get("fsMapping", target)
+		if err := mount.CheckTarget(target); err != nil {
+			return &hocon.ValueError{Pos: mapping.KeyPosition(), Path: mapping.Path(), Msg: err.Error()}
+		}
+		if path := c.FSMapping[target].HostPath; !strings.HasPrefix(path, "/") {
+			return invalid(mapping, "hostPath", "%q is not a whole path, from the root of the hypervisor's machine", path)
+		}
+	}
+	return nil
 }
 
 func (c *SSHConfig) check(section *hocon.Value) error {
