@@ -75,6 +75,30 @@ func TestConfigOfAFileIsThatFileAlone(t *testing.T) {
 	assert.JSONEq(t, `{"a": "from the environment"}`, out)
 }
 
+func TestConfigOfALabelThatIsAFileToo(t *testing.T) {
+	place := func(t *testing.T, conf string) {
+		t.Helper()
+		overcast(t, conf, "config") // leaves the test in its folder
+		require.NoError(t, os.WriteFile("nat_host", []byte(`file = yes`), 0o600))
+	}
+	show := func(args ...string) string {
+		var out, complaint bytes.Buffer
+		run(append([]string{"config", "--json"}, args...), &out, &complaint)
+		return out.String()
+	}
+	place(t, seed)
+	assert.Contains(t, show("nat_host"), "my_base_domain", "the host")
+	assert.Contains(t, show("./nat_host"), `"file": "yes"`, "the file")
+	place(t, "other.hostname = a")
+	assert.Contains(t, show("nat_host"), `"file": "yes"`, "no such host")
+}
+
+func TestConfigTakesItsFlagAnywhere(t *testing.T) {
+	code, out, _ := overcast(t, seed, "config", "nat_host", "--json")
+	assert.Equal(t, 0, code)
+	assert.True(t, json.Valid([]byte(out)))
+}
+
 func TestConfigThatIsNotRight(t *testing.T) {
 	for name, test := range map[string]struct {
 		conf string
@@ -86,6 +110,7 @@ func TestConfigThatIsNotRight(t *testing.T) {
 		"misspelt key":  {"web {\n  libvirtBaseDomain = a\n  networkDevceId = b\n}", []string{"web"}, `overcast.conf:3:3: web: unknown key "networkDevceId", did you mean "networkDeviceId"?`},
 		"not a number":  {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration`},
 		"unknown label": {seed, []string{"wbe"}, `host "wbe" is not in the configuration (it has nat_host; read from overcast.conf)`},
+		"missing file":  {seed, []string{"missing.conf"}, "missing.conf: no such file"},
 		"no such file":  {seed, []string{"./nowhere.conf"}, "./nowhere.conf: no such file"},
 	} {
 		for _, more := range [][]string{nil, {"--json"}} {
