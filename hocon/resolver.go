@@ -10,10 +10,10 @@ import (
 // ResolveOptions say where substitutions find what the configuration does not
 // have; nil stands for the zero value.
 type ResolveOptions struct {
-	// Properties are the JVM's system properties, by their dotted paths: what
-	// substitutions find that have no value in the configuration.
+	// Properties are the JVM's system properties, by their dotted paths. As
+	// there, substitutions find them before what the configuration has.
 	Properties map[string]string
-	// Env gives environment variables, which come after them. Nil is os.LookupEnv.
+	// Env gives environment variables, which come after both. Nil is os.LookupEnv.
 	Env func(name string) (string, bool)
 	// Limits of the resolver.
 	Limits Limits
@@ -188,12 +188,16 @@ func (r *resolver) substitute(n *node) (*result, error) {
 	return res, err
 }
 
-// find looks up a substitution: in the configuration, below the include that
-// it came with first; then in the environment. One that refers to the very
+// find looks up a substitution: among the system properties; in the
+// configuration, below the include that it came with first; then in the
+// environment. One that refers to the very
 // definition that it is in, with nothing below that, is not looked up
 // elsewhere: as on the JVM, HOME = ${?HOME} is no way to the environment.
 func (r *resolver) find(n *node) (*result, error) {
 	s := n.subst
+	if text, ok := r.properties[strings.Join(s.path, ".")]; ok && !s.list {
+		return &result{place: n.place, kind: String, text: text}, r.made(n.place, len(text))
+	}
 	r.frames = append(r.frames, frame{subst: n})
 	defer func() { r.frames = r.frames[:len(r.frames)-1] }()
 	for _, path := range [][]string{s.fixed, s.path} {
@@ -217,9 +221,6 @@ func (r *resolver) find(n *node) (*result, error) {
 }
 
 func (r *resolver) environment(n *node) (*result, error) {
-	if text, ok := r.properties[strings.Join(n.subst.path, ".")]; ok && !n.subst.list {
-		return &result{place: n.place, kind: String, text: text}, r.made(n.place, len(text))
-	}
 	if len(n.subst.path) != 1 {
 		return nil, nil
 	}
