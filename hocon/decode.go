@@ -27,8 +27,11 @@ import (
 // one with `hocon:"-"` nothing. An alias is another name of the key, of which
 // there may be several; giving a key twice by different names is an error. A
 // required key must be there. What a secret field is given is not shown in
-// errors. The fields of an embedded struct without a tag are as the struct's
-// own.
+// errors; for a struct that is what stands in the place of the object, while
+// the struct's own fields are secret if they say so. The fields of an embedded
+// struct without a tag are as the struct's own.
+//
+// Nor do errors show what looks like a URL with a password, wherever it is.
 //
 // Fields may be strings, booleans, integers, floats, time.Duration (a bare
 // number is seconds), Value or *Value, any encoding.TextUnmarshaler, structs,
@@ -144,8 +147,8 @@ func (d *decoder) text(v *Value, dst encoding.TextUnmarshaler, t reflect.Type) {
 		return
 	}
 	if err := dst.UnmarshalText([]byte(text)); err != nil {
-		e := &ValueError{Pos: v.Position(), Path: v.Path(), Msg: fmt.Sprintf("%s is not a %s", v.shown(), t)}
-		if !v.secret {
+		e := &ValueError{Pos: v.Position(), Path: v.shownPath(), Msg: fmt.Sprintf("%s is not a %s", v.shown(), t)}
+		if !v.hidden() {
 			e.Msg, e.Err = fmt.Sprintf("%s: %v", e.Msg, err), err
 		}
 		d.fail(e)
@@ -236,7 +239,7 @@ func (d *decoder) structure(v *Value, dst reflect.Value) {
 	}
 	for _, key := range v.Keys() {
 		if element, _ := v.Get(key); !taken[key] && element.Kind() != Null {
-			d.fail(&ValueError{Pos: element.KeyPosition(), Path: v.Path(), Msg: unknownKey(key, fields)})
+			d.fail(&ValueError{Pos: element.KeyPosition(), Path: v.shownPath(), Msg: unknownKey(key, fields)})
 		}
 	}
 }
@@ -254,7 +257,7 @@ func (d *decoder) structField(v *Value, f structField, dst reflect.Value, taken 
 			if element.KeyPosition().before(found.KeyPosition()) {
 				later, earlier = found, element
 			}
-			d.fail(&ValueError{Pos: later.KeyPosition(), Path: v.Path(), Msg: fmt.Sprintf(
+			d.fail(&ValueError{Pos: later.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf(
 				"%q is another name of %q, which is given at %s", later.step, earlier.step, earlier.KeyPosition())})
 			continue
 		}
@@ -262,14 +265,23 @@ func (d *decoder) structField(v *Value, f structField, dst reflect.Value, taken 
 	}
 	if found == nil || found.Kind() == Null {
 		if f.required {
-			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.Path(), Msg: fmt.Sprintf("%q is required, and not given", f.names[0])})
+			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf("%q is required, and not given", f.names[0])})
 		}
 		if found == nil || dst.Type() != valueType && dst.Type() != reflect.PointerTo(valueType) {
 			return
 		}
 	}
-	if f.secret {
+	if f.secret && !(found.Kind() == Object && isSection(dst.Type())) {
 		found.secret = true
 	}
 	d.decode(found, dst)
+}
+
+// isSection says whether the fields of a type decide for themselves which of
+// them are secret.
+func isSection(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Struct && t != valueType
 }

@@ -112,3 +112,54 @@ func TestDecodeErrors(t *testing.T) {
 		})
 	}
 }
+
+type decodeLogins struct {
+	Given *decodeLogin            `hocon:"given,secret"`
+	Map   map[string]*decodeLogin `hocon:"map"`
+	Value hocon.Value             `hocon:"value,secret"`
+	Plain time.Duration           `hocon:"plain"`
+	IP    netip.Addr              `hocon:"ip"`
+}
+
+type decodeLogin struct {
+	Timeout time.Duration `hocon:"timeout"`
+	Pin     int           `hocon:"pin,secret"`
+}
+
+// No message shows what was given for something secret, or looks like a URL
+// with a password.
+func TestDecodeErrorsShowNoSecrets(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"in place of a section", `given = bigsecret`, `overcast.conf:1:9: given: what is given is not an object`},
+		{"secret in a section", `given.pin = bigsecret`, `overcast.conf:1:13: given.pin: what is given is not a whole number`},
+		{"harmless in a section", `given.timeout = soon`, `overcast.conf:1:17: given.timeout: "soon" is not a number of seconds or a duration`},
+		{"URL", `plain = "ssh://u:bigsecret@h"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
+		{"URL with a passphrase", `plain = "ssh://h?PassPhrase=bigsecret"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
+		{"parameter", `plain = "suPassword=bigsecret"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
+		{"URL for a text", `ip = "ssh://u:bigsecret@h"`, `overcast.conf:1:6: ip: what is given is not a netip.Addr`},
+		{"harmless URL", `plain = "ssh://host"`, `overcast.conf:1:9: plain: "ssh://host" is not a number of seconds or a duration`},
+		{"URL as a key", `"ssh://u:bigsecret@h" = 1`, `overcast.conf:1:1: unknown key: a key that looks like a URL, or holds a password`},
+		{"URL in a path", `map { "ssh://u:bigsecret@h" { timeout = soon } }`, `overcast.conf:1:41: map: "soon" is not a number of seconds or a duration`},
+		{"harmless URL in a path", `map { "ssh://h" { timeout = soon } }`, `overcast.conf:1:29: map."ssh://h".timeout: "soon" is not a number of seconds or a duration`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := resolve(t, test.text).Decode(new(decodeLogins))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("\n got: %v\nwant: %s", err, test.want)
+			}
+		})
+	}
+}
+
+// A value that a program keeps remembers that it is secret, objects included.
+func TestDecodeKeepsValuesSecret(t *testing.T) {
+	var logins decodeLogins
+	if err := resolve(t, `value { pin = bigsecret }`).Decode(&logins); err != nil {
+		t.Fatal(err)
+	}
+	pin, _ := logins.Value.Get("pin")
+	if _, err := pin.Int(); err == nil || strings.Contains(err.Error(), "bigsecret") {
+		t.Errorf("got %v", err)
+	}
+}

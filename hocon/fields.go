@@ -62,6 +62,9 @@ func parseTag(i int, fieldName, tag string) structField {
 
 // unknownKey says so, and which key could have been meant.
 func unknownKey(key string, fields []structField) string {
+	if mayHoldSecret(key) {
+		return "unknown key: a key that looks like a URL, or holds a password"
+	}
 	nearest, distance := "", len(key)/3+2
 	for _, f := range fields {
 		for _, name := range f.names {

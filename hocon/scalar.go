@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 )
 
 // errorf is a ValueError about v.
 func (v *Value) errorf(format string, args ...any) error {
-	return &ValueError{Pos: v.Position(), Path: v.Path(), Msg: fmt.Sprintf(format, args...)}
+	return &ValueError{Pos: v.Position(), Path: v.shownPath(), Msg: fmt.Sprintf(format, args...)}
 }
 
 // isNot is the error of a value that should have been something else.
@@ -23,13 +24,40 @@ func (v *Value) isNot(wanted string) error {
 
 // shown is a scalar as it stands in a message.
 func (v *Value) shown() string {
-	if v.secret {
+	if v.hidden() {
 		return "what is given"
 	}
 	if v.data.kind == String {
 		return strconv.Quote(abbreviate(v.data.text))
 	}
 	return abbreviate(v.data.text)
+}
+
+// hidden says whether a message must not show a scalar.
+func (v *Value) hidden() bool { return v.secret || mayHoldSecret(v.data.text) }
+
+// shownPath is the path as it stands in a message. It ends before a key that
+// is not to be shown.
+func (v *Value) shownPath() string {
+	shown := v
+	for at := v; at.from != nil; at = at.from {
+		if mayHoldSecret(at.step) {
+			shown = at.from
+		}
+	}
+	return shown.Path()
+}
+
+var passwordGiven = regexp.MustCompile(`(?i)(?:password|passphrase)s?=`)
+
+// mayHoldSecret says whether a text looks like a URL with a password in it, or
+// a parameter of one. What a program means by its keys is not known here, and
+// such a text may have been given for any of them by mistake.
+func mayHoldSecret(text string) bool {
+	if strings.Contains(text, "://") && (strings.Contains(text, "@") || strings.Contains(strings.ToLower(text), "pass")) {
+		return true
+	}
+	return passwordGiven.MatchString(text)
 }
 
 // String gives strings, and numbers and booleans as they were written. It

@@ -33,7 +33,7 @@ type Config struct {
 	// is, and lease elsewhere.
 	Lookup string `hocon:"ipLookupStrategy"`
 	// SSH is for the strategy SSH.
-	SSH SSHConfig `hocon:"SSH"`
+	SSH SSHConfig `hocon:"SSH,secret"`
 	// Static is for the strategy static.
 	Static StaticConfig `hocon:"static"`
 	// FSMapping names folders of the hypervisor's machine that the guest gets,
