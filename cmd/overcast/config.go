@@ -26,45 +26,52 @@ func configCommand(args []string, stdout io.Writer) error {
 			names = append(names, arg)
 		}
 	}
-	value, root, err := selected(strings.Join(names, ""))
+	argument := strings.Join(names, "")
+	config, oneFile, err := load(argument)
 	if err != nil {
 		return err
 	}
-	shown := &shower{secrets: secretsIn(root)}
-	if asJSON {
-		return shown.json(stdout, value)
+	root := config.Root()
+	shown := &shower{secretsIn(root, !oneFile || isOvercasts(argument, root))}
+	top := shown.top(root)
+	if argument != "" && !oneFile {
+		section, err := checkedSection(config, argument)
+		if err != nil {
+			return errors.New(shown.secrets.mask(err.Error()))
+		}
+		top = shown.below(top, child{argument, section})
 	}
-	return shown.lines(stdout, value)
+	if asJSON {
+		return shown.json(stdout, top)
+	}
+	return shown.lines(stdout, top)
 }
 
-// selected is the value that an argument names, and the whole that it is in.
-func selected(argument string) (value, root *hocon.Value, err error) {
+// load reads what the argument is about: one file, or the whole configuration.
+func load(argument string) (config *fixture.Config, oneFile bool, err error) {
 	if looksLikeFile(argument) {
-		return whole(fixture.Load(fixture.File(argument)))
+		config, err = fixture.Load(fixture.File(argument))
+		return config, true, err
 	}
-	config, err := fixture.Load()
-	if argument == "" {
-		return whole(config, err)
+	config, err = fixture.Load()
+	if argument == "" || !isFile(argument) {
+		return config, false, err
 	}
 	if err == nil {
-		err = config.Check(argument)
+		_, err = config.Section(argument)
 	}
-	if isFile(argument) && (config == nil || errors.Is(err, fixture.ErrUnknownLabel)) {
-		return whole(fixture.Load(fixture.File(argument)))
+	if config == nil || errors.Is(err, fixture.ErrUnknownLabel) {
+		config, err = fixture.Load(fixture.File(argument))
+		return config, true, err
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	section, err := config.Section(argument)
-	return section, config.Root(), err
+	return config, false, nil // a host that is not right is told of when it is shown
 }
 
-// whole is all of a configuration.
-func whole(config *fixture.Config, err error) (value, root *hocon.Value, _ error) {
-	if err != nil {
-		return nil, nil, err
+func checkedSection(config *fixture.Config, label string) (*hocon.Value, error) {
+	if err := config.Check(label); err != nil {
+		return nil, err
 	}
-	return config.Root(), config.Root(), nil
+	return config.Section(label)
 }
 
 // looksLikeFile says that an argument is written as a file's name.
@@ -76,4 +83,31 @@ func looksLikeFile(argument string) bool {
 func isFile(argument string) bool {
 	info, err := os.Stat(argument)
 	return err == nil && !info.IsDir()
+}
+
+// hostKeys are keys that only a host's section has.
+var hostKeys = []string{"libvirtBaseDomain", "baseDomain", "libvirtURL", "networkDeviceId", "ipLookupStrategy", "hostname"}
+
+// isOvercasts says whether a file is a configuration of ours, by its name or
+// by a host in it. Any other is some HOCON document, whose keys are not ours to
+// interpret.
+func isOvercasts(path string, root *hocon.Value) bool {
+	if filepath.Base(path) == "overcast.conf" || isSameFile(path, os.Getenv("OVERCAST_CONF")) {
+		return true
+	}
+	return slices.ContainsFunc(children(root), func(section child) bool {
+		return slices.ContainsFunc(hostKeys, func(key string) bool {
+			_, ok := section.value.Get(key)
+			return ok
+		})
+	})
+}
+
+func isSameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }

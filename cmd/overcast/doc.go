@@ -9,7 +9,11 @@
 // FILE if there is no such host. With --json it prints one JSON document.
 // What is printed is what is written: defaults are not filled in.
 //
-// Passwords and passphrases are shown as ********, in URLs too.
+// Passwords and passphrases are shown as ********: those in URLs, what is below
+// keys whose names end in passphrase(s) or password(s), and the same wherever
+// else it stands. Keys that end in password(s) do not count in a FILE that
+// declares no host, is not called overcast.conf, and is not the one that
+// OVERCAST_CONF names: such a document is printed as it is.
 //
 // Exit codes: 0; 1 for a configuration that is not right, with nothing on
 // standard output and FILE:LINE:COL: MESSAGE on standard error; 2 for a

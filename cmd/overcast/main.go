@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/overcast-go/overcast/internal/ssh"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 )
 
@@ -31,7 +32,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return 2
 	}
-	fmt.Fprintln(stderr, err)
+	shown, _ := ssh.Redact(err.Error()) // it may repeat what was given
+	fmt.Fprintln(stderr, shown)
 	return 1
 }
 

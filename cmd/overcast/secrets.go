@@ -1,11 +1,10 @@
 package main
 
 import (
-	"net/url"
 	"regexp"
-	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh"
 )
 
 // mask stands for a secret.
@@ -13,86 +12,59 @@ const mask = "********"
 
 // secrets knows what must not be shown of a configuration.
 type secrets struct {
-	byKey  bool     // the configuration declares hosts: its keys mean what overcast means by them
-	values []string // that were found, wherever else they stand
+	passwords bool     // keys of passwords hold secrets, as those of passphrases always do
+	values    []string // that were found, wherever else they stand
 }
 
-// Forms of secrets in URLs, and keys that hold one.
 var (
-	inUserInfo  = regexp.MustCompile(`(://[^/?#@\s:]*):([^/?#\s]*)@`)
-	inParameter = regexp.MustCompile(`(?i)\b(passphrase|(?:su|sudo)?password)=([^&\s]*)`)
-	secretKey   = regexp.MustCompile(`(?i)(passphrase|password)$`)
+	passphraseKey = regexp.MustCompile(`(?i)passphrases?\s*$`)
+	passwordKey   = regexp.MustCompile(`(?i)passwords?\s*$`)
 )
-
-// hostKeys are keys that only a host's section has.
-var hostKeys = []string{"libvirtBaseDomain", "baseDomain", "libvirtURL", "networkDeviceId", "ipLookupStrategy", "hostname"}
 
 // shortest is the length of a secret that is worth looking for elsewhere: "a"
 // is in everything.
 const shortest = 4
 
-// secretsIn collects the secrets of a configuration. One that declares no
-// host is any HOCON file, whose keys are not ours to interpret; only URLs mean
-// the same everywhere.
-func secretsIn(root *hocon.Value) secrets {
-	var s secrets
-	for _, key := range root.Keys() {
-		section, _ := root.Get(key)
-		for _, host := range hostKeys {
-			if _, ok := section.Get(host); ok {
-				s.byKey = true
-			}
-		}
-	}
-	s.collect(root)
+// secretsIn collects the secrets of a configuration.
+func secretsIn(root *hocon.Value, passwords bool) *secrets {
+	s := &secrets{passwords: passwords}
+	s.collect(root, false)
 	return s
 }
 
-func (s *secrets) collect(v *hocon.Value) {
-	switch v.Kind() {
-	case hocon.Object:
-		for _, key := range v.Keys() {
-			child, _ := v.Get(key)
-			s.collect(child)
-		}
-	case hocon.Array:
-		for _, element := range v.Elements() {
-			s.collect(element)
-		}
-	case hocon.String, hocon.Number:
+// secretKey says whether all that a key has is secret.
+func (s *secrets) secretKey(key string) bool {
+	return passphraseKey.MatchString(key) || s.passwords && passwordKey.MatchString(key)
+}
+
+// collect takes note of the secrets in v, which is secret itself where it is
+// below a key of secrets.
+func (s *secrets) collect(v *hocon.Value, secret bool) {
+	for _, c := range children(v) {
+		s.add(c.key, false)
+		s.collect(c.value, secret || s.secretKey(c.key))
+	}
+	if kind := v.Kind(); kind == hocon.String || kind == hocon.Number {
 		text, _ := v.String()
-		if s.byKey && secretKey.MatchString(v.Path()) {
-			s.add(text)
-		}
-		for _, form := range []*regexp.Regexp{inUserInfo, inParameter} {
-			for _, found := range form.FindAllStringSubmatch(text, -1) {
-				s.add(found[2])
-			}
+		s.add(text, secret)
+	}
+}
+
+// add takes note of a text that is secret, or of the secrets in it.
+func (s *secrets) add(text string, secret bool) {
+	_, found := ssh.Redact(text)
+	if secret {
+		found = append(found, text)
+	}
+	for _, value := range found {
+		if len(value) >= shortest {
+			s.values = append(s.values, value)
 		}
 	}
 }
 
-// add takes note of a secret as it is written, and as it is meant.
-func (s *secrets) add(secret string) {
-	if plain, err := url.PathUnescape(secret); err == nil && plain != secret {
-		s.add(plain)
-	}
-	if len(secret) >= shortest {
-		s.values = append(s.values, secret)
-	}
-}
-
-// mask is a value's text without its secrets.
-func (s *secrets) mask(v *hocon.Value, text string) string {
-	if s.byKey && secretKey.MatchString(v.Path()) {
-		return mask
-	}
-	text = inUserInfo.ReplaceAllString(text, "$1:"+mask+"@")
-	text = inParameter.ReplaceAllString(text, "$1="+mask)
-	if s.byKey {
-		for _, secret := range s.values {
-			text = strings.ReplaceAll(text, secret, mask)
-		}
-	}
-	return text
+// mask is a text without the secrets in it.
+func (s *secrets) mask(text string) string {
+	shown, _ := ssh.Redact(text)
+	return ssh.Hide(shown, s.values)
 }

@@ -5,15 +5,38 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
 )
 
 // shower shows values without their secrets.
-type shower struct{ secrets secrets }
+type shower struct{ secrets *secrets }
+
+// shownValue is a value, and how it is shown.
+type shownValue struct {
+	*hocon.Value
+	path   string // without secrets
+	secret bool   // because of a key that leads to it
+}
+
+func (s *shower) top(root *hocon.Value) shownValue { return shownValue{Value: root} }
+
+// below is how a child of a value is shown.
+func (s *shower) below(parent shownValue, c child) shownValue {
+	step := strings.TrimPrefix(c.value.Path(), parent.Path())
+	if masked := s.secrets.mask(c.key); masked != c.key {
+		step = strconv.Quote(masked)
+		if parent.path != "" {
+			step = "." + step
+		}
+	}
+	return shownValue{c.value, parent.path + step, parent.secret || s.secrets.secretKey(c.key)}
+}
 
 // json writes a value as one JSON document, its keys in the order of the file.
-func (s *shower) json(out io.Writer, v *hocon.Value) error {
+func (s *shower) json(out io.Writer, v shownValue) error {
 	text, err := s.marshal(v)
 	if err != nil {
 		return err
@@ -28,18 +51,19 @@ func (s *shower) json(out io.Writer, v *hocon.Value) error {
 }
 
 // lines writes each value on a line of its own, with the place it came from.
-func (s *shower) lines(out io.Writer, v *hocon.Value) error {
-	for _, child := range children(v) {
-		if err := s.lines(out, child.value); err != nil {
+func (s *shower) lines(out io.Writer, v shownValue) error {
+	list := children(v.Value)
+	for _, c := range list {
+		if err := s.lines(out, s.below(v, c)); err != nil {
 			return err
 		}
 	}
-	if len(children(v)) > 0 || v.Path() == "" {
+	if len(list) > 0 || v.path == "" {
 		return nil
 	}
 	text, err := s.marshal(v)
 	if err == nil {
-		_, err = fmt.Fprintf(out, "%s = %s  # %s\n", v.Path(), text, v.Position())
+		_, err = fmt.Fprintf(out, "%s = %s  # %s\n", v.path, text, v.Position())
 	}
 	return err
 }
@@ -67,40 +91,42 @@ func children(v *hocon.Value) []child {
 }
 
 // marshal is a value as JSON, on one line.
-func (s *shower) marshal(v *hocon.Value) ([]byte, error) {
-	switch v.Kind() {
-	case hocon.Object, hocon.Array:
+func (s *shower) marshal(v shownValue) ([]byte, error) {
+	switch kind := v.Kind(); {
+	case kind == hocon.Object || kind == hocon.Array:
 		return s.marshalAll(v)
-	case hocon.String, hocon.Number:
+	case v.secret && kind != hocon.Null:
+		return quote(mask)
+	case kind == hocon.String || kind == hocon.Number:
 		text, err := v.String()
 		if err != nil {
 			return nil, err
 		}
-		if masked := s.secrets.mask(v, text); masked != text || v.Kind() == hocon.String {
+		if masked := s.secrets.mask(text); masked != text || kind == hocon.String {
 			return quote(masked)
 		}
 	}
 	return v.MarshalJSON()
 }
 
-func (s *shower) marshalAll(v *hocon.Value) ([]byte, error) {
+func (s *shower) marshalAll(v shownValue) ([]byte, error) {
 	brackets := "[]"
 	if v.Kind() == hocon.Object {
 		brackets = "{}"
 	}
 	out := []byte{brackets[0]}
-	for n, c := range children(v) {
+	for n, c := range children(v.Value) {
 		if n > 0 {
 			out = append(out, ',')
 		}
 		if v.Kind() == hocon.Object {
-			name, err := quote(c.key)
+			name, err := quote(s.secrets.mask(c.key))
 			if err != nil {
 				return nil, err
 			}
 			out = append(append(out, name...), ':')
 		}
-		text, err := s.marshal(c.value)
+		text, err := s.marshal(s.below(v, c))
 		if err != nil {
 			return nil, err
 		}
