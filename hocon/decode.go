@@ -42,17 +42,25 @@ import (
 //
 // All errors are found: what Decode gives is one *ValueError, or several
 // joined in the order of their positions. dst has then been filled in part.
-func (v *Value) Decode(dst any) error {
+func (v *Value) Decode(dst any) error { return new(decoder).run(v, dst) }
+
+// DecodeKnown is [Value.Decode] for a value of which somebody else reads the
+// rest: the keys of v itself that no field takes are passed over.
+func (v *Value) DecodeKnown(dst any) error { return (&decoder{passOver: v.data}).run(v, dst) }
+
+type decoder struct {
+	errs     []*ValueError
+	passOver *data // the object whose unknown keys are passed over, if any
+}
+
+func (d *decoder) run(v *Value, dst any) error {
 	target := reflect.ValueOf(dst)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return fmt.Errorf("hocon: Decode into %T, which is not a pointer to something", dst)
 	}
-	var d decoder
 	d.decode(v, target.Elem())
 	return d.joined()
 }
-
-type decoder struct{ errs []*ValueError }
 
 // fail keeps an error. All that can come here are ValueErrors.
 func (d *decoder) fail(err error) {
@@ -236,6 +244,9 @@ func (d *decoder) structure(v *Value, dst reflect.Value) {
 	taken := make(map[string]bool)
 	for _, f := range fields {
 		d.structField(v, f, dst.FieldByIndex(f.at), taken)
+	}
+	if v.data == d.passOver {
+		return
 	}
 	for _, key := range v.Keys() {
 		if element, _ := v.Get(key); !taken[key] && element.Kind() != Null {

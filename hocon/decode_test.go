@@ -163,3 +163,25 @@ func TestDecodeKeepsValuesSecret(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDecodeKnownPassesOverWhatIsSomebodyElses(t *testing.T) {
+	doc, err := hocon.Parse("a.conf", []byte("name = web, other = 1, inner { size = 2, odd = 3 }"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := doc.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Name  string
+		Inner struct{ Size int }
+	}
+	err = root.DecodeKnown(&got)
+	if err == nil || err.Error() != `a.conf:1:42: inner: unknown key "odd"` {
+		t.Errorf("DecodeKnown: %v", err)
+	}
+	if got.Name != "web" || got.Inner.Size != 2 {
+		t.Errorf("DecodeKnown: %+v", got)
+	}
+}
