@@ -185,3 +185,26 @@ func TestDecodeKnownPassesOverWhatIsSomebodyElses(t *testing.T) {
 		t.Errorf("DecodeKnown: %+v", got)
 	}
 }
+
+func TestInvalidPointsAtTheValue(t *testing.T) {
+	doc, err := hocon.Parse("a.conf", []byte("web {\n  size = 3\n}"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := doc.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, _ := root.Get("web")
+	for path, want := range map[string]string{
+		"size": "a.conf:2:10: web.size: is too small",
+		"name": "a.conf:1:5: web.name: is too small",
+	} {
+		if got := web.Invalid(path, "is too %s", "small").Error(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if got := root.Invalid("web", "is odd").Error(); got != "a.conf:1:5: web: is odd" {
+		t.Error(got)
+	}
+}

@@ -1,6 +1,7 @@
 package hocon
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -181,3 +182,17 @@ func (v *Value) Lookup(path string) (*Value, bool) {
 
 // Keys are those of an object in the order of the file, nil for other types.
 func (v *Value) Keys() []string { return v.data.keys() }
+
+// Invalid is the error for a value below v that somebody finds is not what it
+// must be: at its place, or at that of v where it is missing.
+func (v *Value) Invalid(path, format string, args ...any) *ValueError {
+	at := v.Position()
+	if value, ok := v.Lookup(path); ok {
+		at = value.Position()
+	}
+	below := path
+	if v.Path() != "" {
+		below = v.Path() + "." + path
+	}
+	return &ValueError{Pos: at, Path: below, Msg: fmt.Sprintf(format, args...)}
+}

@@ -1,7 +1,6 @@
 package libvirt
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -98,19 +97,19 @@ const (
 func (c *Config) settle(section *hocon.Value) error {
 	switch {
 	case c.BaseDomain == "":
-		return invalid(section, "libvirtBaseDomain", "is empty")
+		return section.Invalid("libvirtBaseDomain", "is empty")
 	case c.URL == "":
-		return invalid(section, "libvirtURL", "is empty")
+		return section.Invalid("libvirtURL", "is empty")
 	case c.StartTimeout <= 0:
-		return invalid(section, "libvirtStartTimeout", "has to be more than nothing")
+		return section.Invalid("libvirtStartTimeout", "has to be more than nothing")
 	case c.AddressTimeout <= 0:
-		return invalid(section, "addressTimeout", "has to be more than nothing")
+		return section.Invalid("addressTimeout", "has to be more than nothing")
 	}
 	if err := c.checkMappings(section); err != nil {
 		return err
 	}
 	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {
-		return invalid(section, "overlay", "it is neither %q nor %q", overlayAnonymous, overlayFile)
+		return section.Invalid("overlay", "it is neither %q nor %q", overlayAnonymous, overlayFile)
 	}
 	switch c.Lookup = strings.ToLower(c.Lookup); {
 	case c.Lookup != lookupAuto:
@@ -128,12 +127,12 @@ func (c *Config) settle(section *hocon.Value) error {
 		return c.SSH.check(section)
 	case lookupStatic:
 		if !c.Static.IP.IsValid() {
-			return invalid(section, "static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
+			return section.Invalid("static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
 		}
 		c.Scope = fixture.ScopeSuite // one address: one host for all processes
 		return nil
 	}
-	return invalid(section, "ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH" and "static"`)
+	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH" and "static"`)
 }
 
 // checkMappings is about what decoding cannot know of fsMapping.
@@ -144,7 +143,7 @@ func (c *Config) checkMappings(section *hocon.Value) error {
 			return &hocon.ValueError{Pos: mapping.KeyPosition(), Path: mapping.Path(), Msg: err.Error()}
 		}
 		if path := c.FSMapping[target].HostPath; !strings.HasPrefix(path, "/") {
-			return invalid(mapping, "hostPath", "%q is not a whole path, from the root of the hypervisor's machine", path)
+			return mapping.Invalid("hostPath", "%q is not a whole path, from the root of the hypervisor's machine", path)
 		}
 	}
 	return nil
@@ -153,25 +152,16 @@ func (c *Config) checkMappings(section *hocon.Value) error {
 func (c *SSHConfig) check(section *hocon.Value) error {
 	switch {
 	case c.URL == "":
-		return invalid(section, "SSH.url", "is missing: the strategy SSH needs to know where to ask, as in ssh://user@dhcp-box")
+		return section.Invalid("SSH.url", "is missing: the strategy SSH needs to know where to ask, as in ssh://user@dhcp-box")
 	case c.Command == "":
-		return invalid(section, "SSH.command", "is missing: the strategy SSH needs a command that prints the address of MAC address {0}")
+		return section.Invalid("SSH.command", "is missing: the strategy SSH needs a command that prints the address of MAC address {0}")
 	case !strings.Contains(c.Command, strategy.MACPlaceholder):
-		return invalid(section, "SSH.command", "has no %s, which stands for the MAC address to look up", strategy.MACPlaceholder)
+		return section.Invalid("SSH.command", "has no %s, which stands for the MAC address to look up", strategy.MACPlaceholder)
 	case c.Timeout <= 0:
-		return invalid(section, "SSH.timeout", "has to be more than nothing")
+		return section.Invalid("SSH.timeout", "has to be more than nothing")
 	}
 	if _, err := ssh.ParseURL(c.URL); err != nil {
-		return invalid(section, "SSH.url", "%v", err)
+		return section.Invalid("SSH.url", "%v", err)
 	}
 	return nil
-}
-
-// invalid is the error about one key of a section.
-func invalid(section *hocon.Value, key, format string, args ...any) error {
-	e := &hocon.ValueError{Pos: section.Position(), Path: section.Path() + "." + key, Msg: fmt.Sprintf(format, args...)}
-	if value, ok := section.Lookup(key); ok {
-		e.Pos = value.Position()
-	}
-	return e
 }
