@@ -16,41 +16,52 @@ import (
 // that leaves a doubt, more is hidden rather than less.
 func Redact(text string) (shown string, secrets []string) {
 	var hidden []span
-	end := 0 // of what the URLs so far may reach to
+	end, nested := 0, 0 // of the URL or parameter before; those within it
 	quotes := shellWords{text: text}
 	for _, start := range secretStart.FindAllStringIndex(text, -1) {
+		bare := end < start[1]
+		if nested++; bare {
+			nested = 0
+		}
+		if nested > mostNested {
+			hidden = append(hidden, span{start[1], end})
+			continue
+		}
 		quotes.skipTo(start[1])
 		wordEnd := quotes.wordEnd()
-		bare := end < start[1] // in no URL
 		end = max(end, wordEnd)
 		if isHead(text[:start[0]]) {
 			end = len(text)
 		}
-		isURL := text[start[1]-1] == '/'
-		found := parameterValue(text[start[1]:end])
-		if isURL {
-			found = passwordIn(text[start[1]:end], strings.HasSuffix(text[:start[0]], "ssh"))
-		}
-		if found == (span{}) {
-			continue
-		}
-		found = span{found.from + start[1], found.to + start[1]}
+		found := secretAfter(text[:end], start)
 		hidden = append(hidden, found)
 		secrets = appendSecret(secrets, text[found.from:found.to])
-		if !isURL && bare { // in PASSWORD=a ./run, it is what ends with the word
+		if bare && text[start[1]-1] == '=' { // in PASSWORD=a ./run, it is what ends with the word
 			secrets = appendSecret(secrets, text[found.from:min(found.to, wordEnd)])
 		}
 	}
 	return mask(text, hidden), secrets
 }
 
+// mostNested bounds the work on one URL or parameter that has others in it.
+// What comes after so many is hidden without being looked at.
+const mostNested = 50
+
 // Hide masks what is known to be secret wherever it is in a text, however it
 // is percent-encoded there.
 func Hide(text string, secrets []string) string {
-	plain, places := unescapePlaces(text)
+	var plain string
+	var places []int
+	if strings.Contains(text, "%") {
+		plain, places = unescapePlaces(text)
+	}
 	var hidden []span
 	for _, secret := range secrets {
-		for _, needle := range []string{secret, unescape(secret)} {
+		needles := []string{secret}
+		if strings.Contains(secret, "%") {
+			needles = append(needles, unescape(secret))
+		}
+		for _, needle := range needles {
 			hidden = append(hidden, occurrences(text, needle)...)
 			for _, found := range occurrences(plain, needle) {
 				hidden = append(hidden, span{places[found.from], places[found.to]})
@@ -70,13 +81,20 @@ func isHead(before string) bool {
 	return !strings.ContainsFunc(strings.TrimSpace(before), func(r rune) bool { return r <= ' ' || r == '"' || r == '\'' })
 }
 
-// span is a part of a text; the zero span is none.
+// span is a part of a text, which may be empty.
 type span struct{ from, to int }
 
-// parameterValue ends at '&' alone, as blanks and '#' may be in a passphrase.
-func parameterValue(rest string) span {
-	value, _, _ := strings.Cut(rest, "&")
-	return span{0, len(value)}
+// secretAfter finds the secret after a match of secretStart. That of a
+// parameter ends at '&' alone, as blanks and '#' may be in a passphrase.
+func secretAfter(text string, start []int) span {
+	begin := start[1]
+	if text[begin-1] == '=' {
+		value, _, _ := strings.Cut(text[begin:], "&")
+		return span{begin, begin + len(value)}
+	}
+	isSSH := strings.EqualFold(text[max(0, start[0]-3):start[0]], "ssh")
+	found := passwordIn(text[begin:], isSSH)
+	return span{begin + found.from, begin + found.to}
 }
 
 // passwordIn finds the password in what follows the scheme of a URL. For one

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,7 +25,7 @@ func TestRedact(t *testing.T) {
 		"quotes":                {`ssh://u:a"b'c d@{0}`, "ssh://u:********@{0}", []string{`a"b'c d`}},
 		"encoded":               {"ssh://u:p%40ss@h", "ssh://u:********@h", []string{"p%40ss", "p@ss"}},
 		"parameter not escaped": {"ssh://u:big?secret=x@h", "ssh://u:********@h", []string{"big?secret=x"}},
-		"host forgotten":        {"ssh://u:bigsecret", "ssh://u:********", []string{"bigsecret"}},
+		"host forgotten":        {"SSH://u:bigsecret", "SSH://u:********", []string{"bigsecret"}},
 		"tag of an image":       {"docker://alpine:latest", "docker://alpine:latest", nil},
 		"passphrase":            {"ssh://u@h?passphrase=my long phrase&os=UNIX", "ssh://u@h?passphrase=********&os=UNIX", []string{"my long phrase"}},
 		"blank before":          {"ssh://u@h?privateKeyFile=/my keys/id&passphrase=my long phrase", "ssh://u@h?privateKeyFile=/my keys/id&passphrase=********", []string{"my long phrase"}},
@@ -55,6 +56,14 @@ func TestRedact(t *testing.T) {
 			assert.Equal(t, shown, again)
 			assert.Empty(t, more)
 		})
+	}
+}
+
+// A text that is made to keep us busy is hidden instead.
+func TestRedactIsQuick(t *testing.T) {
+	for _, piece := range []string{"a://", "password=", "a://b:c@", `"a://`} {
+		shown, _ := Redact(strings.Repeat(piece, 20_000) + "ssh://u:hunter22@h")
+		assert.NotContains(t, shown, "hunter22")
 	}
 }
 
