@@ -3,7 +3,7 @@
 // Package outside tests the lab from outside: what it does to its command, and
 // what it does, or rather does not do, to the machine.
 //
-//	go test ./itest/outside    (as root; make itest runs it, too)
+//	go test ./itest/outside    (as root; make lab-test runs it)
 //
 // Most tests start labs of their own and some kill them. Those that only look
 // at a lab share one (session_test.go). Tests that judge what is left behind
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func testMain(m *testing.M) int {
 	if os.Geteuid() != 0 || os.Getenv("LAB_CONF") != "" {
-		fmt.Fprintln(os.Stderr, "these tests start labs: run them as root and not in a lab, as make itest does")
+		fmt.Fprintln(os.Stderr, "these tests start labs: run them as root and not in a lab, as make lab-test does")
 		return 1
 	}
 	dir, err := os.MkdirTemp("", "lab-outside-")
@@ -46,6 +46,11 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	if err := buildLab(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	// The guest is built before tests that start many labs at once.
+	if out, err := exec.Command(labBinary, "true").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "no lab can be started: %v\n%s", err, out)
 		return 1
 	}
 	before := lookAtMachine("/proc/self")

@@ -88,10 +88,16 @@ func takenOver(t *testing.T) []string {
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(cache, 0o755))
-	modules, err := exec.Command("go", "env", "GOMODCACHE").Output()
-	require.NoError(t, err)
-	for _, dir := range append(mountPoints("/proc/self"), cache, strings.TrimSpace(string(modules))) {
+	for _, dir := range mountPoints("/proc/self") {
 		if dir != "/" && !below(dir, append(list, "/run", "/tmp", "/var")) {
+			list = append(list, dir)
+		}
+	}
+	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	require.NoError(t, err)
+	for _, dir := range append(strings.Fields(string(out)), cache) {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		if !below(dir, list) {
 			list = append(list, dir)
 		}
 	}
