@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -36,7 +37,6 @@ type inventory struct {
 // takeInventory lists what the hypervisor has now.
 func takeInventory() inventory {
 	GinkgoHelper()
-	virsh("pool-refresh", "default")
 	now := inventory{
 		Domains: strings.Fields(virsh("list", "--all", "--name")),
 		Volumes: strings.Fields(virsh("vol-list", "default")),
@@ -85,17 +85,24 @@ func clones(label string) []libvirtxml.Domain {
 	return found
 }
 
-// leftovers are the domains and volumes whose names belong to a label.
+// leftovers are the domains, volumes and files whose names belong to a label.
 func leftovers(label string) []string {
 	GinkgoHelper()
-	virsh("pool-refresh", "default")
-	var found []string
-	for _, line := range strings.Split(virsh("list", "--all", "--name")+"\n"+virsh("vol-list", "default"), "\n") {
-		if strings.Contains(line, "overcast-"+label+"-") {
-			found = append(found, line)
+	names := strings.Fields(virsh("list", "--all", "--name"))
+	for _, line := range strings.Split(virsh("vol-list", "default"), "\n") {
+		if volume := strings.Fields(line); len(volume) > 0 {
+			names = append(names, volume[0])
 		}
 	}
-	return found
+	files, err := os.ReadDir(imageDir)
+	Expect(err).NotTo(HaveOccurred())
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		return !strings.HasPrefix(name, "overcast-"+label+"-")
+	})
 }
 
 // define makes a domain known for the length of a spec.

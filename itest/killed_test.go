@@ -66,7 +66,7 @@ func restartLibvirtd() {
 
 var _ = Describe("a test process that is killed", func() {
 	It("leaves neither its domain nor its volume", func() {
-		configure(`killed = ${guest}`)
+		configure(`killed = ${booting}`)
 		process := child("killed")
 		Expect(leftovers("killed")).To(HaveLen(1), "a domain, and a volume that has no name any more")
 		Expect(process.Process.Kill()).To(Succeed())
@@ -74,7 +74,7 @@ var _ = Describe("a test process that is killed", func() {
 	})
 
 	It("or a libvirtd that is killed and comes back, leaves nothing after the teardown", Serial, func(ctx SpecContext) {
-		configure(`survivor = ${guest} { connection = null }`)
+		configure(`survivor = ${booting}`)
 		up(ctx, "survivor")
 		restartLibvirtd()
 		Expect(virsh("list", "--name")).To(ContainSubstring("overcast-survivor-"), "the guest goes on without libvirtd")

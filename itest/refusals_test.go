@@ -126,7 +126,7 @@ var _ = Describe("what cannot be set up", func() {
 	})
 
 	It("is a guest that nobody can log in to, which is taken away again", func(ctx SpecContext) {
-		configure(`locked = ${guest} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }`)
+		configure(`locked = ${booting} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }`)
 		Expect(refused(ctx, "locked")).To(MatchError(fixture.ErrNotReachable))
 	})
 
