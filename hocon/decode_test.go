@@ -208,3 +208,22 @@ func TestInvalidPointsAtTheValue(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestSyntaxErrorsDoNotRepeatStrings(t *testing.T) {
+	for _, text := range []string{
+		`include "a" "hunter22"`,
+		`{} "hunter22"`,
+		`a = {} } "hunter22"`,
+		`a = [1] : "hunter22"`,
+		`ssh://me:hunter22@host = ]`,
+		`a = ] password=hunter22`,
+		`${"hunter22"`,
+	} {
+		_, err := hocon.Parse("a.conf", []byte(text), nil)
+		if err == nil {
+			t.Errorf("%s: no error", text)
+		} else if strings.Contains(err.Error(), "hunter22") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

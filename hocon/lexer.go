@@ -49,8 +49,11 @@ func (t token) describe() string {
 	case tokenSpace:
 		return "white space"
 	case tokenQuoted:
-		return "the string " + strconv.Quote(abbreviate(t.text))
+		return "a string" // which may be a password: its place says enough
 	default:
+		if mayHoldSecret(t.text) {
+			return "a URL or a parameter"
+		}
 		return "'" + abbreviate(t.text) + "'"
 	}
 }
