@@ -10,8 +10,8 @@
 // several on top of each other before they are resolved, once, over the whole:
 //
 //	doc, err := hocon.ParseFile("overcast.conf", nil)
-//	properties := hocon.FromMap("system properties", map[string]string{"user.home": home})
-//	root, err := properties.WithFallback(doc).Resolve(nil)
+//	properties := map[string]string{"user.home": home}
+//	root, err := doc.Resolve(&hocon.ResolveOptions{Properties: properties})
 //	url, ok := root.Lookup("nat_host.SSH.url")
 //
 // Resolve gives the root as a Value. Values know the file, line and column
