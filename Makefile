@@ -1,8 +1,9 @@
 # overcast for Go. `make` alone lists what there is.
 
 GO      ?= go
-GINKGO  := $(GO) tool ginkgo
 LAB     := .build/lab
+# Run by itself and not by "go tool", which keeps signals from it.
+GINKGO  := .build/ginkgo
 # Everything that needs no hypervisor: all packages but the suites of the lab.
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
@@ -33,7 +34,7 @@ reference: deps-build ## compare package hocon with the reference implementation
 bench: deps-build ## benchmarks
 	$(GO) test -run '^$$' -bench . ./hocon
 
-itest: deps $(LAB) ## the main job: real guests in a private libvirt (as root)
+itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	$(LAB) $(GINKGO) -p ./itest
 
 lab-test: deps ## what the lab itself promises, looked at from outside (as root)
@@ -52,6 +53,8 @@ clean: ## remove what was built here
 	rm -rf .build artifacts
 
 # go build knows best whether something has changed.
-.PHONY: $(LAB)
+.PHONY: $(LAB) $(GINKGO)
 $(LAB):
 	@$(GO) build -o $@ ./itest/lab
+$(GINKGO):
+	@$(GO) build -o $@ github.com/onsi/ginkgo/v2/ginkgo

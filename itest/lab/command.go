@@ -33,11 +33,21 @@ func runCommand(command []string, p plan, env []string, signals <-chan syscall.S
 	for {
 		select {
 		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may just have ended: then there is nobody to tell
+			_ = syscall.Kill(receiver(cmd.Process.Pid, s), s) // it may just have ended: then there is nobody to tell
 		case err := <-ended:
 			return exitCode(err)
 		}
 	}
+}
+
+// receiver is whom a signal is passed on to: the command, or, for the signals
+// of the keyboard, its whole process group, as a terminal has it. Programs that
+// start others count on that; Ginkgo is one.
+func receiver(pid int, s syscall.Signal) int {
+	if s == syscall.SIGINT || s == syscall.SIGQUIT {
+		return -pid
+	}
+	return pid
 }
 
 // checkCommand looks for the command before a lab is made for nothing.

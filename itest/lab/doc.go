@@ -4,7 +4,7 @@
 //
 // It starts virtlogd, libvirtd, dnsmasq and sshd in network, process and mount
 // namespaces of their own, defines networks and shut-off base domains, runs
-// CMD there with its own standard streams, passes signals on to it, and exits
+// CMD there with its own standard streams, passes signals on to it (those of the keyboard to its process group), and exits
 // with its exit code (128 + n if signal n ended it). When the lab ends, in
 // whatever way, the kernel ends every process in the namespaces, and with them
 // go their bridges, mounts and files, all of which are in memory. Only the

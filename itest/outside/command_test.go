@@ -75,6 +75,22 @@ func TestSignalsReachTheCommandOnce(t *testing.T) {
 	assert.Equal(t, want, l.out.String())
 }
 
+func TestSignalsOfTheKeyboardReachWhatTheCommandStarted(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]syscall.Signal{"INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := start(t, how{}, "sh", "-c", `trap : `+name+`
+				sh -c 'trap "echo inner got it; exit" `+name+`; echo up; while :; do sleep 0.1; done'
+				exit 5`)
+			l.says(t, l.out, "up\n")
+			l.signal(t, s)
+			assert.Equal(t, 5, l.exitCode(t))
+			assert.Equal(t, "up\ninner got it\n", l.out.String())
+		})
+	}
+}
+
 func TestSignalBeforeThereIsACommandEndsTheLab(t *testing.T) {
 	t.Parallel()
 	l := start(t, how{}, "echo", "started all the same")
