@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -69,12 +70,7 @@ func Apply(domain *libvirtxml.Domain, mappings map[string]Mapping) {
 		_, replaced := mappings[targetOf(f)]
 		return replaced
 	})
-	targets := make([]string, 0, len(mappings))
-	for target := range mappings {
-		targets = append(targets, target)
-	}
-	slices.Sort(targets)
-	for _, target := range targets {
+	for _, target := range slices.Sorted(maps.Keys(mappings)) {
 		domain.Devices.Filesystems = append(domain.Devices.Filesystems, device(target, mappings[target]))
 	}
 }

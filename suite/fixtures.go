@@ -32,8 +32,8 @@ const teardownLimit = 2 * time.Minute
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	ginkgo.DeferCleanup(f.TearDown)
-	f.fail(f.refuseShared())
-	f.fail(each(f.labels, func(label string) error { return setUp(ctx, label) }))
+	fail(f.refuseShared())
+	fail(each(f.labels, func(label string) error { return setUp(ctx, label) }))
 }
 
 // SetUpShared, the first body of a SynchronizedBeforeSuite, sets up in process
@@ -43,10 +43,10 @@ func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 	ginkgo.GinkgoHelper()
 	ginkgo.DeferCleanup(f.TearDown)
 	shared, _, err := f.sorted()
-	f.fail(err)
-	f.fail(each(shared, func(label string) error { return setUp(ctx, label) }))
+	fail(err)
+	fail(each(shared, func(label string) error { return setUp(ctx, label) }))
 	told, err := fixture.Share(shared...)
-	f.fail(err)
+	fail(err)
 	return told
 }
 
@@ -56,9 +56,9 @@ func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
 	ginkgo.GinkgoHelper()
 	ginkgo.DeferCleanup(f.TearDown)
 	_, own, err := f.sorted()
-	f.fail(err)
-	f.fail(fixture.Adopt(ctx, told))
-	f.fail(each(own, func(label string) error { return setUp(ctx, label) }))
+	fail(err)
+	fail(fixture.Adopt(ctx, told))
+	fail(each(own, func(label string) error { return setUp(ctx, label) }))
 }
 
 func setUp(ctx context.Context, label string) error {
@@ -67,7 +67,7 @@ func setUp(ctx context.Context, label string) error {
 }
 
 // fail ends the node if there is an error.
-func (f *Fixtures) fail(err error) {
+func fail(err error) {
 	ginkgo.GinkgoHelper()
 	if err != nil {
 		ginkgo.Fail(err.Error())
@@ -81,7 +81,7 @@ func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	f.fail(each(f.labels, func(label string) error { return fixture.TearDown(bounded, label) }))
+	fail(each(f.labels, func(label string) error { return fixture.TearDown(bounded, label) }))
 }
 
 // each does something with several hosts at once and waits for all of them.

@@ -3,7 +3,6 @@ package libvirt
 import (
 	"crypto/rand"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -142,10 +141,7 @@ func (c *clone) planInterfaces(base, network string) error {
 	var there, matching []string
 	interfaces := c.definition.Devices.Interfaces
 	for i := range interfaces {
-		mac, err := newMAC()
-		if err != nil {
-			return err
-		}
+		mac := newMAC()
 		interfaces[i].MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}
 		interfaces[i].Target = nil // the name of the host's end is libvirt's to give
 		id := networkOf(&interfaces[i])
@@ -200,12 +196,10 @@ func newName(label string) string {
 }
 
 // newMAC is a fresh address in the block that QEMU and KVM use.
-func newMAC() (net.HardwareAddr, error) {
+func newMAC() net.HardwareAddr {
 	mac := net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0}
-	if _, err := rand.Read(mac[3:]); err != nil {
-		return nil, errors.New("no random numbers for a MAC address")
-	}
-	return mac, nil
+	rand.Read(mac[3:]) // never fails
+	return mac
 }
 
 // metadata is this provider's element: what a domain is and who made it.

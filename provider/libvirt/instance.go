@@ -128,8 +128,8 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone) e
 	if err != nil {
 		return fmt.Errorf("writing the definition of domain %s: %w", c.name, err)
 	}
-	started := make(chan error, 1)
-	over := make(chan struct{})
+	var failed error
+	over := make(chan struct{}) // closed once the domain is started, or failed is set
 	// libvirt cannot be told to stop starting a domain: undoing waits until it
 	// has, so that nothing comes up behind its back.
 	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
@@ -142,17 +142,17 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone) e
 	})
 	go func() {
 		defer close(over)
-		domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
-		if err == nil {
-			err = domain.Free()
+		var domain *libvirt.Domain
+		if domain, failed = conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY); failed == nil {
+			failed = domain.Free()
 		}
-		started <- err
 	}()
 	limit := i.config.StartTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
 	defer cancel()
 	select {
-	case err = <-started:
+	case <-over:
+		err = failed
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
