@@ -115,3 +115,27 @@ func define(xml string) {
 	virsh("define", path)
 	DeferCleanup(func() { virsh("undefine", domain.Name) })
 }
+
+// pool makes a pool over a file system in memory of so many bytes, for the length
+// of a spec, and answers with its folder.
+func pool(name, size string) string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	Expect(os.Chmod(filepath.Dir(dir), 0o755)).To(Succeed()) // for the user that QEMU runs as
+	Expect(os.Chmod(dir, 0o755)).To(Succeed())
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, name, dir).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+	DeferCleanup(func() { Expect(exec.Command("umount", dir).Run()).To(Succeed()) })
+	virsh("pool-create-as", name, "dir", "--target", dir)
+	DeferCleanup(func() { virsh("pool-destroy", name) })
+	return dir
+}
+
+// fullPool is a pool with a disk, data.img, and no room for another.
+func fullPool(name string) string {
+	GinkgoHelper()
+	dir := pool(name, "256k")
+	Expect(os.WriteFile(filepath.Join(dir, "data.img"), make([]byte, 192<<10), 0o600)).To(Succeed())
+	virsh("pool-refresh", name)
+	return dir
+}

@@ -3,6 +3,7 @@ package itest
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"time"
 
@@ -75,13 +76,15 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(refused(ctx, "hollow_host")).To(MatchError(ContainSubstring("lost.qcow2")))
 	})
 
-	It("is a second disk that fails when the first one's overlay is there", func(ctx SpecContext) {
+	It("is a second disk whose pool is full when the first one's overlay is there", func(ctx SpecContext) {
+		dir := fullPool("brimming")
 		define(`<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
-			<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vdb'/></disk>
+			<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='` + dir + `/data.img'/><target dev='vdb'/></disk>
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
 		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
-		Expect(refused(ctx, "half_host")).To(MatchError(ContainSubstring("-vdb.qcow2 in pool default over /var/lib/libvirt/images/lost.qcow2: ")))
+		Expect(refused(ctx, "half_host")).To(MatchError(And(ContainSubstring("-vdb.qcow2 in pool brimming over "+dir+"/data.img: "), ContainSubstring("No space left on device"))))
+		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
 	})
 
 	It("is a domain that QEMU does not start", func(ctx SpecContext) {

@@ -18,9 +18,21 @@ type Fixtures struct {
 }
 
 // Declare names the hosts that a suite uses, by their labels in the
-// configuration. It only takes note of them.
+// configuration. It only takes note of them, and of specs that fail: hosts with
+// keep = "on-failure" are then kept. Call it where Ginkgo takes nodes: at the
+// top level of a file.
 func Declare(labels ...string) *Fixtures {
-	return &Fixtures{labels: labels}
+	f := &Fixtures{labels: labels}
+	ginkgo.ReportAfterEach(f.noteFailure)
+	return f
+}
+
+func (f *Fixtures) noteFailure(report ginkgo.SpecReport) {
+	if report.Failed() {
+		for _, label := range f.labels {
+			fixture.NoteFailure(label)
+		}
+	}
 }
 
 // teardownLimit bounds taking all hosts of a process away, side by side.

@@ -24,7 +24,8 @@ for part in "$@"; do
 	lab)
 		packages="$packages libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
 			dnsmasq-base iproute2 nftables iptables openssh-server openssh-client
-			cpio kmod e2fsprogs xz-utils util-linux procps"
+			cpio kmod e2fsprogs xz-utils util-linux procps
+			ovmf swtpm swtpm-tools"
 		need libvirtd
 		need virsh
 		need qemu-system-x86_64

@@ -21,6 +21,8 @@ var programs = []struct{ program, pkg string }{
 	{"qemu-system-x86_64", "qemu-system-x86"},
 	{"qemu-img", "qemu-utils"},
 	{"dnsmasq", "dnsmasq-base"},
+	{"swtpm", "swtpm"},
+	{"swtpm_setup", "swtpm-tools"},
 	{"sshd", "openssh-server"},
 	{"ssh-keygen", "openssh-client"},
 	{"ip", "iproute2"},

@@ -26,16 +26,33 @@ func readBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 	if state != libvirt.DOMAIN_SHUTOFF {
 		return nil, &BaseRunningError{URL: url, Domain: name, State: stateName(state)}
 	}
-	text, err := domain.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
+	if saved, err := domain.HasManagedSaveImage(0); err == nil && saved {
+		return nil, &BaseRunningError{URL: url, Domain: name, State: stateSaved}
+	}
+	base, err := readDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
 	if err != nil {
 		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, shownURL(url), said(err))
 	}
-	var base libvirtxml.Domain
-	if err := base.Unmarshal(text); err != nil {
-		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, shownURL(url), said(err))
-	}
-	return &base, nil
+	return base, nil
 }
+
+// readDefinition asks for a domain's definition.
+func readDefinition(domain *libvirt.Domain, flags libvirt.DomainXMLFlags) (*libvirtxml.Domain, error) {
+	text, err := domain.GetXMLDesc(flags)
+	if err != nil {
+		return nil, err
+	}
+	var definition libvirtxml.Domain
+	if err := definition.Unmarshal(text); err != nil {
+		return nil, err
+	}
+	return &definition, nil
+}
+
+// stateSaved is the state of a domain that is shut off, but goes on where it
+// was saved when it is started (virsh managedsave): its disks are those of a
+// system that runs.
+const stateSaved = "saved"
 
 // domainNames lists what is there, for an error; an empty list is as good as
 // another error.

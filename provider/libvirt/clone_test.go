@@ -1,7 +1,6 @@
 package libvirt
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -30,31 +29,26 @@ const (
 
 func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
 	from := base(t, fileDisk+onNetwork)
-	one, err := planClone(from, "web server/1", "my_nat_network")
+	one, err := planClone(from, plan{label: "web server/1", network: "my_nat_network", cache: "unsafe"})
 	require.NoError(t, err)
-	two, err := planClone(from, "web server/1", "my_nat_network")
+	two, err := planClone(from, plan{label: "web server/1", network: "my_nat_network", cache: "unsafe"})
 	require.NoError(t, err)
-	assert.Regexp(t, `^overcast-web_server_1-[0-9a-f]{8}$`, one.name)
+	assert.Regexp(t, `^overcast-web_server_1-[0-9a-f]{12}-[0-9]+-[0-9]+-[0-9a-f]{8}$`, one.name)
 	assert.Equal(t, one.name, one.definition.Name)
-	assert.Empty(t, one.definition.UUID, "libvirt makes a fresh one")
+	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, one.definition.UUID)
+	assert.NotEqual(t, one.definition.UUID, two.definition.UUID)
 	assert.NotEqual(t, one.name, two.name)
 	assert.NotEqual(t, one.mac.String(), two.mac.String())
 	assert.Equal(t, "52:54:00", one.mac.String()[:8])
 	assert.Equal(t, one.mac.String(), one.definition.Devices.Interfaces[0].MAC.Address)
 	assert.Nil(t, one.definition.Devices.Interfaces[0].Target)
-	assert.Contains(t, one.definition.Metadata.XML, "<overcast:parent>base</overcast:parent>")
-	assert.Contains(t, one.definition.Metadata.XML, "<overcast:label>web server/1</overcast:label>")
-	host, err := os.Hostname()
-	require.NoError(t, err)
-	assert.Contains(t, one.definition.Metadata.XML, "<overcast:host>"+host+"</overcast:host>")
-
 	assert.Equal(t, "base", from.Name, "the base's definition stays as it is")
 	assert.Equal(t, "52:54:00:aa:aa:aa", from.Devices.Interfaces[0].MAC.Address)
 	assert.Equal(t, "/images/base.qcow2", from.Devices.Disks[0].Source.File.File)
 }
 
 func TestCloneWritesToOverlays(t *testing.T) {
-	c, err := planClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), "web", "")
+	c, err := planClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), plan{label: "web", network: "", cache: "unsafe"})
 	require.NoError(t, err)
 	require.Len(t, c.overlays, 2)
 	assert.Equal(t, c.name+"-vda.qcow2", c.overlays[0].volume)
@@ -85,14 +79,17 @@ func TestCloneIsLookedUpOnTheNetworkThatIsNamed(t *testing.T) {
 		devices, network string
 		want             int // the interface that is picked
 	}{
-		"the only one":      {onNetwork, "", 0},
-		"by its network":    {onBridge + onNetwork, "my_nat_network", 1},
-		"by its bridge":     {onBridge + onNetwork, "br0", 0},
-		"with a port group": {`<interface type='network'><source network='my_nat_network' portgroup='a'/></interface>`, "my_nat_network", 0},
-		"directly attached": {onBridge + `<interface type='direct'><source dev='eno1' mode='bridge'/></interface>`, "eno1", 1},
+		"the only one":            {onNetwork, "", 0},
+		"by its network":          {onBridge + onNetwork, "my_nat_network", 1},
+		"by its bridge":           {onBridge + onNetwork, "br0", 0},
+		"with a port group":       {`<interface type='network'><source network='my_nat_network' portgroup='a'/></interface>`, "my_nat_network", 0},
+		"by its network's bridge": {`<interface type='bridge'><source bridge='br7'/></interface>` + onNetwork, "virbr0", 1},
+		"by its bridge's network": {`<interface type='bridge'><source bridge='virbr1'/></interface>` + onNetwork, "my_routed_network", 0},
+		"by its port group":       {`<interface type='network'><source network='ovs' portgroup='red'/></interface><interface type='network'><source network='ovs' portgroup='blue'/></interface>`, "ovs/blue", 1},
+		"directly attached":       {onBridge + `<interface type='direct'><source dev='eno1' mode='bridge'/></interface>`, "eno1", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := planClone(base(t, fileDisk+test.devices), "web", test.network)
+			c, err := planClone(base(t, fileDisk+test.devices), plan{label: "web", network: test.network, cache: "unsafe", bridges: bridges{"my_nat_network": "virbr0", "my_routed_network": "virbr1"}})
 			require.NoError(t, err)
 			assert.Equal(t, c.definition.Devices.Interfaces[test.want].MAC.Address, c.mac.String())
 		})
@@ -103,8 +100,22 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 	for name, test := range map[string]struct{ devices, network, want string }{
 		"no disks":                {onNetwork, "", `base domain "base" has no disks to clone`},
 		"only a cdrom":            {cdrom + onNetwork, "", `base domain "base" has no disks to clone`},
-		"a disk from the network": {`<disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vda'/></disk>`, "", `base domain "base": disk vda is neither a file, a volume nor a block device`},
+		"a disk from the network": {`<disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vda'/></disk>`, "", `base domain "base": disk vda is on another machine (rbd)`},
 		"a disk without a source": {`<disk type='file' device='disk'><target dev='vda'/></disk>`, "", `disk vda has no source`},
+		"a folder":                {`<disk type='dir' device='disk'><source dir='/srv'/><target dev='vda'/></disk>`, "", `disk vda is neither a file, a volume nor a block device`},
+		"an encrypted disk":       {`<disk type='file' device='disk'><source file='/images/base.img'><encryption format='luks'><secret type='passphrase' uuid='0f6a7f0e-58b5-4b9c-a4a4-0d2b6d2f4d11'/></encryption></source><target dev='vda'/></disk>`, "", `disk vda is encrypted`},
+		"a slice of a disk":       {`<disk type='file' device='disk'><source file='/images/base.img'><slices><slice type='storage' offset='12345' size='123'/></slices></source><target dev='vda'/></disk>`, "", `disk vda is a slice`},
+		"a PCI device":            {fileDisk + `<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='6' slot='2' function='0'/></source></hostdev>`, "", `has a PCI device of the hypervisor's machine passed through`},
+		"a USB device":            {fileDisk + `<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>`, "", `has a USB device of the hypervisor's machine passed through`},
+		"a mediated device":       {fileDisk + `<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>`, "", `has a mediated device of`},
+		"a SCSI device":           {fileDisk + `<hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host0'/><address bus='0' target='0' unit='0'/></source></hostdev>`, "", `has a SCSI device of`},
+		"a network device":        {fileDisk + `<interface type='hostdev'><source><address type='pci' domain='0' bus='0' slot='7' function='0'/></source></interface>`, "", `has a network device of the hypervisor's machine passed through`},
+		"a vhost-user socket":     {fileDisk + `<interface type='vhostuser'><source type='unix' path='/tmp/vhost1.sock' mode='server'/></interface>`, "", `<interface type='vhostuser'>`},
+		"a port to listen on":     {fileDisk + `<interface type='server'><source address='192.168.0.1' port='5558'/></interface>`, "", `listens on a port of its own`},
+		"a whole device":          {fileDisk + `<interface type='direct'><source dev='eth0' mode='passthrough'/></interface>`, "", `has eth0 passed through`},
+		"a TPM of the machine":    {fileDisk + `<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>`, "", `has a TPM that is passed through`},
+		"a smart card reader":     {fileDisk + `<smartcard mode='host'/>`, "", `has a smart card reader`},
+		"a writable NVDIMM":       {fileDisk + `<memory model='nvdimm'><source><path>/images/nvdimm</path></source><target><size unit='MiB'>64</size><node>0</node></target></memory>`, "", `has a memory device (nvdimm) whose file /images/nvdimm`},
 		"a LUN":                   {`<disk type='block' device='lun'><source dev='/dev/sdb'/><target dev='sdb' bus='scsi'/></disk>`, "", `disk sdb is a LUN that is passed through`},
 		"another network":         {fileDisk + onNetwork + onBridge, "br1", `base domain "base" has no interface on "br1" (networkDeviceId), only on my_nat_network, br0`},
 		"none of two":             {fileDisk + onNetwork + onBridge, "", `has 2 interfaces (on my_nat_network, br0): say which one by networkDeviceId`},
@@ -112,28 +123,16 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 		"no interface":            {fileDisk, "br0", `has no network interface`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := planClone(base(t, test.devices), "web", test.network)
+			_, err := planClone(base(t, test.devices), plan{label: "web", network: test.network, cache: "unsafe"})
 			require.Error(t, err)
 			assert.Contains(t, err.Error(), test.want)
 		})
 	}
 }
 
-func TestCloneOfUEFIVariablesIsRefused(t *testing.T) {
-	from := base(t, fileDisk+onNetwork)
-	from.OS.NVRam = &libvirtxml.DomainNVRam{NVRam: "/var/lib/libvirt/qemu/nvram/base_VARS.fd"}
-	_, err := planClone(from, "web", "")
-	require.Error(t, err)
-	assert.Contains(t, err.Error(), `base domain "base" has UEFI variables of its own (nvram)`)
-}
-
 func TestCloneSharesAFloppyWithoutWritingToIt(t *testing.T) {
-	c, err := planClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), "web", "")
+	c, err := planClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), plan{label: "web", network: "", cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Len(t, c.overlays, 1)
 	assert.NotNil(t, c.definition.Devices.Disks[1].ReadOnly)
-}
-
-func TestNameOfAVeryLongLabel(t *testing.T) {
-	assert.Len(t, newName(strings.Repeat("long", 100)), len(NamePrefix)+longestLabel+len("-12345678"))
 }

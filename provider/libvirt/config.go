@@ -43,6 +43,21 @@ type Config struct {
 	// free, or "file" for ones that stay until the clone is torn down, which
 	// virsh save and snapshots need.
 	Overlay string `hocon:"overlay"`
+	// OverlayPool is the pool of files that overlays go to. By default each
+	// goes to the pool of its base disk, or, where that is in no pool of files,
+	// to the pool "default" or the one with the most room.
+	OverlayPool string `hocon:"overlayPool"`
+	// Cache is the cache mode of the clone's disks, as libvirt has it. By
+	// default it is unsafe: nobody needs what is written to be safe.
+	Cache string `hocon:"cache"`
+	// ShutdownTimeout is how long the guest's system may take to shut itself
+	// down when the clone is torn down, before it is destroyed. By default it
+	// is not asked.
+	ShutdownTimeout time.Duration `hocon:"shutdownTimeout"`
+	// OwnerLease is how long the clone is believed to be in use, by processes
+	// that cannot see the one that made it, after that was last heard of. It
+	// is renewed while that process lives.
+	OwnerLease time.Duration `hocon:"ownerLease"`
 	// StartTimeout bounds the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
 	// AddressTimeout bounds the time from there to its address. The strategy
@@ -76,6 +91,8 @@ func defaults() Config {
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
 		Overlay:        overlayAnonymous,
+		Cache:          "unsafe",
+		OwnerLease:     15 * time.Minute,
 	}
 }
 
@@ -84,6 +101,9 @@ const (
 	overlayAnonymous = "anonymous"
 	overlayFile      = "file"
 )
+
+// cacheModes are libvirt's.
+var cacheModes = []string{"unsafe", "writeback", "writethrough", "none", "directsync", "default"}
 
 // Names of strategies in the configuration, in any case of letters.
 const (
@@ -104,6 +124,12 @@ func (c *Config) settle(section *hocon.Value) error {
 		return section.Invalid("libvirtStartTimeout", "has to be more than nothing")
 	case c.AddressTimeout <= 0:
 		return section.Invalid("addressTimeout", "has to be more than nothing")
+	case c.ShutdownTimeout < 0:
+		return section.Invalid("shutdownTimeout", "is negative")
+	case c.OwnerLease < time.Second:
+		return section.Invalid("ownerLease", "has to be a second at least")
+	case !slices.Contains(cacheModes, c.Cache):
+		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
 	}
 	if err := c.checkMappings(section); err != nil {
 		return err

@@ -14,6 +14,7 @@ type connections struct {
 	loop eventLoop
 	mu   sync.Mutex
 	open map[string]*connection
+	once map[string]*sync.Once // what is done once in a process for a hypervisor
 }
 
 // connection is one that is open or being opened.
@@ -23,9 +24,28 @@ type connection struct {
 	ready chan struct{} // closed once conn or err is set
 	conn  *libvirt.Connect
 	err   error
+
+	ended chan struct{} // closed once how is set: the connection has ended by itself
+	how   string
+
+	guards guards // of its events
 }
 
-func newConnections() *connections { return &connections{open: map[string]*connection{}} }
+func newConnections() *connections {
+	return &connections{open: map[string]*connection{}, once: map[string]*sync.Once{}}
+}
+
+// first does something for a hypervisor that has not been done in this process.
+func (c *connections) first(url string, do func()) {
+	c.mu.Lock()
+	once, ok := c.once[url]
+	if !ok {
+		once = &sync.Once{}
+		c.once[url] = once
+	}
+	c.mu.Unlock()
+	once.Do(do)
+}
 
 // Keepalive of connections: a peer that has not answered keepaliveCount
 // messages, one every keepaliveSeconds, is given up.
@@ -36,11 +56,11 @@ const (
 
 // acquire answers with a connection to the hypervisor and with what ends its
 // use. The last user's end closes it.
-func (c *connections) acquire(ctx context.Context, url string) (*libvirt.Connect, func(), error) {
+func (c *connections) acquire(ctx context.Context, url string) (*connection, func(), error) {
 	c.mu.Lock()
 	found, ok := c.open[url]
 	if !ok || found.lost() {
-		found = &connection{url: url, ready: make(chan struct{})}
+		found = &connection{url: url, ready: make(chan struct{}), ended: make(chan struct{})}
 		c.open[url] = found
 		// libvirt cannot be told to stop opening a connection. The goroutine
 		// ends when it has; release waits for it.
@@ -56,11 +76,22 @@ func (c *connections) acquire(ctx context.Context, url string) (*libvirt.Connect
 			release()
 			return nil, nil, found.err
 		}
-		return found.conn, release, nil
+		return found, release, nil
 	case <-ctx.Done():
 		go release()
 		return nil, nil, fmt.Errorf("connecting to %s: %w", shownURL(url), context.Cause(ctx))
 	}
+}
+
+// closedHow says in words why a connection ended by itself.
+func closedHow(reason libvirt.ConnectCloseReason) string {
+	switch reason {
+	case libvirt.CONNECT_CLOSE_REASON_EOF:
+		return "it closed the connection"
+	case libvirt.CONNECT_CLOSE_REASON_KEEPALIVE:
+		return fmt.Sprintf("it has not answered for %d seconds", keepaliveSeconds*keepaliveCount)
+	}
+	return "I/O error"
 }
 
 // lost says that the connection was open, and is of no more use. Those who
@@ -90,8 +121,18 @@ func (c *connections) connect(to *connection) {
 		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %[1]s uri tells)", shownURL(to.url), said(err))
 		return
 	}
-	// Drivers that need no daemon have no keepalive: nothing can break there.
+	if to.err = to.guards.register(conn); to.err != nil {
+		to.guards.deregister(conn)
+		_, _ = conn.Close()
+		c.loop.release()
+		return
+	}
+	// Drivers that need no daemon have neither: nothing can break there.
 	_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
+	_ = conn.RegisterCloseCallback(func(_ *libvirt.Connect, reason libvirt.ConnectCloseReason) {
+		to.how = closedHow(reason)
+		close(to.ended)
+	})
 	to.conn = conn
 }
 
@@ -107,6 +148,8 @@ func (c *connections) release(to *connection) {
 	}
 	c.mu.Unlock()
 	if last && to.conn != nil {
+		to.guards.deregister(to.conn)
+		_ = to.conn.UnregisterCloseCallback() // fails where there is none
 		_, _ = to.conn.Close()
 		c.loop.release()
 	}

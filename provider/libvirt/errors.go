@@ -39,7 +39,10 @@ type BaseRunningError struct {
 // Error names the domain and its state, and the command that ends it.
 func (e *BaseRunningError) Error() string {
 	how := "shutdown"
-	if e.State != "running" && e.State != "idle" {
+	switch {
+	case e.State == stateSaved:
+		how = "managedsave-remove"
+	case e.State != "running" && e.State != "idle":
 		how = "destroy" // a system that does not run cannot be asked
 	}
 	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c '%[2]s' %[4]s '%[1]s')",
@@ -49,15 +52,37 @@ func (e *BaseRunningError) Error() string {
 // Is makes the error a [fixture.ErrBaseDomainRunning].
 func (e *BaseRunningError) Is(target error) bool { return target == fixture.ErrBaseDomainRunning }
 
-// StoppedError says that a clone no longer runs while its address was waited for.
+// StoppedError says that a clone no longer runs while something was waited for.
 type StoppedError struct {
-	Domain string
-	How    string // in virsh's words: crashed, shut off, paused (I/O error)
+	Domain  string
+	How     string   // in virsh's words: crashed, shut off, paused (I/O error)
+	Console []string // the last lines of its serial console; none without one
+	Log     []string // the last lines of QEMU's log; none where it cannot be read
 }
 
-// Error names the domain and how it stopped.
+// Error names the domain, how it stopped, and what it said last.
 func (e *StoppedError) Error() string {
-	return fmt.Sprintf("domain %s is %s", e.Domain, e.How)
+	return fmt.Sprintf("domain %s is %s%s%s", e.Domain, e.How, quoted("the last lines of its console", e.Console), quoted("the last lines of QEMU's log", e.Log))
+}
+
+// quoted sets lines that somebody else has written apart from an error's own.
+func quoted(title string, lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "\n  " + title + ":\n    | " + strings.Join(lines, "\n    | ")
+}
+
+// ConnectionLostError says that the connection to the hypervisor has ended by
+// itself. The clones that were started over it go with it.
+type ConnectionLostError struct {
+	URL string
+	How string
+}
+
+// Error names the hypervisor and how the connection ended.
+func (e *ConnectionLostError) Error() string {
+	return fmt.Sprintf("the connection to %s was lost (%s), and libvirtd takes its clones away: check that libvirtd runs there", shownURL(e.URL), e.How)
 }
 
 // isCode says whether an error is libvirt's with one of these codes.
@@ -94,3 +119,7 @@ func shownURL(url string) string {
 	shown, _ := ssh.Redact(url)
 	return shown
 }
+
+// errNoMetadata says that somebody has taken our element out of a domain's
+// metadata.
+var errNoMetadata = errors.New("it has no metadata of overcast's")

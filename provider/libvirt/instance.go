@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
+	"time"
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/mount"
-	"libvirt.org/go/libvirt"
 )
 
 // instance is one clone, from its plan to its removal.
@@ -17,10 +18,14 @@ type instance struct {
 	pool   *connections
 	undo   *undo
 
-	conn    *libvirt.Connect // while the clone lives: it lives no longer than this
+	on      *connection // while the clone lives: it lives no longer than this
 	release func()
 
 	address netip.Addr
+
+	mu    sync.Mutex
+	guard *guard // from before the clone is started until it is taken away
+	lease *renewal
 }
 
 var _ fixture.Instance = (*instance)(nil)
@@ -32,62 +37,109 @@ func (i *instance) Address() string { return i.address.String() }
 
 // SetUp clones and boots, and finds the address.
 func (i *instance) SetUp(ctx context.Context) error {
-	conn, err := i.connect(ctx)
+	on, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
-	base, err := readBase(conn, i.config.URL, i.config.BaseDomain)
+	i.pool.first(i.config.URL, func() { sweepAtStart(ctx, on) })
+	c, err := i.plan(on)
 	if err != nil {
 		return err
 	}
-	c, err := planClone(base, i.label, i.config.Network)
+	find, err := i.strategy(on.conn, c)
 	if err != nil {
 		return err
 	}
-	mount.Apply(c.definition, i.config.FSMapping)
-	find, err := i.strategy(conn, c)
-	if err != nil {
-		return err
-	}
-	if err := i.make(ctx, conn, c); err != nil {
+	if err := i.make(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, err)
 	}
-	return i.findAddress(ctx, conn, c, find)
+	i.lease = renewLease(on.conn, c, i.config.OwnerLease)
+	return i.findAddress(ctx, c, find)
+}
+
+// plan works out the clone, down to the files and pools that it takes. It
+// makes nothing.
+func (i *instance) plan(on *connection) (*clone, error) {
+	base, err := readBase(on.conn, i.config.URL, i.config.BaseDomain)
+	if err != nil {
+		return nil, err
+	}
+	known, err := readBridges(on.conn)
+	if err != nil {
+		return nil, err
+	}
+	c, err := planClone(base, plan{label: i.label, network: i.config.Network, bridges: known, cache: i.config.Cache})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.planFirmware(on.conn, base); err != nil {
+		return nil, err
+	}
+	mount.Apply(c.definition, i.config.FSMapping)
+	c.describe(newMetadata(c.name, base.Name, i.label, i.config.OwnerLease))
+	return c, c.locate(on.conn, base.Name, i.config.OverlayPool)
 }
 
 // connect answers with a connection that works: the one that there is, or a
 // new one when that has been lost.
-func (i *instance) connect(ctx context.Context) (*libvirt.Connect, error) {
-	if i.conn != nil {
-		if alive, err := i.conn.IsAlive(); err == nil && alive {
-			return i.conn, nil
+func (i *instance) connect(ctx context.Context) (*connection, error) {
+	if i.on != nil {
+		if alive, err := i.on.conn.IsAlive(); err == nil && alive {
+			return i.on, nil
 		}
 		i.disconnect()
 	}
-	conn, release, err := i.pool.acquire(ctx, i.config.URL)
+	on, release, err := i.pool.acquire(ctx, i.config.URL)
 	if err != nil {
 		return nil, err
 	}
-	i.conn, i.release = conn, release
-	return conn, nil
+	i.on, i.release = on, release
+	return on, nil
+}
+
+// How a connection is tried again that is needed to take something away: a
+// libvirtd that has ended is often started again at once.
+const (
+	reconnectLimit     = 20 * time.Second
+	reconnectPause     = 100 * time.Millisecond
+	reconnectLastPause = time.Second
+)
+
+// reconnect is connect for those who have to get through.
+func (i *instance) reconnect(ctx context.Context) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, reconnectLimit)
+	defer cancel()
+	for pause := reconnectPause; ; pause = min(2*pause, reconnectLastPause) {
+		on, err := i.connect(ctx)
+		if err == nil || ctx.Err() != nil {
+			return on, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (tried for %v)", err, reconnectLimit)
+		}
+	}
 }
 
 func (i *instance) disconnect() {
-	if i.conn != nil {
+	if i.on != nil {
 		i.release()
-		i.conn, i.release = nil, nil
+		i.on, i.release = nil, nil
 	}
 }
 
 // TearDown takes away what SetUp made. The connection goes last, and stays as
 // long as there is something that could not be taken away.
 func (i *instance) TearDown(ctx context.Context) error {
+	i.askToShutDown(ctx, i.config.ShutdownTimeout)
+	i.letGo()
 	if !i.undo.empty() {
-		conn, err := i.connect(ctx)
+		on, err := i.reconnect(ctx)
 		if err != nil {
 			return err
 		}
-		if err := i.undo.run(ctx, conn); err != nil {
+		if err := i.undo.run(ctx, on.conn); err != nil {
 			return err
 		}
 	}
@@ -95,85 +147,54 @@ func (i *instance) TearDown(ctx context.Context) error {
 	return nil
 }
 
-// make makes the overlays and starts the clone.
-func (i *instance) make(ctx context.Context, conn *libvirt.Connect, c *clone) error {
-	for n := range c.overlays {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := makeOverlay(conn, i.undo, &c.overlays[n]); err != nil {
-			return err
-		}
+// watchOver begins to watch the clone.
+func (i *instance) watchOver(g *guard) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.guard = g
+}
+
+// watched is who watches the clone, or nil.
+func (i *instance) watched() *guard {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.guard
+}
+
+// letGo ends all that goes on in this process for the clone.
+func (i *instance) letGo() {
+	i.lease.stop()
+	i.lease = nil
+	i.mu.Lock()
+	g := i.guard
+	i.guard = nil
+	i.mu.Unlock()
+	if g != nil {
+		g.close()
 	}
-	if err := i.start(ctx, conn, c); err != nil {
-		return err
-	}
-	if i.config.Overlay == overlayFile {
-		return nil
-	}
-	// QEMU has the overlays open: what they are called is of no more use.
-	for _, o := range c.overlays {
-		if err := deleteVolume(conn, o.pool, o.volume); err != nil {
-			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.volume, o.pool, said(err))
-		}
+}
+
+// Ended says how the clone ended by itself, or nil while it runs.
+func (i *instance) Ended() error {
+	if g := i.watched(); g != nil {
+		return g.alive()
 	}
 	return nil
 }
 
-// start starts the clone, for as long as libvirtStartTimeout says.
-func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone) error {
-	text, err := c.definition.Marshal()
-	if err != nil {
-		return fmt.Errorf("writing the definition of domain %s: %w", c.name, err)
+// Watch answers with a context that ends when the clone no longer runs; its
+// cause tells how. The function that it returns must be called.
+func (i *instance) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	if g := i.watched(); g != nil {
+		return g.context(ctx)
 	}
-	var failed error
-	over := make(chan struct{}) // closed once the domain is started, or failed is set
-	// libvirt cannot be told to stop starting a domain: undoing waits until it
-	// has, so that nothing comes up behind its back.
-	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
-		select {
-		case <-over:
-			return destroyDomain(conn, c.name)
-		case <-ctx.Done():
-			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
-		}
-	})
-	go func() {
-		defer close(over)
-		var domain *libvirt.Domain
-		if domain, failed = conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY); failed == nil {
-			failed = domain.Free()
-		}
-	}()
-	limit := i.config.StartTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
-	defer cancel()
-	select {
-	case <-over:
-		err = failed
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
-	}
-	return nil
+	return context.WithCancel(ctx)
 }
 
-// destroyDomain ends a clone; one that is gone already is no error.
-func destroyDomain(conn *libvirt.Connect, name string) error {
-	domain, err := conn.LookupDomainByName(name)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer domain.Free()
-	// A transient domain is gone once it is destroyed. It may also have ended
-	// between the two calls.
-	if err := domain.Destroy(); err != nil && !isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
-		return err
+// Console is the last that the clone's serial console has said, in lines.
+func (i *instance) Console(lines int) []string {
+	if g := i.watched(); g != nil {
+		return g.heard().tail(lines)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 }
 
 // findAddress waits for the address for as long as the domain runs.
-func (i *instance) findAddress(ctx context.Context, conn *libvirt.Connect, c *clone, find strategy.Strategy) error {
+func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Strategy) error {
 	asked := ctx
 	if i.config.Lookup != lookupSSH { // which has a timeout of its own
 		limit := i.config.AddressTimeout
@@ -39,17 +39,19 @@ func (i *instance) findAddress(ctx context.Context, conn *libvirt.Connect, c *cl
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v is over", limit))
 		defer cancel()
 	}
-	ctx, unwatch, err := watch(ctx, conn, c.name)
-	if err != nil {
-		return err
-	}
+	ctx, unwatch := i.Watch(ctx)
 	defer unwatch()
+	var err error
 	i.address, err = find.Address(ctx, c.mac)
 	if err != nil && asked.Err() != nil {
 		return fmt.Errorf("looking for the address of domain %s: %w", c.name, err) // nobody waits for it any more
 	}
 	if err != nil {
-		return fmt.Errorf("%w: domain %s: %w", fixture.ErrAddressNotFound, c.name, err)
+		heard := ""
+		if i.Ended() == nil { // or else the cause tells
+			heard = quoted("the last lines of its console", i.Console(shownLines))
+		}
+		return fmt.Errorf("%w: domain %s: %w%s", fixture.ErrAddressNotFound, c.name, err, heard)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"libvirt.org/go/libvirt"
@@ -39,21 +40,63 @@ func (u *undo) empty() bool {
 	return len(u.steps) == 0
 }
 
-// run undoes every step, the last one first. A step that fails does not stop
-// those before it; it stays recorded, so that running again tries it again.
-func (u *undo) run(ctx context.Context, conn *libvirt.Connect) error {
+// forget leaves what was made where it is.
+func (u *undo) forget() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.steps = nil
+}
+
+// run undoes every step, the last one first. A step that fails, or is not over
+// when ctx ends, does not stop those before it; it stays recorded, so that
+// running again tries it again.
+func (u *undo) run(ctx context.Context, conn *libvirt.Connect) error {
 	var failed []undoStep
 	var errs []error
-	for len(u.steps) > 0 {
-		last := u.steps[len(u.steps)-1]
-		u.steps = u.steps[:len(u.steps)-1]
-		if err := last.do(ctx, conn); err != nil {
-			failed = append([]undoStep{last}, failed...)
+	for {
+		last, ok := u.last()
+		if !ok {
+			break
+		}
+		if err := bounded(ctx, func() error { return last.do(ctx, conn) }); err != nil {
+			failed = append(failed, last)
 			errs = append(errs, fmt.Errorf("removing %s: %w", last.what, said(err)))
 		}
 	}
-	u.steps = failed
+	slices.Reverse(failed)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.steps = append(failed, u.steps...)
 	return errors.Join(errs...)
+}
+
+// last takes the last step off the record.
+func (u *undo) last() (step undoStep, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.steps) == 0 {
+		return undoStep{}, false
+	}
+	step = u.steps[len(u.steps)-1]
+	u.steps = u.steps[:len(u.steps)-1]
+	return step, true
+}
+
+// bounded calls libvirt, which cannot be told to stop, for no longer than ctx
+// lasts. A call that is not over then goes on behind the scenes until libvirt
+// answers, or keepalive gives its connection up.
+func bounded(ctx context.Context, call func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // both at once: the answer counts
+		return err
+	default:
+		return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
+	}
 }

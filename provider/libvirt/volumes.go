@@ -3,146 +3,154 @@ package libvirt
 import (
 	"context"
 	"fmt"
-	"path"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
-// defaultPool takes overlays of disks that are in no pool of their own.
+// defaultPool takes overlays of disks that are in no pool of their own, if it can.
 const defaultPool = "default"
+
+// locate finds the file of every disk and the pool of its overlay. It makes
+// nothing; what it cannot find, the clone could not be made from.
+func (c *clone) locate(conn *libvirt.Connect, base, wanted string) error {
+	for n := range c.overlays {
+		o := &c.overlays[n]
+		if err := o.locate(conn, base, wanted); err != nil {
+			return fmt.Errorf("base domain %q: disk %s: %w", base, o.target, err)
+		}
+	}
+	return nil
+}
+
+func (o *overlay) locate(conn *libvirt.Connect, base, wanted string) error {
+	var err error
+	if o.backing, err = sourcePath(conn, base, o.target, &o.source); err != nil {
+		return err
+	}
+	if o.shareable {
+		writer, err := writerOf(conn, o.backing)
+		if err != nil {
+			return err
+		}
+		if writer != "" {
+			return fmt.Errorf("domain %q, which runs, shares it and may write to it, and a clone's backing store must not change: shut that off first", writer)
+		}
+	}
+	o.pool, err = choosePool(conn, o, wanted)
+	return err
+}
 
 // makeOverlay makes the volume of an overlay, recorded in u, and puts it in
 // its disk's place.
 func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
-	backing, err := sourcePath(conn, &o.source)
+	pool, err := conn.LookupStoragePoolByName(o.pool)
 	if err != nil {
-		return fmt.Errorf("disk %s: %w", o.target, err)
-	}
-	pool, err := overlayPool(conn, backing)
-	if err != nil {
-		return fmt.Errorf("disk %s: %w", o.target, err)
+		return fmt.Errorf("disk %s: looking up pool %s: %w", o.target, o.pool, said(err))
 	}
 	defer pool.Free()
-	poolName, err := pool.GetName()
-	if err != nil {
-		return fmt.Errorf("disk %s: naming its pool: %w", o.target, said(err))
-	}
-	o.pool = poolName
 	// No capacity: libvirt then takes the backing store's.
 	volume := libvirtxml.StorageVolume{
 		Name:         o.volume,
 		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
-		BackingStore: &libvirtxml.StorageVolumeBackingStore{Path: backing, Format: &libvirtxml.StorageVolumeTargetFormat{Type: o.format}},
+		BackingStore: &libvirtxml.StorageVolumeBackingStore{Path: o.backing, Format: &libvirtxml.StorageVolumeTargetFormat{Type: o.format}},
 	}
 	text, err := volume.Marshal()
 	if err != nil {
 		return err
 	}
-	u.record(fmt.Sprintf("volume %s in pool %s", o.volume, poolName), func(_ context.Context, conn *libvirt.Connect) error {
-		return deleteVolume(conn, poolName, o.volume)
+	u.record(fmt.Sprintf("volume %s in pool %s", o.volume, o.pool), func(_ context.Context, conn *libvirt.Connect) error {
+		return deleteVolume(conn, o.pool, o.volume)
 	})
 	made, err := pool.StorageVolCreateXML(text, 0)
 	if err != nil {
-		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, poolName, backing, said(err))
+		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.volume, o.pool, o.backing, said(err))
 	}
 	defer made.Free()
 	file, err := made.GetPath()
 	if err != nil {
-		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, poolName, said(err))
+		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.volume, o.pool, said(err))
 	}
 	o.place(file)
 	return nil
 }
 
-// sourcePath is the path of a disk's source on the hypervisor's machine.
-func sourcePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSource) (string, error) {
+// sourcePath is the path of a disk's source on the hypervisor's machine, which
+// libvirt can open.
+func sourcePath(conn *libvirt.Connect, base, target string, source *libvirtxml.DomainDiskSource) (string, error) {
+	if source.Volume != nil {
+		return volumePath(conn, source.Volume)
+	}
+	file := ""
 	switch {
 	case source.File != nil:
-		return source.File.File, nil
+		file = source.File.File
 	case source.Block != nil:
-		return source.Block.Dev, nil
+		file = source.Block.Dev
 	}
-	pool, err := conn.LookupStoragePoolByName(source.Volume.Pool)
+	domain, err := conn.LookupDomainByName(base)
 	if err != nil {
-		return "", fmt.Errorf("looking up its pool %s: %w", source.Volume.Pool, said(err))
+		return "", said(err)
+	}
+	defer domain.Free()
+	if _, err := domain.GetBlockInfo(target, 0); err != nil && !isCode(err, libvirt.ERR_NO_SUPPORT) {
+		return "", fmt.Errorf("the hypervisor cannot read %s: %w", file, said(err))
+	}
+	return file, nil
+}
+
+// volumePath is the path of a volume that is a file or a block device.
+func volumePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSourceVolume) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(source.Pool)
+	if err != nil {
+		return "", fmt.Errorf("looking up its pool %s: %w", source.Pool, said(err))
 	}
 	defer pool.Free()
-	volume, err := pool.LookupStorageVolByName(source.Volume.Volume)
+	volume, err := pool.LookupStorageVolByName(source.Volume)
 	if err != nil {
-		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume.Volume, source.Volume.Pool, said(err))
+		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume, source.Pool, said(err))
 	}
 	defer volume.Free()
+	info, err := volume.GetInfo()
+	if err != nil {
+		return "", fmt.Errorf("asking for volume %s in pool %s: %w", source.Volume, source.Pool, said(err))
+	}
+	if info.Type != libvirt.STORAGE_VOL_FILE && info.Type != libvirt.STORAGE_VOL_BLOCK {
+		return "", fmt.Errorf("volume %s in pool %s is on another machine, where no overlay can be made over it: move it to a pool of files", source.Volume, source.Pool)
+	}
 	return volume.GetPath()
 }
 
-// overlayPool is the pool that the backing store is in, if overlays can be
-// files there, or else the pool named default.
-func overlayPool(conn *libvirt.Connect, backing string) (*libvirt.StoragePool, error) {
-	if pool, err := poolOf(conn, backing); err != nil || pool != nil {
-		return pool, err
-	}
-	pool, err := conn.LookupStoragePoolByName(defaultPool)
+// writerOf names a domain that runs and may write to a file; "" if there is none.
+func writerOf(conn *libvirt.Connect, file string) (string, error) {
+	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
 	if err != nil {
-		return nil, fmt.Errorf("no active pool of files holds %s, and there is no pool %q to put its overlay in: make one (virsh pool-create-as NAME dir --target %s)", backing, defaultPool, path.Dir(backing))
+		return "", fmt.Errorf("listing domains: %w", said(err))
 	}
-	if active, err := pool.IsActive(); err != nil || !active {
-		_ = pool.Free()
-		return nil, fmt.Errorf("no active pool of files holds %s, and pool %q is not active: start it (virsh pool-start %s)", backing, defaultPool, defaultPool)
+	writer := ""
+	for i := range domains {
+		if definition, err := readDefinition(&domains[i], 0); err == nil && writes(definition, file) {
+			writer = definition.Name
+		}
+		_ = domains[i].Free()
 	}
-	return pool, nil
+	return writer, nil
 }
 
-// poolOf finds the active pool of files whose folder the file is in. Asking
-// for the volume by its path is one call, but knows only what was there when
-// its pool was last refreshed.
-func poolOf(conn *libvirt.Connect, file string) (*libvirt.StoragePool, error) {
-	if volume, err := conn.LookupStorageVolByPath(file); err == nil {
-		defer volume.Free()
-		pool, err := volume.LookupPoolByVolume()
-		if err != nil {
-			return nil, fmt.Errorf("looking up the pool of %s: %w", file, said(err))
-		}
-		dir, err := poolFolder(pool)
-		if err == nil && dir != "" {
-			return pool, nil
-		}
-		_ = pool.Free()
-		return nil, err
+func writes(d *libvirtxml.Domain, file string) bool {
+	if d.Devices == nil {
+		return false
 	}
-	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-	if err != nil {
-		return nil, fmt.Errorf("listing pools: %w", said(err))
-	}
-	var found *libvirt.StoragePool
-	for i := range pools {
-		if dir, err := poolFolder(&pools[i]); found == nil && err == nil && dir == path.Dir(file) {
-			found = &pools[i]
+	for _, disk := range d.Devices.Disks {
+		s := disk.Source
+		if s == nil || disk.ReadOnly != nil {
 			continue
 		}
-		_ = pools[i].Free()
-	}
-	return found, nil
-}
-
-// poolFolder is the folder of a pool whose volumes are files in one, and ""
-// for any other pool.
-func poolFolder(pool *libvirt.StoragePool) (string, error) {
-	text, err := pool.GetXMLDesc(0)
-	if err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", said(err))
-	}
-	var definition libvirtxml.StoragePool
-	if err := definition.Unmarshal(text); err != nil {
-		return "", fmt.Errorf("reading the definition of a pool: %w", said(err))
-	}
-	switch definition.Type {
-	case "dir", "fs", "netfs":
-		if definition.Target != nil {
-			return path.Clean(definition.Target.Path), nil
+		if (s.File != nil && s.File.File == file) || (s.Block != nil && s.Block.Dev == file) {
+			return true
 		}
 	}
-	return "", nil
+	return false
 }
 
 // deleteVolume takes a volume away; one that is gone already is no error.

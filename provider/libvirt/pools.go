@@ -1,0 +1,136 @@
+package libvirt
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// choosePool names the pool of an overlay: the one that the configuration
+// wants; or the base disk's own, if overlays can be files there; or else the
+// pool named default, or the one with the most room, among those of files.
+func choosePool(conn *libvirt.Connect, o *overlay, wanted string) (string, error) {
+	if wanted != "" {
+		return checkPool(conn, wanted)
+	}
+	if o.source.Block == nil {
+		if own, err := poolOf(conn, o.backing); err != nil || own != "" {
+			return own, err
+		}
+	}
+	others, err := filePools(conn)
+	if err != nil {
+		return "", err
+	}
+	if len(others) == 0 {
+		return "", fmt.Errorf("no active pool of files holds %s, and there is no other to put its overlay in: make one (virsh pool-create-as NAME dir --target FOLDER)", o.backing)
+	}
+	for _, p := range others {
+		if p.name == defaultPool {
+			return p.name, nil
+		}
+	}
+	return slices.MaxFunc(others, func(a, b filePool) int { return cmp.Compare(a.available, b.available) }).name, nil
+}
+
+// checkPool refuses a pool that overlays cannot be files in.
+func checkPool(conn *libvirt.Connect, name string) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if isCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return "", fmt.Errorf("overlayPool %q does not exist: virsh pool-list --all shows what there is", name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking up overlayPool %q: %w", name, said(err))
+	}
+	defer pool.Free()
+	if active, err := pool.IsActive(); err != nil || !active {
+		return "", fmt.Errorf("overlayPool %q is not active: start it (virsh pool-start %[1]s)", name)
+	}
+	found, err := readPool(pool)
+	if err != nil {
+		return "", err
+	}
+	if found.folder == "" {
+		return "", fmt.Errorf("overlayPool %q holds no files, but overlays are: name a pool of type dir, fs or netfs", name)
+	}
+	return name, nil
+}
+
+// filePool is an active pool whose volumes are files in a folder.
+type filePool struct {
+	name, folder string // folder is "" for a pool of another kind
+	available    uint64 // bytes
+}
+
+// poolOf names the active pool of files whose folder the file is in, or "".
+// Asking for the volume by its path is one call, but knows only what was there
+// when its pool was last refreshed.
+func poolOf(conn *libvirt.Connect, file string) (string, error) {
+	if volume, err := conn.LookupStorageVolByPath(file); err == nil {
+		defer volume.Free()
+		pool, err := volume.LookupPoolByVolume()
+		if err != nil {
+			return "", fmt.Errorf("looking up the pool of %s: %w", file, said(err))
+		}
+		defer pool.Free()
+		found, err := readPool(pool)
+		if err != nil || found.folder == "" {
+			return "", err
+		}
+		return found.name, nil
+	}
+	pools, err := filePools(conn)
+	for _, p := range pools {
+		if p.folder == path.Dir(file) {
+			return p.name, nil
+		}
+	}
+	return "", err
+}
+
+// filePools are all active pools of files, but those that stand in for a
+// folder for a moment.
+func filePools(conn *libvirt.Connect) ([]filePool, error) {
+	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+	if isCode(err, libvirt.ERR_NO_SUPPORT) {
+		return nil, nil // a hypervisor without storage
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing pools: %w", said(err))
+	}
+	var found []filePool
+	for i := range pools {
+		p, err := readPool(&pools[i])
+		_ = pools[i].Free()
+		if _, ours := parseName(p.name); err == nil && p.folder != "" && !ours { // one that fails is gone since
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+func readPool(pool *libvirt.StoragePool) (filePool, error) {
+	text, err := pool.GetXMLDesc(0)
+	if err != nil {
+		return filePool{}, fmt.Errorf("reading the definition of a pool: %w", said(err))
+	}
+	var definition libvirtxml.StoragePool
+	if err := definition.Unmarshal(text); err != nil {
+		return filePool{}, fmt.Errorf("reading the definition of a pool: %w", err)
+	}
+	found := filePool{name: definition.Name}
+	if definition.Available != nil {
+		found.available = definition.Available.Value
+	}
+	switch definition.Type {
+	case "dir", "fs", "netfs":
+		if definition.Target != nil {
+			found.folder = path.Clean(definition.Target.Path)
+		}
+	}
+	return found, nil
+}

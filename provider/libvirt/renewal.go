@@ -1,0 +1,71 @@
+package libvirt
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// renewal tells everybody, by the clone's metadata, that its owner is alive.
+// Those who cannot look after the owner's process, on other machines, take it
+// for dead when nothing has been said for the length of the lease.
+type renewal struct {
+	cancel context.CancelFunc
+	over   sync.WaitGroup
+}
+
+// renewLease renews until it is stopped. What goes wrong shows elsewhere: a
+// domain or a connection that is gone.
+func renewLease(conn *libvirt.Connect, c *clone, lease time.Duration) *renewal {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &renewal{cancel: cancel}
+	r.over.Go(func() {
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				_ = changeMetadata(conn, c.name, func(m *metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
+			}
+		}
+	})
+	return r
+}
+
+// stop ends the renewal. A nil one has ended.
+func (r *renewal) stop() {
+	if r == nil {
+		return
+	}
+	r.cancel()
+	r.over.Wait()
+}
+
+// metadataPrefix is for the names in our element, where libvirt wants one.
+const metadataPrefix = "overcast"
+
+// changeMetadata changes our element in the metadata of a domain that runs.
+func changeMetadata(conn *libvirt.Connect, name string, change func(*metadata)) error {
+	domain, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	definition, err := readDefinition(domain, 0)
+	if err != nil {
+		return err
+	}
+	if definition.Metadata == nil {
+		return errNoMetadata
+	}
+	m := parseMetadata(name, definition.Metadata.XML)
+	if m == nil {
+		return errNoMetadata
+	}
+	change(m)
+	return domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, m.text(), metadataPrefix, MetadataNamespace, libvirt.DOMAIN_AFFECT_LIVE)
+}

@@ -1,0 +1,228 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/fixture"
+	"libvirt.org/go/libvirt"
+)
+
+// make makes the overlays and starts the clone. Every step is recorded before
+// it is taken.
+func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
+	for n := range c.overlays {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := makeOverlay(on.conn, i.undo, &c.overlays[n]); err != nil {
+			return err
+		}
+	}
+	g := newGuard(on, c.name)
+	i.watchOver(g)
+	if err := i.start(ctx, on.conn, c, g); err != nil {
+		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
+	}
+	return nil
+}
+
+// start starts the clone, for as long as libvirtStartTimeout says, and waits
+// until libvirt says that it runs.
+func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
+	limit := i.config.StartTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
+	defer cancel()
+	ctx, release := g.context(ctx)
+	defer release()
+	var failed error
+	over := make(chan struct{}) // closed once launch has ended, and failed is set
+	// libvirt cannot be told to stop starting a domain: undoing waits until it
+	// has, so that nothing comes up behind its back.
+	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
+		select {
+		case <-over:
+			return removeDomain(conn, c.name)
+		case <-ctx.Done():
+			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
+		}
+	})
+	go func() {
+		defer close(over)
+		failed = i.launch(ctx, conn, c, g)
+	}()
+	select {
+	case <-over:
+		if failed != nil {
+			return failed
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-g.running:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// launch brings the domain up. It is held at its first instruction until
+// nothing is left to be lost: by then its files have no names any more, and
+// somebody listens to its console.
+func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
+	domain, err := i.create(ctx, conn, c)
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	if i.config.Overlay == overlayAnonymous {
+		if err := makeAnonymous(conn, domain, c); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// A clone whose console nobody can open runs as well without: what is wrong
+	// with the connection, the next call tells.
+	if heard, err := openConsole(conn, domain); err == nil && heard != nil {
+		g.hear(heard)
+	}
+	return domain.Resume()
+}
+
+// create starts the domain, paused. One whose firmware or TPM has state of its
+// own is defined before: libvirt takes that state away with the definition.
+func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
+	flags := libvirt.DOMAIN_START_PAUSED
+	if i.config.Keeping() == fixture.KeepNever {
+		flags |= libvirt.DOMAIN_START_AUTODESTROY
+	}
+	if !c.needsDefinition() {
+		text, err := c.definition.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		return conn.DomainCreateXML(text, flags)
+	}
+	domain, err := define(conn, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.tpm != "" {
+		if err := copyTPM(ctx, conn, i.undo, c); err != nil {
+			_ = domain.Free()
+			return nil, err
+		}
+	}
+	err = domain.CreateWithFlags(flags)
+	if c.isMissingVariables(err) {
+		_ = domain.Free()
+		c.bootFresh()
+		if domain, err = define(conn, c); err != nil {
+			return nil, err
+		}
+		err = domain.CreateWithFlags(flags)
+	}
+	if err != nil {
+		_ = domain.Free()
+		return nil, err
+	}
+	return domain, nil
+}
+
+func define(conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
+	text, err := c.definition.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	domain, err := conn.DomainDefineXML(text)
+	if err != nil {
+		return nil, fmt.Errorf("defining it: %w", said(err))
+	}
+	return domain, nil
+}
+
+// makeAnonymous takes the names of the clone's files away. QEMU has them open:
+// their space is freed when it ends, however it ends.
+func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *clone) error {
+	for _, o := range c.overlays {
+		if err := deleteVolume(conn, o.pool, o.volume); err != nil {
+			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.volume, o.pool, said(err))
+		}
+	}
+	if !c.needsDefinition() {
+		return nil
+	}
+	if err := undefine(domain); err != nil {
+		return fmt.Errorf("making its UEFI variables anonymous: %w", said(err))
+	}
+	return nil
+}
+
+// undefineAll is everything that would keep a definition from going.
+const undefineAll = libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+	libvirt.DOMAIN_UNDEFINE_NVRAM | libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+
+// undefine takes a definition away, with all that belongs to it. A domain that
+// runs goes on running.
+func undefine(domain *libvirt.Domain) error {
+	err := domain.UndefineFlags(undefineAll)
+	if isCode(err, libvirt.ERR_INVALID_ARG, libvirt.ERR_NO_SUPPORT) { // a libvirt before checkpoints
+		err = domain.UndefineFlags(undefineAll &^ libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+	}
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	return err
+}
+
+// removeDomain ends a clone and takes its definition away; one that is gone
+// already is no error. libvirt asks QEMU to end, and kills it if it has not
+// within 15 seconds.
+func removeDomain(conn *libvirt.Connect, name string) error {
+	domain, err := conn.LookupDomainByName(name)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	// A transient domain is gone once it is destroyed. One that does not run
+	// has a definition, or has ended between two calls.
+	if err := domain.Destroy(); err != nil && !isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
+		return err
+	}
+	persistent, err := domain.IsPersistent()
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil || !persistent {
+		return err
+	}
+	return undefine(domain)
+}
+
+// askToShutDown gives the guest's system time to shut itself down.
+func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
+	g := i.watched()
+	if limit <= 0 || g == nil || g.alive() != nil {
+		return
+	}
+	domain, err := i.on.conn.LookupDomainByName(g.domain)
+	if err != nil {
+		return // destroying it tells why
+	}
+	defer domain.Free()
+	if bounded(ctx, domain.Shutdown) != nil {
+		return
+	}
+	select {
+	case <-g.ended:
+	case <-time.After(limit):
+	case <-ctx.Done():
+	}
+}
