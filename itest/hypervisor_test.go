@@ -113,7 +113,8 @@ func define(xml string) {
 	var domain libvirtxml.Domain
 	Expect(domain.Unmarshal(xml)).To(Succeed())
 	virsh("define", path)
-	DeferCleanup(func() { virsh("undefine", domain.Name) })
+	// It may be gone already; what stays, the look at the end of the run finds.
+	DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "undefine", "--nvram", domain.Name).Run() })
 }
 
 // pool makes a pool over a file system in memory of so many bytes, for the length

@@ -29,6 +29,15 @@ func TestChild(t *testing.T) {
 	bufio.NewReader(os.Stdin).ReadString('\n') // until the parent says so, or has ended
 }
 
+// TestFailingChild is one that fails when its host is up.
+func TestFailingChild(t *testing.T) {
+	label := os.Getenv(childVariable)
+	if label == "" {
+		return
+	}
+	t.Error("failing at", fixture.Up(t, label).HostName())
+}
+
 // child starts a test process of its own and waits until its host is up.
 func child(label string) *exec.Cmd {
 	GinkgoHelper()

@@ -15,7 +15,22 @@
 // declares no host, is not called overcast.conf, and is not the one that
 // OVERCAST_CONF names: such a document is printed as it is.
 //
-// Exit codes: 0; 1 for a configuration that is not right, with nothing on
+//	overcast ls [--json] [-c URL]...
+//
+// lists what overcast has made on the hypervisors that the configuration names,
+// or at each URL, which is as virsh -c takes it: domains, volumes, whose they
+// are, and what gc would do about them. Domains that Overcast for Java has made
+// are listed, too.
+//
+//	overcast gc [--dry-run] [-c URL]...
+//
+// removes what no living run owns, and prints a line for each thing: clones and
+// volumes whose process has ended, those that were kept for a person to look at
+// included. What overcast has not made, and what a living process owns, is never
+// touched; a process on another machine counts as alive until it has not renewed
+// its clone's lease in time (ownerLease). --dry-run removes nothing.
+//
+// Exit codes: 0; 1 for what has failed: for a configuration that is not right, with nothing on
 // standard output and FILE:LINE:COL: MESSAGE on standard error; 2 for a
 // command line that is not.
 package main

@@ -11,8 +11,12 @@ import (
 )
 
 const usage = `usage: overcast config [--json] [FILE | LABEL]
+       overcast ls [--json] [-c URL]...
+       overcast gc [--dry-run] [-c URL]...
 
 config   print the resolved configuration: all of it, one FILE, or the host LABEL
+ls       list what overcast has made on the hypervisors of the configuration, or at URL
+gc       remove what of that no living run owns, kept clones included
 `
 
 // errUsage is a command line that makes no sense.
@@ -44,6 +48,10 @@ func dispatch(args []string, stdout io.Writer) error {
 	switch command, rest := args[0], args[1:]; command {
 	case "config":
 		return configCommand(rest, stdout)
+	case "ls":
+		return lsCommand(rest, stdout)
+	case "gc":
+		return gcCommand(rest, stdout)
 	}
 	return errUsage
 }

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"encoding/xml"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -143,12 +142,4 @@ func elements(inner string) []element {
 		}
 		found = append(found, element{opening.Name.Space, inner[start:decoder.InputOffset()]})
 	}
-}
-
-// shown is how long ago something was, for people.
-func shown(since time.Duration) string {
-	if since < time.Minute {
-		return fmt.Sprintf("%ds", int(since.Seconds()))
-	}
-	return strings.TrimSuffix(since.Round(time.Minute).String(), "0s")
 }

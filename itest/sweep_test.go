@@ -1,0 +1,258 @@
+package itest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider/libvirt"
+)
+
+// listed is what overcast ls tells of the things of a label.
+func listed(label string) []libvirt.Made {
+	GinkgoHelper()
+	var all, found []libvirt.Made
+	Expect(json.Unmarshal([]byte(overcast("ls", "--json", "-c", "qemu:///system")), &all)).To(Succeed())
+	for _, m := range all {
+		if m.Label == label {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// asIfDead makes an owner's process unfindable in a text that names it: of a PID
+// that no process has.
+func asIfDead(text string) string {
+	return regexp.MustCompile(`process=(["'])\d+["']`).ReplaceAllString(text, `process=${1}4194304${1}`)
+}
+
+// asIfElsewhere makes it one of another machine.
+func asIfElsewhere(text string) string {
+	return regexp.MustCompile(`boot=(["'])[0-9a-f]{8}["']`).ReplaceAllString(text, `boot=${1}deadbeef${1}`)
+}
+
+// copyOf defines a shut-off domain with the metadata of a clone that runs.
+func copyOf(label, name string, change func(string) string) {
+	GinkgoHelper()
+	found := clones(label)
+	Expect(found).To(HaveLen(1))
+	own := regexp.MustCompile(`name=(["'])overcast-[^"']*["']`).ReplaceAllString(found[0].Metadata.XML, `name=${1}`+name+`${1}`)
+	define(`<domain type='qemu'><name>` + name + `</name><metadata>` + change(own) + `</metadata><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+}
+
+var _ = Describe("the sweep", Serial, func() {
+	It("tells what there is and whose it is, and leaves a living run's alone", func(ctx SpecContext) {
+		configure(`living = ${booting} { overlay = file }`)
+		up(ctx, "living")
+		process := func() string {
+			configure(`other_run = ${booting}`)
+			child("other_run")
+			configure(`living = ${booting}`)
+			return "other_run"
+		}()
+		overcast("gc")
+		for _, label := range []string{"living", process} {
+			made := listed(label)
+			Expect(made).NotTo(BeEmpty())
+			Expect(made[0].Kind).To(Equal("domain"))
+			Expect(made[0].Parent).To(Equal("my_base_domain"))
+			Expect(made[0].State).To(Equal("running"))
+			Expect(made[0].Created).To(BeTemporally("~", time.Now(), time.Minute))
+			for _, m := range made {
+				Expect(m.Fate).To(Equal("alive"))
+				Expect(m.Left).To(Equal("its owner lives"))
+			}
+		}
+		Expect(listed("living")).To(HaveLen(2), "a domain and a volume")
+		Expect(overcast("ls")).To(ContainSubstring("leaves it: its owner lives"))
+	})
+
+	It("removes what nobody owns any more, and only that", func(ctx SpecContext) {
+		configure(`model = ${booting}`)
+		up(ctx, "model")
+		name := func(pid int) string {
+			return regexp.MustCompile(`-\d+-(\d+)-[0-9a-f]{8}$`).ReplaceAllString(clones("model")[0].Name, fmt.Sprintf("-%d-${1}-01234567", pid))
+		}
+		dead, living := name(4194304), name(os.Getpid())
+		for _, volume := range []string{dead + "-vda.qcow2", living + "-vda.qcow2", "overcast-mine.qcow2"} {
+			virsh("vol-create-as", "default", volume, "1M")
+			DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "vol-delete", volume, "default").Run() })
+		}
+		elsewhere := regexp.MustCompile(`-[0-9a-f]{12}-`).ReplaceAllString(dead, "-deadbeef0000-")
+		virsh("vol-create-as", "default", elsewhere+"-vda.qcow2", "1M")
+		DeferCleanup(func() { virsh("vol-delete", elsewhere+"-vda.qcow2", "default") })
+		used := strings.Replace(dead, "01234567", "89abcdef", 1) + "-vda.qcow2"
+		virsh("vol-create-as", "default", used, "1M")
+		DeferCleanup(func() { virsh("vol-delete", used, "default") })
+		define(`<domain type='qemu'><name>a-persons</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+			<devices><disk type='file' device='disk'><source file='` + imageDir + "/" + used + `'/><target dev='vda'/></disk></devices></domain>`)
+		copyOf("model", "overcast-fake", func(text string) string { return regexp.MustCompile(`name=(["'])overcast-fake["']`).ReplaceAllString(asIfDead(text), `name=${1}another${1}`) })
+
+		would := overcast("gc", "--dry-run", "-c", "qemu:///system")
+		Expect(would).To(And(ContainSubstring("would remove volume "+dead+"-vda.qcow2"), Not(ContainSubstring(living)), Not(ContainSubstring(elsewhere)), Not(ContainSubstring(used))))
+		Expect(leftovers("model")).To(ContainElement(dead + "-vda.qcow2"))
+
+		Expect(overcast("gc", "-c", "qemu:///system")).To(Equal(strings.ReplaceAll(would, "would remove", "removed")))
+		Expect(leftovers("model")).To(ConsistOf(clones("model")[0].Name, living+"-vda.qcow2", elsewhere+"-vda.qcow2", used))
+		Expect(virsh("list", "--all", "--name")).To(And(ContainSubstring("a-persons"), ContainSubstring("overcast-fake")))
+		Expect(imageDir + "/overcast-mine.qcow2").To(BeAnExistingFile())
+	})
+
+	It("removes domains and their volumes once their process is gone, or, on another machine, once its lease is over", func(ctx SpecContext) {
+		configure(`model = ${booting} { ownerLease = 1 }`)
+		up(ctx, "model")
+		copyOf("model", "overcast-dead", asIfDead)
+		copyOf("model", "overcast-elsewhere", asIfElsewhere)
+		copyOf("model", "overcast-elsewhere-later", func(text string) string {
+			return strings.Replace(asIfElsewhere(text), `seconds="1"`, `seconds="3600"`, 1)
+		})
+		// The living owner renews its lease, the copies' does not.
+		renewed := func() string {
+			return regexp.MustCompile(`renewed=["']([^"']*)`).FindStringSubmatch(clones("model")[0].Metadata.XML)[1]
+		}
+		first := renewed()
+		Eventually(renewed).WithTimeout(10 * time.Second).ShouldNot(Equal(first))
+		Eventually(func() string { return overcast("gc", "-c", "qemu:///system") }).WithTimeout(10 * time.Second).Should(ContainSubstring("overcast-elsewhere "))
+		names := virsh("list", "--all", "--name")
+		Expect(names).To(And(Not(ContainSubstring("overcast-dead")), ContainSubstring("overcast-elsewhere-later"), ContainSubstring("overcast-model-")))
+	})
+
+	It("knows what Overcast for Java has made, and leaves it alone", func() {
+		define(`<domain type='qemu'><name>centos-1234</name><metadata><overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata></metadata>
+			<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+		Expect(overcast("ls", "-c", "qemu:///system")).To(MatchRegexp(`centos-1234 .*centos6 .*Overcast for Java.*leaves it: it is not this program's`))
+		Expect(overcast("gc", "-c", "qemu:///system")).NotTo(ContainSubstring("centos"))
+		Expect(virsh("list", "--all", "--name")).To(ContainSubstring("centos-1234"))
+	})
+})
+
+// kills is how often a process is killed at a random moment.
+const kills = 50
+
+var _ = Describe("a test process that is killed at any moment", Serial, func() {
+	It("leaves no domain, and no volume after the next start", func(ctx SpecContext) {
+		configure(`%s`, `doomed_0 = ${booting}, doomed_1 = ${booting} { overlay = file }, doomed_2 = ${booting}, doomed_3 = ${booting} { overlay = file }, next = ${booting}`)
+		before := belongings()
+		var all sync.WaitGroup
+		const atOnce = 4
+		for n := range atOnce {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range kills / atOnce {
+					killAtRandom(fmt.Sprintf("doomed_%d", n), 1500*time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		Eventually(func() string { return virsh("list", "--all", "--name") }).WithTimeout(60 * time.Second).ShouldNot(ContainSubstring("overcast-doomed"))
+		// Whether a killed process has left a volume is chance; the next start
+		// looks for it, whoever starts.
+		child("next")
+		for n := range atOnce {
+			Expect(leftovers(fmt.Sprintf("doomed_%d", n))).To(BeEmpty())
+		}
+		Expect(overcast("gc")).NotTo(ContainSubstring("doomed"))
+		Eventually(belongings).WithTimeout(30 * time.Second).Should(HaveLen(len(before) + len(clonesFiles("next"))))
+	})
+})
+
+// clonesFiles are the belongings of a clone that runs.
+func clonesFiles(label string) []string {
+	var found []string
+	for _, path := range belongings() {
+		if strings.Contains(filepath.Base(path), "overcast-"+label+"-") {
+			found = append(found, path)
+		}
+	}
+	return found
+}
+
+// killAtRandom starts a process that sets a host up and kills it within a time.
+func killAtRandom(label string, within time.Duration) {
+	GinkgoHelper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
+	cmd.Env = append(os.Environ(), childVariable+"="+label)
+	_, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	killing := time.AfterFunc(rand.N(within), func() { _ = cmd.Process.Kill() })
+	defer killing.Stop()
+	_ = cmd.Wait()
+}
+
+var _ = Describe("a clone that is to be kept", Serial, func() {
+	AfterEach(func() {
+		for _, name := range strings.Fields(virsh("list", "--all", "--name")) {
+			if strings.HasPrefix(name, "overcast-kept") {
+				virsh("destroy", name)
+			}
+		}
+	})
+
+	It("stays when its test has failed, and the person is told how to reach and remove it", func() {
+		configure(`kept = ${booting} { keep = on-failure }`)
+		out := failingChild("kept")
+		Expect(out).To(And(ContainSubstring("overcast: kept: domain overcast-kept-"), ContainSubstring("virsh -c 'qemu:///system' console overcast-kept-"), ContainSubstring("overcast gc")))
+		found := listed("kept")
+		Expect(found).To(HaveLen(1))
+		Expect(found[0].Kept).To(BeTrue())
+		Expect(found[0].State).To(Equal("running"))
+
+		configure(`next = ${booting}`)
+		process := child("next") // whose start sweeps
+		Expect(process.Process.Kill()).To(Succeed())
+		Expect(listed("kept")).To(HaveLen(1), "a start leaves it to the person")
+		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring("removed domain overcast-kept-"))
+		Expect(leftovers("kept")).To(BeEmpty())
+	})
+
+	It("stays when OVERCAST_KEEP says always, whatever the configuration says", func(ctx SpecContext) {
+		GinkgoT().Setenv("OVERCAST_KEEP", "always")
+		configure(`kept_always = ${booting}`)
+		_, err := fixture.SetUp(ctx, "kept_always")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(fixture.TearDown(ctx, "kept_always")).To(Succeed())
+		_, err = fixture.Lookup("kept_always")
+		Expect(err).To(MatchError(fixture.ErrNotSetUp))
+		Expect(leftovers("kept_always")).To(HaveLen(1))
+	})
+
+	It("does not stay when nothing has failed", func() {
+		configure(`kept_not = ${booting} { keep = on-failure }`)
+		process := child("kept_not")
+		Expect(process.Process.Signal(os.Interrupt)).To(Succeed())
+		_ = process.Wait()
+		overcast("gc", "-c", "qemu:///system")
+		Eventually(leftovers).WithArguments("kept_not").WithTimeout(30 * time.Second).Should(BeEmpty())
+	})
+
+	It("stays when its set-up fails, and the error tells how to reach it", func(ctx SpecContext) {
+		configure(`kept_locked = ${booting} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1, keep = on-failure }`)
+		_, err := fixture.SetUp(ctx, "kept_locked")
+		Expect(err).To(MatchError(fixture.ErrNotReachable))
+		Expect(err).To(MatchError(MatchRegexp("domain overcast-kept_locked-.* is kept")))
+		Expect(leftovers("kept_locked")).To(HaveLen(1))
+	})
+})
+
+// failingChild is a test in a process of its own that fails once its host is up.
+func failingChild(label string) string {
+	GinkgoHelper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFailingChild$", "-test.v")
+	cmd.Env = append(os.Environ(), childVariable+"="+label)
+	out, err := cmd.CombinedOutput()
+	Expect(err).To(HaveOccurred(), string(out))
+	return string(out)
+}
