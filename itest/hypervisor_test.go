@@ -114,16 +114,16 @@ func define(xml string) {
 	Expect(domain.Unmarshal(xml)).To(Succeed())
 	virsh("define", path)
 	// It may be gone already; what stays, the look at the end of the run finds.
-	DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "undefine", "--nvram", domain.Name).Run() })
+	DeferCleanup(func() {
+		_ = exec.Command("virsh", "-q", "-c", "qemu:///system", "undefine", "--nvram", domain.Name).Run()
+	})
 }
 
 // pool makes a pool over a file system in memory of so many bytes, for the length
 // of a spec, and answers with its folder.
 func pool(name, size string) string {
 	GinkgoHelper()
-	dir := GinkgoT().TempDir()
-	Expect(os.Chmod(filepath.Dir(dir), 0o755)).To(Succeed()) // for the user that QEMU runs as
-	Expect(os.Chmod(dir, 0o755)).To(Succeed())
+	dir := openDir()
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, name, dir).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
 	DeferCleanup(func() { Expect(exec.Command("umount", dir).Run()).To(Succeed()) })
@@ -138,5 +138,16 @@ func fullPool(name string) string {
 	dir := pool(name, "256k")
 	Expect(os.WriteFile(filepath.Join(dir, "data.img"), make([]byte, 192<<10), 0o600)).To(Succeed())
 	virsh("pool-refresh", name)
+	return dir
+}
+
+// openDir is a folder that the user that QEMU runs as can look into, for the
+// length of a spec.
+func openDir() string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
+		Expect(os.Chmod(folder, 0o755)).To(Succeed())
+	}
 	return dir
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"time"
 
@@ -93,6 +94,44 @@ var _ = Describe("what cannot be set up", func() {
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
 		configure(`broken_host = ${guest} { libvirtBaseDomain = broken }`)
 		Expect(refused(ctx, "broken_host")).To(MatchError(And(ContainSubstring("starting domain overcast-broken_host-"), ContainSubstring("/nowhere/vmlinux"))))
+	})
+
+	It("is a clone that libvirt does not define, or does not start once it is defined", Serial, func(ctx SpecContext) {
+		const base = `<domain type='qemu'><name>%s</name><memory unit='MiB'>32</memory>
+			<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>%s</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/></os><features><acpi/></features>
+			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk></devices></domain>`
+		define(fmt.Sprintf(base, "undefinable", "/usr/share/OVMF/OVMF_CODE_4M.fd"))
+		define(fmt.Sprintf(base, "unsound", "/nowhere/CODE.fd"))
+		before := belongings()
+		configure(`%s`, `undefinable_host = ${booting} { libvirtBaseDomain = undefinable, networkDeviceId = null }
+			unsound_host = ${booting} { libvirtBaseDomain = unsound, networkDeviceId = null }`)
+		Expect(refused(ctx, "unsound_host")).To(MatchError(And(ContainSubstring("starting domain overcast-unsound_host-"), ContainSubstring("/nowhere/CODE.fd"))))
+		Expect(belongings()).To(Equal(before))
+
+		// libvirt has nowhere to put a definition.
+		Expect(exec.Command("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc/libvirt/qemu").Run()).To(Succeed())
+		err := func() error {
+			defer exec.Command("umount", "/etc/libvirt/qemu").Run()
+			return refused(ctx, "undefinable_host")
+		}()
+		Expect(err).To(MatchError(And(ContainSubstring("starting domain overcast-undefinable_host-"), ContainSubstring("defining it: libvirt: "), ContainSubstring("Read-only file system"))))
+		Expect(belongings()).To(Equal(before))
+	})
+
+	It("is a base domain that was saved", Serial, func(ctx SpecContext) {
+		define(`<domain type='qemu'><name>asleep</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+		virsh("start", "asleep")
+		virsh("managedsave", "asleep")
+		DeferCleanup(func() { virsh("managedsave-remove", "asleep") })
+		configure(`asleep_host = ${guest} { libvirtBaseDomain = asleep }`)
+		err := refused(ctx, "asleep_host")
+		Expect(err).To(MatchError(fixture.ErrBaseDomainRunning))
+		Expect(err).To(MatchError(ContainSubstring("virsh -c 'qemu:///system' managedsave-remove 'asleep'")))
+	})
+
+	It("is a pool that cannot take overlays", func(ctx SpecContext) {
+		configure(`poolless = ${guest} { overlayPool = nowhere }`)
+		Expect(refused(ctx, "poolless")).To(MatchError(ContainSubstring(`overlayPool "nowhere" does not exist`)))
 	})
 
 	It("is a guest that gets no address in time", func(ctx SpecContext) {

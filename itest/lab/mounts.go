@@ -17,9 +17,16 @@ import (
 // that only the lab's mount namespace has.
 const labDir = "/run/lab"
 
-// stateDirs are replaced by empty folders of the lab's own: libvirt's, and all
-// of /var/log, where sshd keeps account of logins.
-var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log", "/var/cache/libvirt"}
+// stateDirs are replaced by empty folders of the lab's own: libvirt's, that of
+// the authority that certifies emulated TPMs, and all of /var/log, where sshd
+// keeps account of logins.
+var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", tpmAuthorityDir, "/var/log", "/var/cache/libvirt"}
+
+// tpmAuthorityDir belongs to the account that emulated TPMs run as.
+const (
+	tpmAuthorityDir = "/var/lib/swtpm-localca"
+	tpmUser         = "tss"
+)
 
 // mountKernelViews cuts the lab's mounts off from the machine's and mounts
 // /proc and /sys for the new namespaces. The fresh /sys has no control groups
@@ -55,7 +62,22 @@ func mountState() error {
 			return err
 		}
 	}
+	if err := giveTo(tpmUser, filepath.Join(labDir, "state", tpmAuthorityDir)); err != nil {
+		return err
+	}
 	return os.Mkdir("/run/lock", 0o755)
+}
+
+func giveTo(account, dir string) error {
+	found, err := user.Lookup(account)
+	if err != nil {
+		return fmt.Errorf("giving %s to the account that emulated TPMs run as: %w", dir, err)
+	}
+	uid, err := strconv.Atoi(found.Uid)
+	if err != nil {
+		return err
+	}
+	return os.Chown(dir, uid, -1)
 }
 
 // offerKVM puts a /dev/kvm in place that QEMU's user may open. Where it may

@@ -100,13 +100,13 @@ func isCode(err error, codes ...libvirt.ErrorNumber) bool {
 }
 
 // said is a libvirt error with libvirt's words alone: the numbers beside them
-// tell nobody anything, and the error beneath has them for errors.As.
+// tell nobody anything, and the error beneath has them for errors.As. Any other
+// error is as it was.
 func said(err error) error {
-	var from libvirt.Error
-	if !errors.As(err, &from) {
-		return err
+	if from, ok := err.(libvirt.Error); ok {
+		return &libvirtError{from}
 	}
-	return &libvirtError{from}
+	return err
 }
 
 type libvirtError struct{ cause libvirt.Error }

@@ -1,0 +1,140 @@
+package itest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider/libvirt"
+)
+
+// variant defines a base that is my_base_domain but for some words.
+func variant(name string, words ...string) {
+	GinkgoHelper()
+	text := regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<mac address=.*?/>`).ReplaceAllString(virsh("dumpxml", "--inactive", "my_base_domain"), "")
+	define(strings.NewReplacer(append([]string{"<name>my_base_domain</name>", "<name>" + name + "</name>"}, words...)...).Replace(text))
+}
+
+// stopped is how a clone stopped that an error is about.
+func stopped(err error) *libvirt.StoppedError {
+	GinkgoHelper()
+	var how *libvirt.StoppedError
+	Expect(errors.As(err, &how)).To(BeTrue(), "%v", err)
+	GinkgoWriter.Println(err)
+	return how
+}
+
+// settingUp sets a host up in the background and answers with the clone, once
+// it runs, and how the set-up ends.
+func settingUp(ctx context.Context, label string) (clone string, failed chan error) {
+	GinkgoHelper()
+	DeferCleanup(func(ctx SpecContext) { Expect(fixture.TearDown(ctx, label)).To(Succeed()) })
+	failed = make(chan error, 1)
+	go func() {
+		_, err := fixture.SetUp(ctx, label)
+		failed <- err
+	}()
+	Eventually(func() string {
+		clone = regexp.MustCompile(`overcast-` + label + `-\S+`).FindString(virsh("list", "--name", "--state-running"))
+		return clone
+	}).WithTimeout(30 * time.Second).ShouldNot(BeEmpty())
+	return clone, failed
+}
+
+var _ = Describe("a wait for a clone", func() {
+	It("ends when its kernel panics, with the console's last lines", func(ctx SpecContext) {
+		variant("panicking", "quiet", "panic=-1 rdinit=/nowhere root=/dev/nowhere", "<on_reboot>restart</on_reboot>", "<on_reboot>destroy</on_reboot>")
+		configure(`panics = ${guest} { libvirtBaseDomain = panicking, addressTimeout = 10 minutes }`)
+		_, err := fixture.SetUp(ctx, "panics")
+		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
+		Expect(stopped(err).Console).To(ContainElement(ContainSubstring("Kernel panic - not syncing: VFS: Unable to mount root fs")))
+		Expect(err).To(MatchError(ContainSubstring("| [")), "the lines are in the text, too")
+		Expect(leftovers("panics")).To(BeEmpty())
+	})
+
+	It("ends when QEMU dies, with the end of its log", func(ctx SpecContext) {
+		configure(`dies = ${guest} { addressTimeout = 10 minutes }`)
+		clone, failed := settingUp(ctx, "dies")
+		Expect(exec.Command("pkill", "-ABRT", "-f", "guest="+clone).Run()).To(Succeed())
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		Expect(stopped(err).How).To(Or(ContainSubstring("crashed"), ContainSubstring("QEMU failed")))
+		Expect(stopped(err).Log).To(ContainElement(ContainSubstring("shutting down, reason=crashed")))
+		Expect(leftovers("dies")).To(BeEmpty())
+	})
+
+	It("ends when the pool is full and the guest stands still", func(ctx SpecContext) {
+		pool("cramped", "300k")
+		configure(`cramped_host = ${guest} { overlayPool = cramped, addressTimeout = 10 minutes, connection = null, bootDelay = 10 minutes }`)
+		_, err := fixture.SetUp(ctx, "cramped_host")
+		Expect(stopped(err).How).To(MatchRegexp(`paused: I/O error of disk .*-vda.qcow2: no space is left in the pool`))
+		Expect(leftovers("cramped_host")).To(BeEmpty())
+	})
+
+	It("ends when the guest powers itself off between its address and its login", func(ctx SpecContext) {
+		configure(`leaves = ${guest} { bootDelay = 10 minutes }`)
+		clone, failed := settingUp(ctx, "leaves")
+		// The guest heeds the power button as soon as its acpid runs.
+		Eventually(func() string {
+			_ = exec.Command("virsh", "-q", "-c", "qemu:///system", "shutdown", clone).Run()
+			return virsh("list", "--name")
+		}).WithTimeout(90 * time.Second).WithPolling(time.Second).ShouldNot(ContainSubstring(clone))
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		Expect(stopped(err).How).To(Equal("shut off: the guest powered itself off"))
+		Expect(leftovers("leaves")).To(BeEmpty())
+	})
+
+	It("tells the console's last lines when its time is over", func(ctx SpecContext) {
+		variant("rootless", "/var/lib/libvirt/images/my_base_domain.qcow2", imageDir+"/lab-two-disks-data.img", "type='qcow2'", "type='raw'")
+		configure(`rootless_host = ${guest} { libvirtBaseDomain = rootless, addressTimeout = 15 }`)
+		_, err := fixture.SetUp(ctx, "rootless_host")
+		Expect(err).To(MatchError(And(ContainSubstring("addressTimeout of 15s is over"), ContainSubstring("initrd: cannot mount /dev/vda"))))
+		Expect(leftovers("rootless_host")).To(BeEmpty())
+	})
+
+	It("asks the guest to shut down first, where the configuration says so", func(ctx SpecContext) {
+		configure(`asked = ${guest} { shutdownTimeout = 60 }`)
+		up(ctx, "asked")
+		clone := clones("asked")[0].Name
+		Expect(fixture.TearDown(ctx, "asked")).To(Succeed())
+		Expect(exec.Command("grep", "-q", "reason=shutdown", "/var/log/libvirt/qemu/"+clone+".log").Run()).To(Succeed(), "and not reason=destroyed")
+		Expect(leftovers("asked")).To(BeEmpty())
+	})
+})
+
+var _ = Describe("a libvirtd that is killed while a clone is made", Serial, func() {
+	It("leaves nothing after the teardown, at whatever moment", func(ctx SpecContext) {
+		defineEverything("shaky-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
+		configure(`%s`, `shaken = ${booting}, shaken_too = ${booting} { libvirtBaseDomain = shaky-base }`)
+		before := belongings()
+		for n := range 8 {
+			label := []string{"shaken", "shaken_too"}[n%2]
+			over := make(chan error, 1)
+			go func() {
+				_, err := fixture.SetUp(ctx, label)
+				over <- err
+			}()
+			select {
+			case err := <-over:
+				over <- err
+			case <-time.After(rand.N(700 * time.Millisecond)):
+			}
+			restartLibvirtd()
+			var err error
+			Eventually(over).WithTimeout(90 * time.Second).Should(Receive(&err))
+			GinkgoWriter.Println("set-up ended with", err)
+			Expect(fixture.TearDown(ctx, label)).To(Succeed())
+			Expect(leftovers(label)).To(BeEmpty())
+			Expect(belongings()).To(ConsistOf(before))
+		}
+	})
+})
