@@ -2,6 +2,9 @@ package ssh
 
 import "strings"
 
+// Quote makes one word of s for any Bourne shell.
+func Quote(s string) string { return quote(s) }
+
 // quote makes one word of s for any Bourne shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 

@@ -1,0 +1,18 @@
+package libvirt
+
+import (
+	"testing"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestInstanceTellsWhatItIsACloneOf(t *testing.T) {
+	config, err := decode(t, `nat_host { baseDomain = my_base_domain }`)
+	require.NoError(t, err)
+	var made fixture.Instance = &instance{config: config}
+	clone, ok := made.(fixture.Cloned)
+	require.True(t, ok)
+	assert.Equal(t, "my_base_domain", clone.Base())
+}
