@@ -1,0 +1,194 @@
+package matchers_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// listen accepts connections and says something on each. It gives the port.
+func listen(t *testing.T, greeting string) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	var open []net.Conn
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			open = append(open, conn)
+			_, _ = conn.Write([]byte(greeting))
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-done
+		for _, conn := range open {
+			conn.Close()
+		}
+	})
+	return portOf(t, listener.Addr())
+}
+
+func portOf(t *testing.T, address net.Addr) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address.String())
+	require.NoError(t, err)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	return number
+}
+
+// closedPort is one that nobody listens on.
+func closedPort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return portOf(t, listener.Addr())
+}
+
+// noLogin is a host of which nothing says how to log in.
+func noLogin(t *testing.T) *fixture.CloudHost {
+	t.Helper()
+	return setUp(t, "bare", `bare.hostname = "127.0.0.1"`)
+}
+
+func TestBeReachableOn(t *testing.T) {
+	host := noLogin(t)
+	open, closed := listen(t, ""), closedPort(t)
+	passes(t, BeReachableOn(open), host, fmt.Sprintf(`Expected
+    bare (127.0.0.1)
+not to be reachable on port %d
+tried: connect to port %[1]d
+found: somebody accepts connections
+attempts: 1`, open))
+	fails(t, BeReachableOn(closed), host, fmt.Sprintf(`Expected
+    bare (127.0.0.1)
+to be reachable on port %d
+tried: connect to port %[1]d
+last error: dial tcp 127.0.0.1:%[1]d: connect: connection refused
+attempts: 1`, closed))
+	unknown(t, BeReachableOn(70000), host, "BeReachableOn: 70000 is no port from 1 to 65535")
+}
+
+func TestBeReachableOnSSHLogsIn(t *testing.T) {
+	host, server := serve(t, sshtest.Config{})
+	passes(t, BeReachableOnSSH(), host, text(host, `Expected
+    %s, as tester
+not to be reachable by SSH
+tried: log in and run true
+found: it was run, and exited with 0, output empty, error output empty
+attempts: 1`))
+	assert.Contains(t, server.Commands(), "true")
+	fails(t, BeReachableOnSSH().AsUser("stranger"), host, text(host, `Expected
+    %s, as stranger
+to be reachable by SSH
+tried: log in and run true
+last error: ssh to `)+server.Addr+`: login: user "stranger" is not let in by `+server.Addr+` (tried key `+server.KeyFile+`): ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain
+attempts: 1`)
+}
+
+func TestBeReachableOnSSHNoticesThatNewLoginsFail(t *testing.T) {
+	host, server := serve(t, sshtest.Config{})
+	_, err := host.Run(t.Context(), "true")
+	require.NoError(t, err)
+	server.Close()
+	ok, err := BeReachableOnSSH().Match(host)
+	require.NoError(t, err)
+	assert.False(t, ok)
+}
+
+func TestBeReachableOnSSHOnAnotherPort(t *testing.T) {
+	other := sshtest.Start(t, sshtest.Config{Password: "sesame"})
+	server := sshtest.Start(t, sshtest.Config{Password: "sesame"})
+	host := setUp(t, "ports", fmt.Sprintf(`ports { hostname = "127.0.0.1", connection.url = %q }`, server.URL("hostKey=insecure")))
+	passes(t, BeReachableOnSSH().OnPort(other.Port()), host, fmt.Sprintf(`Expected
+    ports (127.0.0.1), as tester
+not to be reachable by SSH on port %d
+tried: log in and run true
+found: it was run, and exited with 0, output empty, error output empty
+attempts: 1`, other.Port()))
+	m := BeReachableOnSSH().OnPort(closedPort(t))
+	ok, err := m.Match(host)
+	require.NoError(t, err)
+	assert.False(t, ok)
+	assert.NotContains(t, m.FailureMessage(host), "sesame")
+	unknown(t, BeReachableOnSSH().OnPort(-1), host, "BeReachableOnSSH: OnPort: -1 is no port from 1 to 65535")
+	unknown(t, BeReachableOnSSH().AsUser(""), host, "BeReachableOnSSH: AsUser was given no user")
+}
+
+func TestBeReachableOnSSHOfAUserWhoMayRunNothing(t *testing.T) {
+	host, _ := serve(t, sshtest.Config{Exec: asNobodyMay})
+	fails(t, BeReachableOnSSH(), host, text(host, `Expected
+    %s, as tester
+to be reachable by SSH
+tried: log in and run true
+found: it was run, and exited with 1, output "This account is not available.\n", error output empty
+attempts: 1`))
+}
+
+func TestBeReachableOnSSHWithoutALoginWaitsForTheGreeting(t *testing.T) {
+	host := noLogin(t)
+	server := sshtest.Start(t, sshtest.Config{})
+	passes(t, BeReachableOnSSH().OnPort(server.Port()), host, fmt.Sprintf(`Expected
+    bare (127.0.0.1)
+not to be reachable by SSH on port %d
+tried: connect to port %[1]d and wait for the greeting of an SSH server
+found: it says "SSH-2.0-sshtest"
+attempts: 1`, server.Port()))
+	chatty := listen(t, "one moment\r\nSSH-2.0-chatty\r\n")
+	ok, err := BeReachableOnSSH().OnPort(chatty).Match(host)
+	require.NoError(t, err)
+	assert.True(t, ok)
+	mute := listen(t, "")
+	fails(t, BeReachableOnSSH().OnPort(mute).Within(testPace), host, fmt.Sprintf(`Expected
+    bare (127.0.0.1)
+to be reachable by SSH on port %d
+tried: connect to port %[1]d and wait for the greeting of an SSH server
+last error: connected, but nobody said anything: no answer within 100ms
+attempts: 1`, mute))
+	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: nobody can log in as root: nothing says how to log in")
+}
+
+func TestBeReachableOnSSHStopsWhereItIsAnotherMachine(t *testing.T) {
+	host, server := serve(t, sshtest.Config{})
+	port := server.Port()
+	server.Close()
+	sshtest.Start(t, sshtest.Config{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
+	m := BeReachableOnSSH()
+	_, err := m.Match(host)
+	var mismatch *ssh.HostKeyMismatchError
+	require.ErrorAs(t, err, &mismatch)
+	for _, failure := range []string{
+		failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) }),
+		failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).ShouldNot(m) }),
+		failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(HaveMounted("/")) }),
+	} {
+		assert.Regexp(t, `^Told to stop trying after \d+\.\d+s\.\ncannot check\n    web\d+ \(127\.0\.0\.1\), as tester\n`, failure)
+	}
+}
+
+func TestBeReachableOnSSHStopsWhereAKeyFileCannotBeUsed(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	host := setUp(t, "keyless", fmt.Sprintf(`keyless { hostname = "127.0.0.1", connection.url = %q }`, server.URL()))
+	require.NoError(t, os.Rename(server.KeyFile, filepath.Join(t.TempDir(), "moved")))
+	assert.Contains(t, failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(BeReachableOnSSH()) }),
+		"key file "+server.KeyFile+" does not exist: check privateKeyFile\nattempts: 1")
+}

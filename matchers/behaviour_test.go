@@ -1,0 +1,316 @@
+package matchers_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gcustom"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// every is each matcher, with the method that it needs, and whether being
+// unreachable is an answer for it.
+var every = map[string]struct {
+	make   func() matcher
+	method string
+	knows  bool
+}{
+	"BeReachableOnSSH":  {func() matcher { return BeReachableOnSSH() }, "Run(", true},
+	"BeReachableOn":     {func() matcher { return BeReachableOn(9) }, "DialContext(", true},
+	"RespondToHTTP":     {func() matcher { return RespondToHTTP(9, "/") }, "DialContext(", true},
+	"HaveMounted":       {func() matcher { return HaveMounted("/data") }, "Run(", false},
+	"HaveFile":          {func() matcher { return HaveFile("/data") }, "Run(", false},
+	"HaveProcess":       {func() matcher { return HaveProcess("nginx") }, "Run(", false},
+	"HaveListeningPort": {func() matcher { return HaveListeningPort(80) }, "Run(", false},
+	"HaveService":       {func() matcher { return HaveService("nginx") }, "Run(", false},
+	"RunCommand":        {func() matcher { return RunCommand("ls") }, "Run(", false},
+	"HaveAddressIn":     {func() matcher { return HaveAddressIn("10.0.0.0/8") }, "HostName()", true},
+	"BeCloneOf":         {func() matcher { return BeCloneOf("base") }, "Base()", true},
+}
+
+func TestNilAndWrongTypesAreErrorsThatShowThem(t *testing.T) {
+	for name, one := range every {
+		for what, wrong := range map[string]struct {
+			actual any
+			shown  string
+		}{
+			"nil":        {nil, "<nil>: nil"},
+			"typed nil":  {(*fixture.CloudHost)(nil), "<*fixture.CloudHost | 0x0>: nil"},
+			"a label":    {"web", "<string>: web"},
+			"a number":   {[]int{7}, "<[]int | len:1, cap:1>: [7]"},
+			"nil in one": {func() any { var c *counted; return c }(), "<*matchers_test.counted | 0x0>: nil"},
+		} {
+			t.Run(name+" of "+what, func(t *testing.T) {
+				m := one.make()
+				_, err := m.Match(wrong.actual)
+				require.Error(t, err)
+				assert.Regexp(t, "^"+name+` matches a \*fixture.CloudHost, or a value with the method `, err.Error())
+				assert.Contains(t, err.Error(), "the method "+one.method)
+				assert.Contains(t, err.Error(), ". Got:\n    "+wrong.shown)
+				assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(wrong.actual).NotTo(m) }))
+				assert.Contains(t, failureOf(func(g Gomega) { g.Eventually(wrong.actual).WithTimeout(testLimit).Should(m) }), "No future change is possible")
+			})
+		}
+	}
+}
+
+func TestHostThatIsNotSetUpIsAnErrorThatSaysSo(t *testing.T) {
+	for name, one := range every {
+		for _, host := range []*fixture.CloudHost{fixture.Host("never"), new(fixture.CloudHost)} {
+			t.Run(name+" of "+host.String(), func(t *testing.T) {
+				m := one.make()
+				_, err := m.Match(host)
+				require.ErrorIs(t, err, fixture.ErrNotSetUp)
+				assert.Contains(t, err.Error(), "cannot check\n    "+host.String()+"\nto ")
+				assert.Contains(t, err.Error(), "is not set up in this process: declare it with suite.Declare(")
+				for _, failure := range []string{
+					failureOf(func(g Gomega) { g.Expect(host).NotTo(m) }),
+					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testPace).Should(m) }),
+					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testPace).ShouldNot(m) }),
+				} {
+					assert.Contains(t, failure, "cannot check\n")
+					assert.NotContains(t, failure, "notSetUp", "Gomega took the error apart")
+				}
+			})
+		}
+	}
+}
+
+func TestUnreachableHostFailsBothWaysWhereItIsNotTheQuestion(t *testing.T) {
+	for name, one := range every {
+		t.Run(name, func(t *testing.T) {
+			host, server := serve(t, sshtest.Config{})
+			server.Close()
+			m := one.make()
+			negated := failureOf(func(g Gomega) { g.Expect(host).NotTo(m) })
+			assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(host).To(m) }))
+			if one.knows {
+				assert.Empty(t, negated)
+				return
+			}
+			assert.Contains(t, negated, "cannot check\n    "+host.String()+", as tester\n")
+			assert.Regexp(t, "\nlast error: .*(connection refused|connection lost|packet).*\nattempts: 1$", negated)
+			for _, wrapped := range []func(g Gomega){
+				func(g Gomega) { g.Expect(host).To(Not(one.make())) },
+				func(g Gomega) { g.Expect(host).To(And(Not(one.make()), Not(BeNil()))) },
+				func(g Gomega) { g.Expect([]any{host}).NotTo(ContainElement(one.make())) },
+				func(g Gomega) { g.Expect(host).To(Or(Not(one.make()), BeNil())) },
+				func(g Gomega) { g.Consistently(host).WithTimeout(testPace).ShouldNot(one.make()) },
+				func(g Gomega) { g.Eventually(host).WithTimeout(testPace).ShouldNot(one.make()) },
+			} {
+				assert.NotEmpty(t, failureOf(wrapped))
+			}
+		})
+	}
+}
+
+// counted is a host whose shell does as a test says, and that counts.
+type counted struct {
+	runs atomic.Int64
+	run  func(ctx context.Context, n int64) (fixture.Result, error)
+}
+
+func (c *counted) Run(ctx context.Context, _ string) (fixture.Result, error) {
+	return c.run(ctx, c.runs.Add(1))
+}
+
+func TestEventuallyGoesOnAfterErrorsAndCountsAttempts(t *testing.T) {
+	host := &counted{run: func(_ context.Context, n int64) (fixture.Result, error) {
+		switch {
+		case n < 3:
+			return fixture.Result{}, errors.New("not yet")
+		case n < 5:
+			return fixture.Result{Stdout: "proc /proc proc rw 0 0\n"}, nil
+		}
+		return fixture.Result{Stdout: mountTable}, nil
+	}}
+	m := HaveMounted("/data")
+	assert.Empty(t, failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) }))
+	assert.EqualValues(t, 5, host.runs.Load())
+	assert.True(t, strings.HasSuffix(m.NegatedFailureMessage(host), "\nattempts: 5"))
+	assert.Empty(t, failureOf(func(g Gomega) {
+		g.Eventually(t.Context(), host).WithTimeout(testLimit).Should(And(HaveMounted("/data"), Not(HaveMounted("/mnt"))))
+		g.Consistently(host).WithTimeout(testPace).Should(HaveMounted("/data"))
+		g.Consistently(host).WithTimeout(testPace).ShouldNot(HaveMounted("/mnt"))
+		g.Expect([]any{host, gone{}}).To(ContainElement(HaveMounted("/data")))
+		g.Expect(map[string]any{"a": host}).To(HaveEach(HaveMounted("/data")))
+		g.Expect(struct{ Host any }{host}).To(HaveField("Host", HaveMounted("/data")))
+		g.Eventually(func() any { return host }).Should(HaveMounted("/data"))
+	}))
+}
+
+func TestEventuallyShowsTheLastErrorAndNotItsInsides(t *testing.T) {
+	failure := failureOf(func(g Gomega) { g.Eventually(gone{}).WithTimeout(testPace).Should(RunCommand("ls")) })
+	assert.Regexp(t, `^Timed out after \d+\.\d+s\.
+cannot check
+    matchers_test\.gone
+to run a command successfully
+tried: ls
+last error: running "ls": no route to host
+attempts: \d+
+$`, failure)
+}
+
+func TestEventuallyOfAFunctionCountsItsHostAsOne(t *testing.T) {
+	host := says(t, fixture.Result{Stdout: mountTable})
+	m := HaveMounted("/none")
+	for range 3 {
+		_, err := m.Match(fixture.Host(host.Label()))
+		require.NoError(t, err)
+	}
+	assert.True(t, strings.HasSuffix(m.FailureMessage(host), "\nattempts: 3"))
+}
+
+func TestSubMatchersSpeakOfTheHostThatTheyAreAskedAbout(t *testing.T) {
+	one, other := says(t, fixture.Result{Stdout: mountTable}), says(t, fixture.Result{Stdout: "proc /proc proc rw 0 0\n"})
+	m := HaveMounted("/none")
+	for _, host := range []*fixture.CloudHost{one, other} {
+		_, err := m.Match(host)
+		require.NoError(t, err)
+	}
+	assert.Contains(t, m.FailureMessage(one), one.String())
+	assert.Contains(t, m.FailureMessage(other), other.String())
+}
+
+func TestNoAttemptOutlastsItsBound(t *testing.T) {
+	release := make(chan struct{})
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) {
+		<-release // whatever the context says
+		return fixture.Result{Stdout: mountTable}, nil
+	}}
+	m := HaveMounted("/data").Within(testPace)
+	_, err := m.Match(host)
+	require.ErrorContains(t, err, "last error: no answer within 100ms\n")
+	_, err = m.Match(host)
+	require.ErrorContains(t, err, "last error: no answer within 100ms: the attempt before is still under way\nattempts: 2")
+	assert.EqualValues(t, 1, host.runs.Load(), "attempts do not pile up")
+	close(release)
+	m.Within(testLimit)
+	ok, err := m.Match(host)
+	require.NoError(t, err)
+	assert.True(t, ok)
+}
+
+func TestAttemptsOnAConnectionThatIsHalfOpenEnd(t *testing.T) {
+	host, server := serve(t, sshtest.Config{})
+	server.Freeze()
+	_, err := HaveMounted("/data").Within(testPace).Match(host)
+	require.ErrorContains(t, err, "no answer within 100ms")
+	ok, err := BeReachableOnSSH().Within(testPace).Match(host)
+	require.NoError(t, err)
+	assert.False(t, ok)
+}
+
+func TestHostThatIsTornDownDuringEventually(t *testing.T) {
+	host, server := serve(t, sshtest.Config{})
+	var once sync.Once
+	failure := failureOf(func(g Gomega) {
+		g.Eventually(func() *fixture.CloudHost {
+			if len(server.Commands()) > 2 {
+				once.Do(func() { assert.NoError(t, fixture.TearDown(context.Background(), host.Label())) })
+			}
+			return host
+		}).WithTimeout(time.Second).Should(HaveMounted("/none"))
+	})
+	assert.Contains(t, failure, "cannot check\n    "+host.Label()+" (not set up)\n")
+	assert.Contains(t, failure, "is not set up in this process")
+}
+
+func TestHostThatHasEndedStopsEventually(t *testing.T) {
+	crashed := errors.New("the domain has crashed")
+	for name, one := range every {
+		t.Run(name, func(t *testing.T) {
+			host := setUp(t, "doomed", `doomed { mortal = "127.0.0.1", of = base }`)
+			mortality.end(crashed)
+			m := one.make()
+			failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) })
+			assert.Contains(t, failure, "the host has ended: the domain has crashed\n")
+			assert.Regexp(t, "^(Told to stop trying|No future change is possible)", failure)
+		})
+	}
+}
+
+// falling is a host that ends while it is asked.
+type falling struct {
+	counted
+	ended atomic.Pointer[error]
+}
+
+func (f *falling) Ended() error {
+	if err := f.ended.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (f *falling) DialContext(context.Context, string, string) (net.Conn, error) {
+	crashed := errors.New("the domain has crashed")
+	f.ended.Store(&crashed)
+	return nil, errors.New("no route to host")
+}
+
+func TestHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
+	host := &falling{}
+	failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(BeReachableOn(80)) })
+	assert.Contains(t, failure, "No future change is possible")
+	assert.Contains(t, failure, "to be reachable on port 80")
+	assert.Contains(t, failure, "the host has ended: the domain has crashed")
+	assert.Empty(t, failureOf(func(g Gomega) { g.Eventually(&falling{}).WithTimeout(testLimit).ShouldNot(BeReachableOn(80)) }))
+
+	host = &falling{}
+	host.run = func(ctx context.Context, _ int64) (fixture.Result, error) {
+		_, err := host.DialContext(ctx, "", "")
+		return fixture.Result{}, err
+	}
+	failure = failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).ShouldNot(HaveMounted("/data")) })
+	assert.Regexp(t, `^Told to stop trying after`, failure)
+	assert.Contains(t, failure, "last error: no route to host; the host has ended: the domain has crashed\nattempts: 1")
+}
+
+func TestAPanicOfAHostReachesWhoAsked(t *testing.T) {
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { panic("a mistake") }}
+	assert.PanicsWithValue(t, "a mistake", func() { _, _ = RunCommand("ls").Match(host) })
+}
+
+func TestSubMatchersMayStopTrying(t *testing.T) {
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { return fixture.Result{Stdout: "fatal\n"}, nil }}
+	never := gcustom.MakeMatcher(func(string) (bool, error) { return false, StopTrying("it will not come") })
+	failure := failureOf(func(g Gomega) {
+		g.Eventually(host).WithTimeout(testLimit).Should(RunCommand("state").WithStdout(never))
+	})
+	assert.Regexp(t, `^Told to stop trying after`, failure)
+	assert.Contains(t, failure, "it will not come")
+}
+
+func TestMessagesMayBeAskedForDuringAnAttempt(t *testing.T) {
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { return fixture.Result{Stdout: mountTable}, nil }}
+	m := HaveMounted("/none")
+	assert.Equal(t, "nothing has been tried yet", m.FailureMessage(host))
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for range 100 {
+				m.FailureMessage(host)
+				m.NegatedFailureMessage(host)
+				m.MatchMayChangeInTheFuture(host)
+			}
+		})
+	}
+	for range 100 {
+		_, err := m.Match(host)
+		require.NoError(t, err)
+	}
+	asking.Wait()
+}

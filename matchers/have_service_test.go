@@ -1,0 +1,115 @@
+package matchers_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// Commands that print what those of the real systems do.
+const (
+	systemctl = `#!/bin/sh
+[ "$1 $2 $3 $4 $5 $6 $7 $8" = "show -p LoadState -p ActiveState -p SubState --" ] || exit 1
+case $9 in
+nginx) printf 'LoadState=loaded\nActiveState=active\nSubState=running\n';;
+reloads) printf 'LoadState=loaded\nActiveState=reloading\nSubState=reload\n';;
+crashed) printf 'LoadState=loaded\nActiveState=failed\nSubState=failed\n';;
+*) printf 'LoadState=not-found\nActiveState=inactive\nSubState=dead\n';;
+esac
+`
+	deadSystemctl = `#!/bin/sh
+echo "System has not been booted with systemd as init system (PID 1). Can't operate." >&2
+exit 1
+`
+	rcService = `#!/bin/sh
+[ "$1 $3" = "-- status" ] || exit 1
+case $2 in
+nginx) echo ' * status: started';;
+stopped) echo ' * status: stopped'; exit 3;;
+crashed) echo ' * status: crashed'; exit 32;;
+*) echo " * rc-service: service '$2' does not exist" >&2; exit 1;;
+esac
+`
+)
+
+// serviceHost is a host that finds these commands first.
+func serviceHost(t *testing.T, commands map[string]string) (*fixture.CloudHost, *sshtest.Server) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, script := range commands {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755))
+	}
+	return serve(t, sshtest.Config{Env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}})
+}
+
+func TestHaveService(t *testing.T) {
+	systemd := map[string]string{"systemctl": systemctl}
+	openRC := map[string]string{"systemctl": deadSystemctl, "rc-service": rcService}
+	for name, test := range map[string]struct {
+		commands map[string]string
+		service  string
+		runs     bool
+		found    string
+	}{
+		"systemd, running":     {systemd, "nginx", true, "systemd says active (running)"},
+		"systemd, reloading":   {systemd, "reloads", true, "systemd says reloading (reload)"},
+		"systemd, failed":      {systemd, "crashed", false, "systemd says failed (failed)"},
+		"systemd, none":        {systemd, "apache", false, "systemd knows no such unit"},
+		"systemd, strange":     {systemd, "-it's;x", false, "systemd knows no such unit"},
+		"OpenRC, running":      {openRC, "nginx", true, `OpenRC says "* status: started" (exit code 0)`},
+		"OpenRC, stopped":      {openRC, "stopped", false, `OpenRC says "* status: stopped" (exit code 3)`},
+		"OpenRC, crashed":      {openRC, "crashed", false, `OpenRC says "* status: crashed" (exit code 32)`},
+		"OpenRC, none":         {openRC, "apache", false, `OpenRC says "* rc-service: service 'apache' does not exist" (exit code 1)`},
+		"both, systemd counts": {map[string]string{"systemctl": systemctl, "rc-service": rcService}, "stopped", false, "systemd knows no such unit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, server := serviceHost(t, test.commands)
+			m := HaveService(test.service)
+			ok, err := m.Match(host)
+			require.NoError(t, err)
+			assert.Equal(t, test.runs, ok)
+			commands := server.Commands()
+			for not, message := range map[string]string{"": m.FailureMessage(host), "not ": m.NegatedFailureMessage(host)} {
+				assert.Equal(t, fmt.Sprintf(`Expected
+    %s, as tester
+%sto have the service %s running
+tried: %s
+found: %s
+attempts: 1`, host, not, test.service, commands[len(commands)-1], test.found), message)
+			}
+		})
+	}
+}
+
+func TestHaveServiceWhereNobodyCanBeAsked(t *testing.T) {
+	host, server := serve(t, sshtest.Config{Exec: answering(fixture.Result{ExitCode: 47})})
+	m := HaveService("nginx")
+	_, err := m.Match(host)
+	commands := server.Commands()
+	require.EqualError(t, err, fmt.Sprintf(`cannot check
+    %s, as tester
+to have the service nginx running
+tried: %s
+last error: the host has neither a running systemd nor OpenRC
+attempts: 1`, host, commands[len(commands)-1]))
+}
+
+func TestHaveServiceWhereSystemdDoesNotAnswer(t *testing.T) {
+	host, _ := serviceHost(t, map[string]string{"systemctl": deadSystemctl})
+	_, err := HaveService("nginx").Match(host)
+	require.ErrorContains(t, err, "\nlast error: the host has neither a running systemd nor OpenRC: System has not been booted with systemd")
+}
+
+func TestHaveServiceWantsAName(t *testing.T) {
+	host := says(t, fixture.Result{})
+	unknown(t, HaveService(""), host, "HaveService: the name is empty")
+	unknown(t, HaveService("ngin*"), host, `HaveService: "ngin*" is no name of one service`)
+}

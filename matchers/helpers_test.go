@@ -1,0 +1,168 @@
+package matchers_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+)
+
+var labels atomic.Int64
+
+// serve starts a real SSH server and sets up a host that is reached there.
+func serve(t testing.TB, config sshtest.Config) (*fixture.CloudHost, *sshtest.Server) {
+	t.Helper()
+	server := sshtest.Start(t, config)
+	label := fmt.Sprintf("web%d", labels.Add(1))
+	return setUp(t, label, fmt.Sprintf(`%s { hostname = "127.0.0.1", connection.url = %q }`, label, server.URL())), server
+}
+
+// setUp sets up a host by its section of a configuration.
+func setUp(t testing.TB, label, section string) *fixture.CloudHost {
+	t.Helper()
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("SSH_AUTH_SOCK", "")
+	t.Setenv("OVERCAST_CONF", "")
+	t.Setenv("OVERCAST_SET", section)
+	host, err := fixture.SetUp(context.Background(), label)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, fixture.TearDown(context.Background(), label)) })
+	return host
+}
+
+// says is a host whose shell answers every command in the same way.
+func says(t testing.TB, result fixture.Result) *fixture.CloudHost {
+	t.Helper()
+	host, _ := serve(t, sshtest.Config{Exec: answering(result)})
+	return host
+}
+
+func answering(result fixture.Result) func(context.Context, string, sshtest.Session) int {
+	return func(_ context.Context, cmd string, s sshtest.Session) int {
+		if cmd == "true" {
+			return 0
+		}
+		io.WriteString(s.Stdout, result.Stdout)
+		io.WriteString(s.Stderr, result.Stderr)
+		return result.ExitCode
+	}
+}
+
+// matcher is what every matcher of the package is.
+type matcher interface {
+	gomega.OmegaMatcher
+	MatchMayChangeInTheFuture(actual any) bool
+}
+
+// text names the host in an expected message.
+func text(host fmt.Stringer, format string) string { return fmt.Sprintf(format, host) }
+
+// passes wants a match, and its negated message.
+func passes(t *testing.T, m matcher, host any, negated string) {
+	t.Helper()
+	ok, err := m.Match(host)
+	require.NoError(t, err)
+	require.True(t, ok, m.FailureMessage(host))
+	assert.Equal(t, negated, m.NegatedFailureMessage(host))
+}
+
+// fails wants no match, and its message.
+func fails(t *testing.T, m matcher, host any, message string) {
+	t.Helper()
+	ok, err := m.Match(host)
+	require.NoError(t, err)
+	require.False(t, ok)
+	assert.Equal(t, message, m.FailureMessage(host))
+}
+
+// unknown wants an error, which both To and NotTo fail with.
+func unknown(t *testing.T, m matcher, host any, message string) {
+	t.Helper()
+	ok, err := m.Match(host)
+	require.Error(t, err)
+	assert.False(t, ok)
+	assert.Equal(t, message, err.Error())
+	for _, assertion := range []func(g gomega.Gomega){
+		func(g gomega.Gomega) { g.Expect(host).To(m) },
+		func(g gomega.Gomega) { g.Expect(host).NotTo(m) },
+	} {
+		assert.NotEmpty(t, failureOf(assertion))
+	}
+}
+
+// failureOf is the message that assertions fail with, or "".
+func failureOf(assertion func(g gomega.Gomega)) (failure string) {
+	assertion(gomega.NewGomega(func(message string, _ ...int) { failure = message }))
+	return failure
+}
+
+// mortal provides machines of which a test says whether they have ended.
+type mortal struct {
+	fixture.Common
+	Mortal string `hocon:"mortal"`
+	Of     string `hocon:"of"`
+
+	ended *atomic.Pointer[error]
+}
+
+func (m *mortal) SetUp(context.Context) error    { return nil }
+func (m *mortal) TearDown(context.Context) error { return nil }
+func (m *mortal) Address() string                { return m.Mortal }
+func (m *mortal) Base() string                   { return m.Of }
+func (m *mortal) Ended() error {
+	if err := m.ended.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+type mortals struct{ ended atomic.Pointer[error] }
+
+var mortality = &mortals{}
+
+func (*mortals) Keys() []string { return []string{"mortal"} }
+
+func (p *mortals) Instance(_ string, section *hocon.Value) (fixture.Instance, error) {
+	m := &mortal{Common: fixture.CommonDefaults(), ended: &p.ended}
+	p.ended.Store(nil)
+	return m, section.Decode(m)
+}
+
+func init() { fixture.Register("mortal", mortality) }
+
+// end ends the mortal host that was set up last.
+func (p *mortals) end(err error) { p.ended.Store(&err) }
+
+// testLimit is how long a test waits for what takes no time.
+const testLimit = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	os.Exit(withExampleHost(m.Run))
+}
+
+// testPace is an attempt that is given up soon.
+const testPace = 100 * time.Millisecond
+
+// asNobodyMay is the shell of an account that may not log in.
+func asNobodyMay(_ context.Context, cmd string, s sshtest.Session) int {
+	io.WriteString(s.Stdout, "This account is not available.\n")
+	return 1
+}
+
+// gone is a host of one's own that nobody reaches.
+type gone struct{}
+
+func (gone) Run(_ context.Context, cmd string) (fixture.Result, error) {
+	return fixture.Result{}, fmt.Errorf("running %q: no route to host", cmd)
+}
