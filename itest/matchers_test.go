@@ -1,0 +1,147 @@
+package itest
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+
+	"github.com/overcast-go/overcast/fixture"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// unmatched wants an assertion to fail with a message that has all of these.
+func unmatched(host *fixture.CloudHost, matcher types.GomegaMatcher, parts ...string) {
+	GinkgoHelper()
+	failures := InterceptGomegaFailures(func() { Expect(host).To(matcher) })
+	Expect(failures).To(HaveLen(1))
+	for _, part := range append(parts, "\n    "+host.String(), "\nattempts: 1") {
+		Expect(failures[0]).To(ContainSubstring(part))
+	}
+	GinkgoWriter.Println(failures[0])
+}
+
+// in has the host's shell run something that must succeed.
+func in(ctx SpecContext, host *fixture.CloudHost, command string) {
+	GinkgoHelper()
+	result, err := host.Run(ctx, command)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(result.ExitCode).To(BeZero(), "%s: %+v", command, result)
+}
+
+// Guests of the lab have busybox and nothing else.
+// shortly is for an attempt that is given up.
+const shortly = 500 * time.Millisecond
+
+var _ = Describe("matchers", func() {
+	var host *fixture.CloudHost
+	BeforeEach(func() { host = fixture.Host("nat_host") })
+
+	It("know whether somebody can log in", func() {
+		Expect(host).To(BeReachableOnSSH())
+		unmatched(host, BeReachableOnSSH().AsUser("stranger"), `, as stranger`, `user "stranger" is not let in`)
+		unmatched(host, BeReachableOnSSH().OnPort(2), "to be reachable by SSH on port 2\n", "connection refused")
+	})
+
+	It("know whether an SSH server is there where nothing says how to log in", func(ctx SpecContext) {
+		configure(`greeter { hostname = %q }`, host.HostName())
+		greeter := up(ctx, "greeter")
+		Expect(greeter).To(BeReachableOnSSH())
+		Expect(greeter).NotTo(BeReachableOnSSH().OnPort(2))
+	})
+
+	It("know whether a port can be reached, and whether something listens on it", func() {
+		Expect(host).To(BeReachableOn(22))
+		unmatched(host, BeReachableOn(81), "to be reachable on port 81\n", "connection refused")
+		Expect(host).To(HaveListeningPort(22))
+		unmatched(host, HaveListeningPort(81), "to have a listening port 81\n", "found: listening ports 22")
+	})
+
+	It("know what a web server says", func(ctx SpecContext) {
+		in(ctx, host, "mkdir -p /root/www && echo Welcome > /root/www/index.html")
+		in(ctx, host, "httpd -p 8080 -h /root/www")
+		Eventually(host).Should(RespondToHTTP(8080, "/").WithStatus(200).WithBody("Welcome\n"))
+		unmatched(host, RespondToHTTP(8080, "/nothing"), "GET http://"+host.HostName()+":8080/nothing\n", "found: status 404 Not Found")
+		unmatched(host, RespondToHTTP(8081, "/"), "connection refused")
+		Expect(host).To(HaveProcess("httpd"))
+	})
+
+	It("know what is mounted", func(ctx SpecContext) {
+		Expect(host).To(HaveMounted("/").WithType("ext4").From("/dev/vda"))
+		Expect(host).To(HaveMounted("/proc").WithType(Equal("proc")))
+		unmatched(host, HaveMounted("/data"), "nothing is mounted on /data")
+		unmatched(host, HaveMounted("/").ReadOnly(), "it is not read-only: /dev/vda on / type ext4 (rw")
+		in(ctx, host, `mkdir -p "/mnt/two words" && mount -t tmpfs -o ro "it's mine" "/mnt/two words"`)
+		DeferCleanup(func(ctx SpecContext) { in(ctx, host, `umount "/mnt/two words"`) })
+		Expect(host).To(HaveMounted("/mnt/two words/").ReadOnly().WithType("tmpfs").From("it's mine"))
+	})
+
+	It("know a folder of the hypervisor's machine that the guest has mounted", func(ctx SpecContext) {
+		dir := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
+		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
+			Expect(os.Chmod(folder, 0o755)).To(Succeed()) // for the user that QEMU runs as
+		}
+		configure(`shares = ${guest} { fsMapping { data { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = mapped } } }`, dir)
+		shares := up(ctx, "shares")
+		Expect(shares).NotTo(HaveMounted("/data"))
+		in(ctx, shares, "mkdir -p /data /mine && mount -t 9p -o trans=virtio,version=9p2000.L,ro data /data && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine")
+		Expect(shares).To(HaveMounted("/data").ReadOnly().WithType("9p").From("data"))
+		Expect(shares).To(HaveMounted("/mine").WithType("9p").From("mine"))
+		Expect(shares).NotTo(HaveMounted("/mine").ReadOnly())
+		Expect(shares).To(HaveFile("/data/hello").WithContent("from outside"))
+		unmatched(shares, HaveMounted("/data").From("mine"), "data on /data type 9p (ro,")
+		in(ctx, shares, "umount /data /mine")
+	})
+
+	It("know files, with what is in them and whose they are", func(ctx SpecContext) {
+		in(ctx, host, `echo content > "/root/it's a file" && chown nobody "/root/it's a file" && chmod 4750 "/root/it's a file"`)
+		Expect(host).To(HaveFile("/root/it's a file").WithContent("content\n").WithMode(0o4750).WithOwner("nobody"))
+		unmatched(host, HaveFile("/root/it's a file").WithMode(0o750), `found: it has mode urwxr-x---`)
+		unmatched(host, HaveFile("/root/it's a file").WithOwner("root"), "<string>: nobody")
+		unmatched(host, HaveFile("/root/it's a file").WithContent(ContainSubstring("more")), "to contain substring")
+		unmatched(host, HaveFile("/root/nothing"), "there is no such file")
+		unmatched(host, HaveFile("/root"), "it is a folder")
+	})
+
+	It("know processes", func() {
+		Expect(host).To(HaveProcess("dropbear"))
+		Expect(host).To(HaveProcess(ContainSubstring("dropbear -")))
+		Expect(host).To(HaveProcess("kthreadd"))
+		unmatched(host, HaveProcess("nginx"), "to have a process nginx\n", "other processes")
+		unmatched(host, HaveProcess("tail"), "to have a process tail\n")
+	})
+
+	It("say that a guest runs neither systemd nor OpenRC", func() {
+		unmatched(host, HaveService("dropbear"), "cannot check\n", "last error: the host has neither a running systemd nor OpenRC\n")
+		Expect(InterceptGomegaFailures(func() { Expect(host).NotTo(HaveService("dropbear")) })).To(HaveLen(1), "it is not known")
+	})
+
+	It("know how commands end", func() {
+		Expect(host).To(RunCommand("uname -s").WithStdout("Linux\n"))
+		Expect(host).To(RunCommand("echo no >&2; exit 3").WithExitCode(3).WithStderr("no\n"))
+		unmatched(host, RunCommand("ls /nothing"), "tried: ls /nothing\n", "exited with 1", "No such file or directory")
+		unmatched(host, RunCommand("sleep 60").Within(shortly), "last error: ", "no answer within "+shortly.String())
+	})
+
+	It("know the host's network and its base", func() {
+		Expect(host).To(HaveAddressIn("192.168.122.0/24"))
+		unmatched(host, HaveAddressIn("192.168.123.0/24"), "found: ["+host.HostName()+"]")
+		Expect(host).To(BeCloneOf("my_base_domain"))
+		unmatched(host, BeCloneOf("lab-static"), "found: it is a clone of my_base_domain")
+	})
+
+	It("do not take a host for one without something because it cannot be reached", func(ctx SpecContext) {
+		configure(`leaving = ${guest}`)
+		leaving := up(ctx, "leaving")
+		Expect(leaving).NotTo(HaveMounted("/data"))
+		for _, clone := range clones("leaving") {
+			virsh("destroy", clone.Name)
+		}
+		Eventually(leaving).Should(Not(BeReachableOnSSH()))
+		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).To(ConsistOf(HavePrefix("cannot check\n    " + leaving.String())))
+	})
+})
