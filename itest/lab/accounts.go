@@ -10,30 +10,47 @@ import (
 	"strings"
 )
 
-const (
-	labHome    = labDir + "/home"
-	boxUser    = "user" // of linux-box, as the seed document has it
-	boxUserID  = 64990
-	boxUserDir = labDir + "/home-user"
+const labHome = labDir + "/home"
+
+// account is one of a machine's that key ~/.ssh/id_rsa of the lab's home opens.
+type account struct {
+	name string
+	id   int
+	home string
+}
+
+// The accounts of linux-box and dhcp-box, as the seed document has them.
+var (
+	boxUser  = account{"user", 64990, labDir + "/home-user"}
+	dhcpUser = account{"dhcp-query-user", 64991, labDir + "/home-dhcp-query-user"}
 )
 
 // makeAccounts puts private copies of the account files and /etc/hosts in
-// place: root's home is the lab's, and linux-box has its user.
+// place: root's home is the lab's, and linux-box and dhcp-box have their users.
 func makeAccounts() error {
 	edits := map[string]func(string) string{
 		"/etc/passwd": func(text string) string {
 			text = regexp.MustCompile(`(?m)^(root:[^:]*:0:0:[^:]*):[^:]*:`).ReplaceAllString(text, "$1:"+labHome+":")
-			return withLine(text, boxUser, fmt.Sprintf("%s:x:%d:%d:linux-box:%s:/bin/sh", boxUser, boxUserID, boxUserID, boxUserDir))
+			for _, a := range []account{boxUser, dhcpUser} {
+				text = withLine(text, a.name, fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh", a.name, a.id, a.id, a.home))
+			}
+			return text
 		},
 		"/etc/group": func(text string) string {
-			text = regexp.MustCompile(`(?m)^(libvirt:[^:]*:[^:]*):(.*)$`).ReplaceAllString(text, "$1:"+boxUser)
-			return withLine(text, boxUser, fmt.Sprintf("%s:x:%d:", boxUser, boxUserID))
+			text = regexp.MustCompile(`(?m)^(libvirt:[^:]*:[^:]*):(.*)$`).ReplaceAllString(text, "$1:"+boxUser.name)
+			for _, a := range []account{boxUser, dhcpUser} {
+				text = withLine(text, a.name, fmt.Sprintf("%s:x:%d:", a.name, a.id))
+			}
+			return text
 		},
 		"/etc/shadow": func(text string) string {
-			return withLine(text, boxUser, boxUser+":*:19000:0:99999:7:::")
+			for _, a := range []account{boxUser, dhcpUser} {
+				text = withLine(text, a.name, a.name+":*:19000:0:99999:7:::")
+			}
+			return text
 		},
 		"/etc/hosts": func(string) string {
-			return fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s %s\n", bridgeAddress, boxName)
+			return fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s %s\n%s %s\n", bridgeAddress, boxName, dhcpBoxAddress, dhcpBoxName)
 		},
 	}
 	for path, edit := range edits {
@@ -41,10 +58,7 @@ func makeAccounts() error {
 			return err
 		}
 	}
-	if err := os.Mkdir(boxUserDir, 0o755); err != nil {
-		return err
-	}
-	return os.Chown(boxUserDir, boxUserID, boxUserID)
+	return nil
 }
 
 // withLine adds an account's line and takes away the one it may already have.

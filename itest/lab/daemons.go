@@ -17,7 +17,12 @@ import (
 // daemon starts a program that stays in the foreground, with its output in a
 // log of its own. It ends with the lab.
 func daemon(name string, args ...string) (*exec.Cmd, error) {
-	out, err := os.OpenFile(filepath.Join(logDir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	return loggedDaemon(name, name, args...)
+}
+
+// loggedDaemon is daemon with a log of another name than the program's.
+func loggedDaemon(log, name string, args ...string) (*exec.Cmd, error) {
+	out, err := os.OpenFile(filepath.Join(logDir, log+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,21 @@
 //	LAB_STATIC_IP      the address that guests of lab-static give themselves
 //	LAB_CONF           path of an overcast.conf with the lab's hosts
 //	HOME               a folder of the lab's, with .ssh/id_rsa (passphrase "bigsecret")
-//	base domains       my_base_domain, lab-static, lab-two-disks
-//	networks           my_nat_network, my_routed_network, the bridge br0
-//	linux-box          this machine, with an sshd for the account "user"
+//	SSH_AUTH_SOCK      an agent that has that key; .ssh/config names it, too
+//	base domains       my_base_domain, lab-static, lab-two-disks, and lab-agent,
+//	                   which runs the QEMU guest agent
+//	networks           my_nat_network, my_routed_network, the bridge br0;
+//	                   my_base_domain is on all three
+//	linux-box          this machine, with an sshd for the account "user", which
+//	                   may use libvirt: qemu+ssh://user@linux-box/system
+//	dhcp-box           a machine of its own on br0, with an sshd for the account
+//	                   "dhcp-query-user", and the DHCP server of br0; it has no
+//	                   route to the other networks
+//
+// Leases are kept in text files as well, where DHCP servers had them of old:
+// /var/lib/libvirt/dnsmasq/NETWORK.leases on linux-box, and
+// /var/lib/dnsmasq/dnsmasq.leases on dhcp-box, which also knows the leases of
+// the routed network.
 //
 // LAB_ACCEL=kvm or tcg decides how guests run; without it the lab takes KVM
 // where the CPU has hardware virtualisation. When a step fails, the lab shows

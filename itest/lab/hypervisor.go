@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"embed"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,7 +23,6 @@ const (
 	staticAddress = "192.168.122.50" // of guests of lab-static, on my_nat_network
 	bridgeName    = "br0"
 	bridgeAddress = "192.168.124.1" // of linux-box on br0
-	boxName       = "linux-box"
 	natNetwork    = "my_nat_network"
 	routedNetwork = "my_routed_network"
 )
@@ -39,15 +37,18 @@ type baseDomain struct {
 	Name     string
 	Cmdline  string   // added to the kernel's
 	Networks []string // that it has an interface on
+	Bridges  []string // likewise
 	Disks    []baseDisk
+	Agent    bool // it has a channel for the guest agent, which then runs
 }
 
 type baseDisk struct{ Target, File, Format string }
 
 var baseDomains = []baseDomain{
-	{Name: "my_base_domain", Networks: []string{natNetwork, routedNetwork}, Disks: []baseDisk{{"vda", "my_base_domain.qcow2", "qcow2"}}},
+	{Name: "my_base_domain", Networks: []string{natNetwork, routedNetwork}, Bridges: []string{bridgeName}, Disks: []baseDisk{{"vda", "my_base_domain.qcow2", "qcow2"}}},
 	{Name: "lab-static", Cmdline: "lab.ip=" + staticAddress + "/24,192.168.122.1", Networks: []string{natNetwork}, Disks: []baseDisk{{"vda", "lab-static.qcow2", "qcow2"}}},
 	{Name: "lab-two-disks", Networks: []string{natNetwork}, Disks: []baseDisk{{"vda", "lab-two-disks.qcow2", "qcow2"}, {"vdb", "lab-two-disks-data.img", "raw"}}},
+	{Name: "lab-agent", Networks: []string{natNetwork}, Disks: []baseDisk{{"vda", "lab-agent.qcow2", "qcow2"}}, Agent: true},
 }
 
 // hypervisor is the lab's libvirt.
@@ -181,52 +182,6 @@ func define(verb, xml string, then ...string) error {
 		command += "; " + strings.Join(then, " ")
 	}
 	return tool("virsh", "-q", "-c", "qemu:///system", command)
-}
-
-// startBox starts the sshd of linux-box, and makes the key of its user.
-func startBox() error {
-	if err := os.Mkdir("/run/sshd", 0o755); err != nil {
-		return err
-	}
-	hostKey := filepath.Join(labDir, "etc", "host_key")
-	userKey := filepath.Join(labHome, ".ssh", "id_rsa")
-	for _, dir := range []string{filepath.Dir(userKey), filepath.Join(boxUserDir, ".ssh")} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	if err := tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey); err != nil {
-		return err
-	}
-	if err := tool("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "bigsecret", "-C", boxUser, "-f", userKey); err != nil {
-		return err
-	}
-	if err := copyFile(filepath.Join(boxUserDir, ".ssh", "authorized_keys"), userKey+".pub", 0o600); err != nil {
-		return err
-	}
-	if err := tool("chown", "-R", fmt.Sprintf("%d:%d", boxUserID, boxUserID), boxUserDir); err != nil {
-		return err
-	}
-	public, err := os.ReadFile(hostKey + ".pub")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(labHome, ".ssh", "known_hosts"), append([]byte(boxName+" "), public...), 0o644); err != nil {
-		return err
-	}
-	conf, err := files.ReadFile("files/sshd_config")
-	if err != nil {
-		return err
-	}
-	confPath := filepath.Join(labDir, "etc", "sshd_config")
-	if err := os.WriteFile(confPath, conf, 0o600); err != nil {
-		return err
-	}
-	cmd, err := daemon("sshd", "-D", "-e", "-f", confPath, "-h", hostKey, "-o", "ListenAddress="+bridgeAddress)
-	if err != nil {
-		return err
-	}
-	return await(cmd, "tcp", bridgeAddress+":22")
 }
 
 func copyFile(to, from string, mode os.FileMode) error {

@@ -94,10 +94,13 @@ func setUp(p plan) ([]string, error) {
 	}{
 		{"making a private place", makePlace, nil},
 		{"copying guest images", h.copyImages, nil},
+		{"keeping lease files", keepLeaseFiles, nil},
 		{"starting libvirt", h.start, []string{"virtlogd.log", "libvirtd.log", libvirtdLog}},
 		{"defining networks", h.defineNetworks, []string{libvirtdLog}},
 		{"defining base domains", h.defineDomains, []string{libvirtdLog}},
+		{"making the key of " + boxName + " and " + dhcpBoxName, makeKey, []string{"ssh-agent.log"}},
 		{"starting " + boxName + "'s sshd", startBox, []string{"sshd.log"}},
+		{"starting " + dhcpBoxName, startDHCPBox, []string{dhcpBoxName + ".log"}},
 	}
 	for _, s := range steps {
 		if err := step(s.name, s.do); err != nil {
@@ -113,6 +116,7 @@ func setUp(p plan) ([]string, error) {
 		"HOME="+labHome,
 		"TMPDIR="+labDir+"/tmp",
 		"LIBVIRT_DEFAULT_URI=qemu:///system",
+		"SSH_AUTH_SOCK="+agentSocket,
 		"LAB_SSH_KEY="+h.keyPath(),
 		"LAB_STATIC_IP="+staticAddress,
 		"LAB_CONF="+conf,

@@ -36,7 +36,7 @@ func TestTheCommandFindsWhatItIsPromised(t *testing.T) {
 
 	conf, err := os.ReadFile(s.path(env["LAB_CONF"]))
 	require.NoError(t, err)
-	for _, host := range []string{"nat_host", "routed_host", "static_host", "two_disks_host"} {
+	for _, host := range []string{"nat_host", "routed_host", "bridged_host", "static_host", "two_disks_host", "agent_host"} {
 		assert.Contains(t, string(conf), host+" = ")
 	}
 	assert.NotNil(t, net.ParseIP(env["LAB_STATIC_IP"]))
@@ -48,7 +48,7 @@ func TestTheCommandFindsWhatItIsPromised(t *testing.T) {
 func TestBaseDomainsAreShutOff(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	for _, name := range []string{"my_base_domain", "lab-static", "lab-two-disks"} {
+	for _, name := range []string{"my_base_domain", "lab-static", "lab-two-disks", "lab-agent"} {
 		assert.Equal(t, "shut off", strings.TrimSpace(s.sh(t, "virsh domstate "+name)), name)
 		assert.Contains(t, s.sh(t, "virsh dumpxml "+name), "<domain type='qemu'>", "%s, with LAB_ACCEL=tcg", name)
 	}
@@ -89,7 +89,7 @@ func TestTheCommandIsTheKeepersOnlyChildBesideDaemons(t *testing.T) {
 	s := shared(t)
 	children := strings.Fields(s.sh(t, "ps -o comm= --ppid $(ps -o ppid= -p $(pgrep -x cat))"))
 	slices.Sort(children)
-	assert.Equal(t, []string{"cat", "libvirtd", "sshd", "virtlogd"}, children)
+	assert.Equal(t, []string{"cat", "libvirtd", "ssh-agent", "sshd", "sshd", "virtlogd"}, children)
 }
 
 func TestLinuxBoxLetsItsUserIn(t *testing.T) {
@@ -117,6 +117,60 @@ func TestLinuxBoxLetsItsUserIn(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.login(t, ssh.PublicKeys(stranger))
 	require.ErrorContains(t, err, "unable to authenticate", "with another key")
+}
+
+// What the seed document does with libvirt and with SSH, done with their own
+// programs, in an environment in which nothing helps.
+func TestBothMachinesAreReachedWithoutAQuestion(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	const bare = "env -i PATH=$PATH "
+	assert.Contains(t, s.sh(t, bare+"virsh -c qemu+ssh://user@linux-box/system list --all --name"), "my_base_domain")
+	assert.Equal(t, "dhcp-query-user dhcp-box\n", s.sh(t, bare+"ssh -o BatchMode=yes dhcp-query-user@dhcp-box 'echo $(id -un) $(hostname)'"))
+	for _, stranger := range []string{"user@dhcp-box", "dhcp-query-user@linux-box"} {
+		assert.Equal(t, "255\n", s.sh(t, "ssh -o BatchMode=yes "+stranger+" true 2>/dev/null || echo $?"), stranger)
+	}
+}
+
+func TestDHCPBoxIsAMachineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	on := func(command string) string {
+		return s.sh(t, "ssh -o BatchMode=yes dhcp-query-user@dhcp-box '"+command+"'")
+	}
+	assert.NotContains(t, on("ip -o link"), "br0")
+	assert.Equal(t, "192.168.124.0/24 dev eth0 proto kernel scope link src 192.168.124.2 \n", on("ip route"), "no way to the networks of libvirt")
+	assert.Equal(t, "no\n", s.sh(t, "test -e /var/lib/dnsmasq && echo yes || echo no"), "its lease file, on linux-box")
+	assert.Equal(t, "yes\n", on("test -r /var/lib/dnsmasq && echo yes || echo no"))
+}
+
+// One guest on all networks: its leases are in the files that the seed
+// document names, and libvirt knows those of its own networks.
+func TestLeasesAreInTheFilesOfTheSeedDocument(t *testing.T) {
+	t.Parallel()
+	s := another(t)
+	s.sh(t, "virsh -q start my_base_domain")
+	mac := func(network string) string {
+		return strings.TrimSpace(s.sh(t, "virsh -q domiflist my_base_domain | awk '$3 == \""+network+"\" {print $5}'"))
+	}
+	nat, routed, bridged := mac("my_nat_network"), mac("my_routed_network"), mac("br0")
+	for question, prefix := range map[string]string{
+		"grep " + nat + " /var/lib/libvirt/dnsmasq/my_nat_network.leases":                                    "192.168.122.",
+		"grep " + routed + " /var/lib/libvirt/dnsmasq/my_routed_network.leases":                              "192.168.123.",
+		"grep " + routed + " /var/lib/libvirt/dnsmasq/my_nat_network.leases":                                 "192.168.123.",
+		"ssh -o BatchMode=yes dhcp-query-user@dhcp-box grep " + bridged + " /var/lib/dnsmasq/dnsmasq.leases": "192.168.124.",
+		"ssh -o BatchMode=yes dhcp-query-user@dhcp-box grep " + routed + " /var/lib/dnsmasq/dnsmasq.leases":  "192.168.123.",
+		"virsh -q net-dhcp-leases my_nat_network --mac " + nat + " | awk '{print 1, 1, $5}'":                 "192.168.122.",
+		"virsh -q net-dhcp-leases my_routed_network --mac " + routed + " | awk '{print 1, 1, $5}'":           "192.168.123.",
+	} {
+		missing := await(ready, func() []string {
+			if strings.HasPrefix(s.sh(t, "("+question+" || true) | cut -d ' ' -f 3"), prefix) {
+				return nil
+			}
+			return []string{question}
+		})
+		assert.Empty(t, missing)
+	}
 }
 
 // login dials linux-box from a thread that is in the lab's network.
@@ -159,7 +213,7 @@ func TestTheLabSaysWhatItDoesAndHowLongItTook(t *testing.T) {
 	t.Parallel()
 	said := shared(t).errors.String()
 	for _, step := range []string{"making a private place", "copying guest images", "starting libvirt",
-		"defining networks", "defining base domains", "starting linux-box's sshd"} {
+		"defining networks", "defining base domains", "keeping lease files", "making the key of linux-box and dhcp-box", "starting linux-box's sshd", "starting dhcp-box"} {
 		assert.Regexp(t, regexp.MustCompile(`(?m)^lab: `+step+` \.\.\. \d+\.\ds$`), said)
 	}
 	assert.Regexp(t, regexp.MustCompile(`(?m)^lab: ready after \d+\.\ds`), said)

@@ -24,6 +24,7 @@ var packages = []string{
 	"busybox-static",
 	"dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10",
 	"openssh-sftp-server",
+	"qemu-guest-agent", "libglib2.0-0", "libpcre2-8-0", "libnuma1", "libudev1", "liburing2",
 	"libc6", "libcrypt1", "zlib1g",
 }
 
