@@ -1,0 +1,72 @@
+package itest
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+// runOfOne is a run of one host, in a process of its own: TestChild, started
+// as if by somebody else. Nothing of this suite's configuration is there.
+type runOfOne struct {
+	*gexec.Session
+	stdin io.Closer // at its end the host is torn down, and the process ends
+}
+
+// somebody says how another run is started.
+type somebody struct {
+	via    []string // what starts it: nothing, or a command and its arguments
+	config string   // its overcast.conf, the only one
+	env    []string
+}
+
+// bringsUp starts a run that sets a host up.
+func (s somebody) bringsUp(label string) *runOfOne {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(s.config), 0o644)).To(Succeed())
+	args := append(append([]string{}, s.via...), os.Args[0], "-test.run=^TestChild$", "-test.v")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(append(os.Environ(), "OVERCAST_SET=", childVariable+"="+label), s.env...)
+	stdin, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
+	return &runOfOne{session, stdin}
+}
+
+var upAt = regexp.MustCompile(`(?m)^up at (\S+)$`)
+
+// isUp says whether the host is up; a run that has failed never will be.
+func (r *runOfOne) isUp() (bool, error) {
+	if upAt.Match(r.Out.Contents()) {
+		return true, nil
+	}
+	if r.ExitCode() >= 0 {
+		return false, StopTrying("the run has ended").Attach("output", string(r.Out.Contents()))
+	}
+	return false, nil
+}
+
+// address waits for the host and answers with its address.
+func (r *runOfOne) address() string {
+	GinkgoHelper()
+	Eventually(r.isUp).WithTimeout(2 * time.Minute).Should(BeTrue())
+	return string(upAt.FindSubmatch(r.Out.Contents())[1])
+}
+
+// ends has the run tear its host down, and waits until it has ended well.
+func (r *runOfOne) ends() {
+	GinkgoHelper()
+	Expect(r.stdin.Close()).To(Succeed())
+	Eventually(r, time.Minute).Should(gexec.Exit(0))
+}
