@@ -41,7 +41,7 @@ func guestAt(address string) *ssh.Client {
 		})
 		return err
 	}).WithTimeout(time.Minute).Should(Succeed())
-	DeferCleanup(client.Close)
+	DeferCleanup(func() { _ = client.Close() }) // the guest may be gone by then
 	return client
 }
 

@@ -65,7 +65,10 @@ func mountState() error {
 	if err := giveTo(tpmUser, filepath.Join(labDir, "state", tpmAuthorityDir)); err != nil {
 		return err
 	}
-	return os.Mkdir("/run/lock", 0o755)
+	if err := os.Mkdir("/run/lock", 0o755); err != nil {
+		return err
+	}
+	return os.Chmod("/run/lock", 0o777|os.ModeSticky) // anybody's, as on every machine
 }
 
 func giveTo(account, dir string) error {

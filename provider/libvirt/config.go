@@ -79,6 +79,8 @@ type SSHConfig struct {
 type StaticConfig struct {
 	// IP is the address that the base domain's system gives itself.
 	IP netip.Addr `hocon:"ip"`
+	// Wait bounds the wait for somebody else who has the address.
+	Wait time.Duration `hocon:"wait"`
 }
 
 // defaults are the values of keys that are not there.
@@ -88,6 +90,7 @@ func defaults() Config {
 		URL:            "qemu:///system",
 		Lookup:         lookupAuto,
 		SSH:            SSHConfig{Timeout: time.Minute},
+		Static:         StaticConfig{Wait: 5 * time.Minute},
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
 		Overlay:        overlayAnonymous,
@@ -154,6 +157,9 @@ func (c *Config) settle(section *hocon.Value) error {
 	case lookupStatic:
 		if !c.Static.IP.IsValid() {
 			return section.Invalid("static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
+		}
+		if c.Static.Wait < 0 {
+			return section.Invalid("static.wait", "is negative")
 		}
 		c.Scope = fixture.ScopeSuite // one address: one host for all processes
 		return nil

@@ -50,7 +50,7 @@ func (i *instance) SetUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := i.make(ctx, on, c); err != nil {
+	if err := i.makeAlone(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, err)
 	}
 	i.lease = renewLease(on.conn, c, i.config.OwnerLease)

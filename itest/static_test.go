@@ -1,0 +1,133 @@
+package itest
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// staticConfig is a host with the address that guests of lab-static have.
+const staticConfig = `static_host {
+	libvirtURL = "qemu:///system", libvirtBaseDomain = lab-static, networkDeviceId = my_nat_network
+	ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP}
+}
+`
+
+// anotherMachine is one as far as locks go: it has none of this one's.
+var anotherMachine = []string{"unshare", "--mount", "--uts", "sh", "-ec", `mount -t tmpfs lock /run/lock; hostname elsewhere; exec "$@"`, "sh"}
+
+// libvirtsLog has libvirtd itself write down what happens to all domains.
+func libvirtsLog() *gexec.Session {
+	GinkgoHelper()
+	session, err := gexec.Start(exec.Command("virsh", "-c", "qemu:///system", "event", "--all", "--loop"), nil, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
+	// It is known to listen once it tells of something.
+	Eventually(func() string {
+		virsh("start", "--paused", "lab-two-disks")
+		virsh("destroy", "lab-two-disks")
+		return string(session.Out.Contents())
+	}).Should(ContainSubstring("lab-two-disks"))
+	return session
+}
+
+var lifecycle = regexp.MustCompile(`event 'lifecycle' for domain '?(overcast-static_host-[^':]+)'?: (Started|Stopped)`)
+
+var _ = Describe("a static address", Serial, func() {
+	It("has one user at a time, within a machine and across machines, and also after one that is killed", func() {
+		log := libvirtsLog()
+		first := somebody{config: staticConfig}.bringsUp("static_host")
+		Expect(first.address()).To(Equal(os.Getenv("LAB_STATIC_IP")))
+
+		By("telling who has it since when, if nobody waits")
+		impatient := staticConfig + "static_host.static.wait = 0\n"
+		neighbour := somebody{config: impatient}.bringsUp("static_host")
+		Eventually(neighbour, time.Minute).Should(gexec.Exit(1))
+		Expect(neighbour.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: static_host of process \d+ \(itest\.test in .*\), since .*static\.wait of 0s is over`))
+		stranger := somebody{config: impatient, via: anotherMachine}.bringsUp("static_host")
+		Eventually(stranger, time.Minute).Should(gexec.Exit(1))
+		Expect(stranger.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: domain overcast-static_host-\S+ \(static_host of process \d+ on linux-box\), since .*static\.wait of 0s is over`))
+
+		By("giving it to one of those who wait at a time")
+		waiting := []*runOfOne{
+			first,
+			somebody{config: staticConfig}.bringsUp("static_host"),
+			somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"),
+		}
+		Eventually(waiting[1].Err).WithTimeout(time.Minute).Should(gbytes.Say("waiting for a static address"))
+		Eventually(waiting[2].Err).WithTimeout(time.Minute).Should(gbytes.Say("waiting for a static address"))
+		boots := map[string]bool{}
+		for turn := 1; len(waiting) > 0; turn++ {
+			var now *runOfOne
+			Eventually(func() (*runOfOne, error) {
+				for n, r := range waiting {
+					up, err := r.isUp()
+					if err != nil {
+						return nil, err
+					}
+					if up {
+						now, waiting = r, append(append([]*runOfOne{}, waiting[:n]...), waiting[n+1:]...)
+						return now, nil
+					}
+				}
+				return nil, nil
+			}).WithTimeout(time.Minute).ShouldNot(BeNil())
+			// The guest's side: it is a new one, and stays the one that answers.
+			boot := strings.TrimSpace(run(guestAt(now.address()), "test ! -e /root/proof && touch /root/proof && cat /proc/sys/kernel/random/boot_id"))
+			Expect(boots).NotTo(HaveKey(boot))
+			boots[boot] = true
+			for _, r := range waiting {
+				Expect(r.isUp()).To(BeFalse())
+			}
+			Expect(strings.TrimSpace(run(guestAt(now.address()), "cat /root/proof /proc/sys/kernel/random/boot_id"))).To(Equal(boot))
+			if turn == 2 {
+				now.Kill() // what cleans up after it, is not its own
+			} else {
+				now.ends()
+			}
+		}
+		Expect(boots).To(HaveLen(3))
+
+		// libvirtd's side.
+		Eventually(leftovers).WithArguments("static_host").WithTimeout(30 * time.Second).Should(BeEmpty())
+		var running, started int
+		Eventually(func() int {
+			running, started = 0, 0
+			for _, event := range lifecycle.FindAllStringSubmatch(string(log.Out.Contents()), -1) {
+				if event[2] == "Started" {
+					started++
+					running++
+				} else {
+					running--
+				}
+				Expect(running).To(BeNumerically("<=", 1), "%s", log.Out.Contents())
+			}
+			return running
+		}).Should(BeZero())
+		Expect(started).To(Equal(3), "%s", log.Out.Contents())
+	})
+
+	It("is refused when something answers there that is none of ours", func(ctx SpecContext) {
+		image := imageDir + "/squatter.qcow2"
+		Expect(exec.Command("cp", imageDir+"/lab-static.qcow2", image).Run()).To(Succeed())
+		DeferCleanup(os.Remove, image)
+		define(strings.NewReplacer("<name>lab-static</name>", "<name>squatter</name>", imageDir+"/lab-static.qcow2", image).
+			Replace(regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<mac [^>]*>`).ReplaceAllString(virsh("dumpxml", "--inactive", "lab-static"), "")))
+		virsh("start", "squatter")
+		DeferCleanup(func() { virsh("destroy", "squatter") })
+		guestAt(os.Getenv("LAB_STATIC_IP"))
+		_, err := fixture.SetUp(ctx, "static_host")
+		Expect(err).To(MatchError(fixture.ErrStaticAddressInUse))
+		Expect(err).To(MatchError(MatchRegexp(`static address 192\.168\.122\.50 is in use: 52:54:\S+ answers ARP requests for it on virbr0, which is domain squatter`)))
+		Expect(leftovers("static_host")).To(BeEmpty())
+	})
+})

@@ -1,0 +1,261 @@
+package libvirt
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/probe"
+	"libvirt.org/go/libvirt"
+)
+
+// A static address has one user at a time. On one machine a lock sees to that,
+// which the kernel frees when its holder ends. Across machines the hypervisor
+// does: the clone's UUID is worked out from the address, and libvirt has one
+// domain of a UUID. A clone is gone when its process is, and so is its claim.
+
+// AddressInUseError says that somebody else has the static address. It is a
+// [fixture.ErrStaticAddressInUse].
+type AddressInUseError struct {
+	Address netip.Addr
+	Holder  string    // who has it, or what answers there
+	Since   time.Time // zero if nobody knows
+	Waited  time.Duration
+	Cause   error // why the wait ended; nil if there was none
+}
+
+// Error names the address, who has it since when, and how long it was waited for.
+func (e *AddressInUseError) Error() string {
+	text := fmt.Sprintf("static address %s is in use: %s", e.Address, e.Holder)
+	if !e.Since.IsZero() {
+		text += ", since " + e.Since.Local().Format(time.DateTime)
+	}
+	if e.Cause != nil {
+		text += fmt.Sprintf("; waited %v: %v", e.Waited.Round(10*time.Millisecond), e.Cause)
+	}
+	return text
+}
+
+// Is makes the error a [fixture.ErrStaticAddressInUse].
+func (e *AddressInUseError) Is(target error) bool { return target == fixture.ErrStaticAddressInUse }
+
+// Unwrap gives the cause.
+func (e *AddressInUseError) Unwrap() error { return e.Cause }
+
+// exclusive says whether the host has an address that others could have, too.
+// Those of the loopback network are not: every machine has them, and what
+// answers there are ports that are forwarded, of as many guests as one likes.
+func (i *instance) exclusive() bool {
+	return i.config.Lookup == lookupStatic && !i.config.Static.IP.IsLoopback()
+}
+
+// makeAlone is make, once nobody else has the address.
+func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) error {
+	if !i.exclusive() {
+		return i.make(ctx, on, c)
+	}
+	claim := &addressClaim{address: i.config.Static.IP, label: i.label, uuid: uuidOf(i.config.Static.IP), start: time.Now()}
+	c.uuid, c.definition.UUID = claim.uuid, claim.uuid
+	c.setMAC(macOf(claim.address))
+	limit := i.config.Static.Wait
+	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v is over", limit))
+	defer cancel()
+	for {
+		if err := claim.lock(waiting, i.undo); err != nil {
+			return err
+		}
+		if err := claim.await(waiting, on.conn); err != nil {
+			return err
+		}
+		if err := i.refuseTaken(ctx, on.conn); err != nil {
+			return err
+		}
+		err := i.make(ctx, on, c)
+		if err == nil {
+			return nil
+		}
+		if other, lookErr := claim.holder(on.conn); lookErr != nil || other == nil || other.name == c.name {
+			return err
+		}
+		// Another machine was faster: what was made so far is of no use.
+		i.letGo()
+		if undone := i.undo.run(ctx, on.conn); undone != nil {
+			return errors.Join(err, undone)
+		}
+	}
+}
+
+// addressClaim is the wait for an address.
+type addressClaim struct {
+	address netip.Addr
+	label   string
+	uuid    string
+	start   time.Time
+	told    string // who was said to have it
+}
+
+// lock waits until no other process of this machine has the address.
+func (a *addressClaim) lock(ctx context.Context, u *undo) error {
+	dir, err := lock.Dir()
+	if err != nil {
+		return err
+	}
+	folder, _ := os.Getwd() // for people
+	me := lock.Holder{PID: os.Getpid(), Label: a.label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
+	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(h.String()) })
+	var busy *lock.BusyError
+	if errors.As(err, &busy) {
+		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
+	}
+	if err != nil {
+		return err
+	}
+	u.record("the lock of address "+a.address.String(), func(context.Context, *libvirt.Connect) error { return held.Release() })
+	return nil
+}
+
+// How often the hypervisor is asked whether an address is free again.
+const (
+	claimFirstPause = 50 * time.Millisecond
+	claimLastPause  = time.Second
+)
+
+// await waits until no domain of the hypervisor has the address.
+func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
+	pause := claimFirstPause
+	for {
+		other, err := a.holder(conn)
+		if err != nil || other == nil {
+			return err
+		}
+		a.tell(other.String())
+		select {
+		case <-ctx.Done():
+			return &AddressInUseError{Address: a.address, Holder: other.String(), Since: other.since, Waited: time.Since(a.start), Cause: context.Cause(ctx)}
+		case <-time.After(pause):
+			pause = min(2*pause, claimLastPause)
+		}
+	}
+}
+
+// tell says once, where the program says such things, who is waited for.
+func (a *addressClaim) tell(holder string) {
+	if holder == a.told {
+		return
+	}
+	a.told = holder
+	slog.Info("waiting for a static address", "host", a.label, "address", a.address.String(), "holder", holder)
+}
+
+// addressHolder is the domain that has an address.
+type addressHolder struct {
+	name  string
+	who   string // made it, as its metadata says
+	since time.Time
+}
+
+func (h *addressHolder) String() string { return "domain " + h.name + h.who }
+
+// holder finds the domain that has the address; nil if there is none.
+func (a *addressClaim) holder(conn *libvirt.Connect) (*addressHolder, error) {
+	domain, err := conn.LookupDomainByUUIDString(a.uuid)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking who has address %s: %w", a.address, said(err))
+	}
+	defer domain.Free()
+	name, err := domain.GetName()
+	if err != nil {
+		return nil, fmt.Errorf("asking who has address %s: %w", a.address, said(err))
+	}
+	found := &addressHolder{name: name}
+	definition, err := readDefinition(domain, 0)
+	if err != nil || definition.Metadata == nil {
+		return found, nil // gone since, or somebody's own: there is nothing more to tell
+	}
+	if m := parseMetadata(name, definition.Metadata.XML); m != nil {
+		found.who = fmt.Sprintf(" (%s of %v)", m.Label, owner(m.Owner))
+		found.since = m.Created
+	}
+	return found, nil
+}
+
+// refuseTaken refuses an address that answers although no clone has it.
+func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error {
+	address := i.config.Static.IP
+	how := probe.ARP(ctx, address)
+	if how == "" {
+		how = probe.TCP(ctx, new(net.Dialer), address)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("trying whether somebody has address %s: %w", address, context.Cause(ctx))
+	}
+	if how == "" {
+		return nil
+	}
+	if domain := domainOfMAC(conn, how); domain != "" {
+		how += ", which is domain " + domain
+	}
+	return &AddressInUseError{Address: address, Holder: how + ", though the clone that is to have the address is not started yet"}
+}
+
+// domainOfMAC names the running domain one of whose MAC addresses is in a text.
+func domainOfMAC(conn *libvirt.Connect, text string) string {
+	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return ""
+	}
+	var found string
+	for n := range domains {
+		if definition, err := readDefinition(&domains[n], 0); err == nil && definition.Devices != nil {
+			for _, nic := range definition.Devices.Interfaces {
+				if nic.MAC != nil && strings.Contains(strings.ToLower(text), strings.ToLower(nic.MAC.Address)) {
+					found = definition.Name
+				}
+			}
+		}
+		_ = domains[n].Free()
+	}
+	return found
+}
+
+// macOf is the MAC address of the interface that has a static address. It is
+// always the same: machines remember for a minute which one had an IP address,
+// and would look for the clone where the one before it was.
+func macOf(address netip.Addr) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("overcast static address " + address.Unmap().String()))
+	return net.HardwareAddr{0x52, 0x54, 0, sum[0], sum[1], sum[2]}
+}
+
+// setMAC changes the MAC address of the interface whose address is looked up.
+func (c *clone) setMAC(mac net.HardwareAddr) {
+	interfaces := c.definition.Devices.Interfaces
+	for n := range interfaces {
+		if c.mac != nil && interfaces[n].MAC.Address == c.mac.String() {
+			interfaces[n].MAC.Address = mac.String()
+			c.mac = mac
+			return
+		}
+	}
+}
+
+// uuidOf is the UUID of the clone that has a static address, the same on every
+// machine: version 8 of RFC 9562, which leaves the other bits to us.
+func uuidOf(address netip.Addr) string {
+	sum := sha256.Sum256([]byte("overcast static address " + address.Unmap().String()))
+	sum[6] = sum[6]&0x0f | 0x80
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
