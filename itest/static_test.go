@@ -124,6 +124,8 @@ var _ = Describe("a static address", Serial, func() {
 			Replace(regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<mac [^>]*>`).ReplaceAllString(virsh("dumpxml", "--inactive", "lab-static"), "")))
 		virsh("start", "squatter")
 		DeferCleanup(func() { virsh("destroy", "squatter") })
+		// This machine may remember another guest of that address.
+		Expect(exec.Command("ip", "neighbour", "flush", "to", os.Getenv("LAB_STATIC_IP")).Run()).To(Succeed())
 		guestAt(os.Getenv("LAB_STATIC_IP"))
 		_, err := fixture.SetUp(ctx, "static_host")
 		Expect(err).To(MatchError(fixture.ErrStaticAddressInUse))

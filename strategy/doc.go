@@ -7,7 +7,10 @@
 //   - [SSH] runs a command on a machine that knows, a DHCP server for example,
 //     until it prints an address;
 //   - [Lease] asks whoever gives out DHCP leases, for libvirt's networks
-//     libvirt itself, until there is one for the interface.
+//     libvirt itself, until there is one for the interface;
+//   - [Agent] asks the guest agent in the machine;
+//   - [ARP] asks the hypervisor whether it has seen the interface;
+//   - [Auto] races those that can work.
 //
 // Every strategy waits until its context ends; whoever calls bounds the wait.
 // When the machine dies meanwhile, the caller ends the context with that as

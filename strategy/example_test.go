@@ -12,7 +12,7 @@ import (
 // table is a source of leases that knows them all from the start.
 type table map[string]netip.Addr
 
-func (t table) Leases(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+func (t table) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	if addr, ok := t[mac.String()]; ok {
 		return []netip.Addr{addr}, nil
 	}

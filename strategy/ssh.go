@@ -30,57 +30,40 @@ type SSH struct {
 
 var _ Strategy = SSH{}
 
-// How often the command is run.
-const (
-	sshFirstPause = 100 * time.Millisecond
-	sshLastPause  = 250 * time.Millisecond
-)
-
 // Address runs the command over one connection until it prints an address. It
 // fails at once if nobody can log in, or if what is printed is no address.
 func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
-	start := time.Now()
 	missing := &NotFoundError{Strategy: "SSH", MAC: mac, Seen: fmt.Sprintf("%s was not asked yet", s.Target)}
-	fail := func(cause error) (netip.Addr, error) {
-		missing.Waited, missing.Cause = time.Since(start), cause
-		return netip.Addr{}, missing
-	}
+	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("SSH.timeout of %v is over", s.Timeout))
 	defer cancel()
 	client, err := ssh.Dial(ctx, s.Target, s.Options)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
 	if err != nil {
-		return fail(err)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		missing.Waited, missing.Cause = time.Since(start), err
+		return netip.Addr{}, missing
 	}
 	defer client.Close()
 	command := strings.ReplaceAll(s.Command, MACPlaceholder, mac.String())
-	pause := sshFirstPause
-	for {
+	return poll(ctx, missing, func() (netip.Addr, error) {
 		result, err := client.Run(ctx, command)
-		if ctx.Err() != nil {
-			return fail(context.Cause(ctx))
-		}
 		if err != nil {
-			return fail(err)
+			return netip.Addr{}, err
 		}
 		missing.Attempts++
 		missing.Seen = s.seen(command, result)
-		if printed := strings.TrimSpace(result.Stdout); printed != "" {
-			addr, err := netip.ParseAddr(firstWord(printed))
-			if err != nil {
-				return fail(fmt.Errorf("SSH.command printed %q, which is no address", firstWord(printed)))
-			}
-			return addr, nil
+		printed := strings.TrimSpace(result.Stdout)
+		if printed == "" {
+			return netip.Addr{}, errAskAgain
 		}
-		select {
-		case <-ctx.Done():
-			return fail(context.Cause(ctx))
-		case <-time.After(pause):
-			pause = min(2*pause, sshLastPause)
+		addr, err := netip.ParseAddr(firstWord(printed))
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("SSH.command printed %q, which is no address", firstWord(printed))
 		}
-	}
+		return addr, nil
+	})
 }
 
 // seen tells what a command did that printed no address.

@@ -25,7 +25,7 @@ type script struct {
 
 func (s *script) String() string { return "network test" }
 
-func (s *script) Leases(context.Context, net.HardwareAddr) ([]netip.Addr, error) {
+func (s *script) Addresses(context.Context, net.HardwareAddr) ([]netip.Addr, error) {
 	s.asked++
 	if s.onAsk != nil {
 		s.onAsk(s.asked)

@@ -30,12 +30,12 @@ type Holder struct {
 	Since time.Time `json:"since"`
 }
 
-// String is as in "static_host of process 4711 (itest.test in /src/itest), since 14:03:09".
+// String is as in "static_host of process 4711 (itest.test in /src/itest)".
 func (h Holder) String() string {
 	if h.PID == 0 {
 		return "a process that does not tell who it is"
 	}
-	return fmt.Sprintf("%s of process %d (%s), since %s", h.Label, h.PID, h.Run, h.Since.Local().Format(time.TimeOnly))
+	return fmt.Sprintf("%s of process %d (%s)", h.Label, h.PID, h.Run)
 }
 
 // BusyError says that somebody else held a lock until the wait was over.
@@ -48,7 +48,7 @@ type BusyError struct {
 
 // Error names the lock, its holder, and how long it was waited for.
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("%s is held by %s; waited %v: %v", e.Name, e.Holder, e.Waited.Round(10*time.Millisecond), e.Cause)
+	return fmt.Sprintf("%s is held by %s, since %s; waited %v: %v", e.Name, e.Holder, e.Holder.Since.Local().Format(time.DateTime), e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
 // Unwrap gives the cause.

@@ -112,7 +112,7 @@ func (a *addressClaim) lock(ctx context.Context, u *undo) error {
 	}
 	folder, _ := os.Getwd() // for people
 	me := lock.Holder{PID: os.Getpid(), Label: a.label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
-	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(h.String()) })
+	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(h.String(), h.Since) })
 	var busy *lock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
@@ -138,7 +138,7 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 		if err != nil || other == nil {
 			return err
 		}
-		a.tell(other.String())
+		a.tell(other.String(), other.since)
 		select {
 		case <-ctx.Done():
 			return &AddressInUseError{Address: a.address, Holder: other.String(), Since: other.since, Waited: time.Since(a.start), Cause: context.Cause(ctx)}
@@ -149,12 +149,12 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 }
 
 // tell says once, where the program says such things, who is waited for.
-func (a *addressClaim) tell(holder string) {
+func (a *addressClaim) tell(holder string, since time.Time) {
 	if holder == a.told {
 		return
 	}
 	a.told = holder
-	slog.Info("waiting for a static address", "host", a.label, "address", a.address.String(), "holder", holder)
+	slog.Info("waiting for a static address", "host", a.label, "address", a.address.String(), "holder", holder, "since", since.Local().Format(time.DateTime))
 }
 
 // addressHolder is the domain that has an address.

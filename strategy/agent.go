@@ -1,0 +1,29 @@
+package strategy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Agent waits for the guest agent in the machine to tell its addresses.
+type Agent struct {
+	// Source is the way to the agent.
+	Source Source
+	// Reach chooses between several addresses; it may be nil.
+	Reach Reach
+}
+
+var _ Strategy = Agent{}
+
+// Address answers with the address of the interface, or the best of several;
+// see [Best].
+func (a Agent) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
+	return asked{
+		strategy: "agent", source: a.Source, reach: a.Reach,
+		nothing: fmt.Sprintf("the guest agent is there, but knows no address of %s", mac),
+	}.address(ctx, mac)
+}
+
+func (a Agent) String() string { return fmt.Sprintf("agent by %v", a.Source) }

@@ -1,0 +1,86 @@
+package strategy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Auto races strategies.
+type Auto struct {
+	// Strategies are those that can work.
+	Strategies []Strategy
+}
+
+var _ Strategy = Auto{}
+
+// Address answers with the first answer of any strategy. When the last one has
+// given up, the error says of each what it saw.
+func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
+	start := time.Now()
+	type answer struct {
+		addr netip.Addr
+		err  error
+	}
+	var all sync.WaitGroup
+	defer all.Wait() // soon after the race is decided: strategies heed their context
+	racing, decided := context.WithCancelCause(ctx)
+	defer decided(errors.New("another strategy was faster"))
+	answers := make(chan answer, len(a.Strategies)) // so that nobody waits to be heard
+	for _, s := range a.Strategies {
+		all.Go(func() {
+			addr, err := s.Address(racing, mac)
+			answers <- answer{addr, err}
+		})
+	}
+	missing := &NotFoundError{Strategy: "auto", MAC: mac, Seen: "there is no strategy that could work"}
+	var seen []string
+	var causes []error
+	for range a.Strategies {
+		got := <-answers
+		if got.err == nil {
+			return got.addr, nil
+		}
+		var one *NotFoundError
+		if errors.As(got.err, &one) {
+			missing.Attempts += one.Attempts
+			seen = append(seen, one.Strategy+": "+one.Seen)
+			if ctx.Err() == nil && one.Cause != nil {
+				seen[len(seen)-1] += ": " + one.Cause.Error() // it gave up by itself
+			}
+		}
+		causes = append(causes, got.err)
+	}
+	if len(seen) > 0 {
+		missing.Seen = strings.Join(seen, "; ")
+	}
+	missing.Waited = time.Since(start)
+	switch {
+	case ctx.Err() != nil:
+		missing.Cause = context.Cause(ctx)
+	case len(causes) > 0:
+		missing.Cause = &gaveUpError{causes}
+	default:
+		missing.Cause = errors.New("nothing to wait for")
+	}
+	return netip.Addr{}, missing
+}
+
+// gaveUpError is about strategies whose errors have been told.
+type gaveUpError struct{ causes []error }
+
+func (e *gaveUpError) Error() string   { return "all of them have given up" }
+func (e *gaveUpError) Unwrap() []error { return e.causes }
+
+func (a Auto) String() string {
+	names := make([]string, len(a.Strategies))
+	for i, s := range a.Strategies {
+		names[i] = fmt.Sprint(s)
+	}
+	return "auto: " + strings.Join(names, ", ")
+}

@@ -1,0 +1,100 @@
+package strategy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Source knows addresses of network interfaces.
+type Source interface {
+	// Addresses are those of an interface at present: none, while none is
+	// known. An error that is an [ErrNotYet] tells why, and the source is asked
+	// again; any other is taken as final.
+	Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error)
+}
+
+// ErrNotYet is what a source answers with that cannot answer yet.
+var ErrNotYet = errors.New("not yet")
+
+// notYetError is an ErrNotYet without its words.
+type notYetError struct{ text string }
+
+func (e *notYetError) Error() string        { return e.text }
+func (e *notYetError) Is(target error) bool { return target == ErrNotYet }
+
+// NotYet is an [ErrNotYet] that says what is missing.
+func NotYet(format string, args ...any) error { return &notYetError{fmt.Sprintf(format, args...)} }
+
+// How often a source is asked: at first often, for a machine that is there
+// already, and then often enough to notice an address within 300 ms, the time
+// that the answer takes included.
+const (
+	firstPause = 25 * time.Millisecond
+	lastPause  = 150 * time.Millisecond
+)
+
+// errAskAgain is what poll's ask answers with while there is no address.
+var errAskAgain = errors.New("ask again")
+
+// poll asks until there is an address, the context ends, or asking fails.
+func poll(ctx context.Context, missing *NotFoundError, ask func() (netip.Addr, error)) (netip.Addr, error) {
+	start := time.Now()
+	fail := func(cause error) (netip.Addr, error) {
+		missing.Waited, missing.Cause = time.Since(start), cause
+		return netip.Addr{}, missing
+	}
+	pause := firstPause
+	for {
+		if ctx.Err() != nil {
+			return fail(context.Cause(ctx))
+		}
+		found, err := ask()
+		switch {
+		case err == nil:
+			return found, nil
+		case ctx.Err() != nil:
+			return fail(context.Cause(ctx))
+		case !errors.Is(err, errAskAgain):
+			return fail(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+		}
+	}
+}
+
+// asked is the search of one source. Which one, and what it means that it has
+// no answer, the strategies say.
+type asked struct {
+	strategy string
+	source   Source
+	nothing  string // said when the source knows of nothing
+	reach    Reach
+}
+
+func (a asked) address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
+	missing := &NotFoundError{Strategy: a.strategy, MAC: mac, Seen: a.nothing}
+	return poll(ctx, missing, func() (netip.Addr, error) {
+		known, err := a.source.Addresses(ctx, mac)
+		missing.Attempts++
+		switch {
+		case errors.Is(err, ErrNotYet):
+			missing.Seen = err.Error()
+			return netip.Addr{}, errAskAgain
+		case err != nil:
+			missing.Seen = fmt.Sprintf("asking %v failed", a.source)
+			return netip.Addr{}, err
+		}
+		missing.Seen = a.nothing
+		if best, ok := Best(ctx, known, a.reach); ok {
+			return best, nil
+		}
+		return netip.Addr{}, errAskAgain
+	})
+}
