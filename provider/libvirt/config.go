@@ -27,9 +27,9 @@ type Config struct {
 	// interface is on whose address is looked up. It may be left out where
 	// the base domain has one interface.
 	Network string `hocon:"networkDeviceId,alias=network"`
-	// Lookup names the strategy that finds the address: lease, SSH, static, or
-	// auto, which is static where static.ip is given, SSH where SSH.command
-	// is, and lease elsewhere.
+	// Lookup names the strategy that finds the address: static, SSH, lease,
+	// agent, arp, or auto, which is static where static.ip is given, and else
+	// a race of those that can work.
 	Lookup string `hocon:"ipLookupStrategy"`
 	// SSH is for the strategy SSH.
 	SSH SSHConfig `hocon:"SSH,secret"`
@@ -112,6 +112,8 @@ var cacheModes = []string{"unsafe", "writeback", "writethrough", "none", "direct
 const (
 	lookupAuto   = "auto"
 	lookupLease  = "lease"
+	lookupAgent  = "agent"
+	lookupARP    = "arp"
 	lookupSSH    = "ssh"
 	lookupStatic = "static"
 )
@@ -145,12 +147,10 @@ func (c *Config) settle(section *hocon.Value) error {
 	case c.Static.IP.IsValid():
 		c.Lookup = lookupStatic
 	case c.SSH.Command != "":
-		c.Lookup = lookupSSH
-	default:
-		c.Lookup = lookupLease
+		return c.SSH.check(section) // it takes part in the race
 	}
 	switch c.Lookup {
-	case lookupLease:
+	case lookupAuto, lookupLease, lookupAgent, lookupARP:
 		return nil
 	case lookupSSH:
 		return c.SSH.check(section)
@@ -164,7 +164,7 @@ func (c *Config) settle(section *hocon.Value) error {
 		c.Scope = fixture.ScopeSuite // one address: one host for all processes
 		return nil
 	}
-	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH" and "static"`)
+	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`)
 }
 
 // checkMappings is about what decoding cannot know of fsMapping.

@@ -2,11 +2,11 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
@@ -17,9 +17,16 @@ import (
 type leases struct {
 	conn    *libvirt.Connect
 	network string
+	earlier map[lease]bool // of the interface, from before there was a clone
 }
 
-var _ strategy.LeaseSource = leases{}
+// lease is one that cannot be told from another of the same address and end.
+type lease struct {
+	addr string
+	ends time.Time
+}
+
+var _ strategy.Source = leases{}
 
 // leasingNetwork finds the libvirt network by its name or by its bridge, and
 // refuses one that gives no leases.
@@ -64,7 +71,7 @@ func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, erro
 	}
 	for _, ip := range definition.IPs {
 		if ip.DHCP != nil {
-			return leases{conn, definition.Name}, nil
+			return leases{conn: conn, network: definition.Name}, nil
 		}
 	}
 	return leases{}, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
@@ -72,9 +79,40 @@ func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, erro
 
 func (l leases) String() string { return "libvirt network " + l.network }
 
-// Leases answers with what libvirt says at present. libvirt leaves out leases
-// that have run out, by its machine's clock.
-func (l leases) Leases(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+// before notes the leases that the interface has before the clone is started:
+// those are an earlier clone's, whatever brought its MAC address back.
+func (l leases) before(mac net.HardwareAddr) (leases, error) {
+	known, err := l.of(mac)
+	l.earlier = map[lease]bool{}
+	for _, one := range known {
+		l.earlier[one] = true
+	}
+	return l, err
+}
+
+// Addresses are those that libvirt says are leased at present.
+func (l leases) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	known, err := l.of(mac)
+	if err != nil {
+		return nil, err
+	}
+	var found []netip.Addr
+	for _, one := range known {
+		if l.earlier[one] {
+			continue
+		}
+		addr, err := netip.ParseAddr(one.addr)
+		if err != nil {
+			return nil, fmt.Errorf("network %s has a lease for %q: %w", l.network, one.addr, err)
+		}
+		found = append(found, addr)
+	}
+	return found, nil
+}
+
+// of are the leases of an interface. libvirt leaves out those that have run
+// out, by its machine's clock.
+func (l leases) of(mac net.HardwareAddr) ([]lease, error) {
 	network, err := l.conn.LookupNetworkByName(l.network)
 	if err != nil {
 		return nil, fmt.Errorf("looking up network %s: %w", l.network, said(err))
@@ -84,16 +122,11 @@ func (l leases) Leases(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, e
 	if err != nil {
 		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, said(err))
 	}
-	var found []netip.Addr
-	for _, lease := range all {
-		if !strings.EqualFold(lease.Mac, mac.String()) {
-			continue
+	var found []lease
+	for _, one := range all {
+		if strings.EqualFold(one.Mac, mac.String()) {
+			found = append(found, lease{addr: one.IPaddr, ends: one.ExpiryTime})
 		}
-		addr, err := netip.ParseAddr(lease.IPaddr)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("network %s has a lease for %q", l.network, lease.IPaddr), err)
-		}
-		found = append(found, addr)
 	}
 	return found, nil
 }

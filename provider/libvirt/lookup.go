@@ -2,9 +2,14 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
@@ -19,15 +24,73 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 	if c.mac == nil {
 		return nil, fmt.Errorf("base domain %q has no network interface, and so no address that could be looked up", i.config.BaseDomain)
 	}
-	if i.config.Lookup == lookupSSH {
-		from, err := ssh.ParseURL(i.config.SSH.URL)
-		return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout}, err
+	switch i.config.Lookup {
+	case lookupSSH:
+		return i.bySSH()
+	case lookupLease:
+		return i.byLease(conn, c)
+	case lookupAgent:
+		return i.byAgent(conn, c)
+	case lookupARP:
+		return i.byARP(conn, c), nil
 	}
+	return i.race(conn, c), nil
+}
+
+func (i *instance) bySSH() (strategy.Strategy, error) {
+	from, err := ssh.ParseURL(i.config.SSH.URL)
+	return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout}, err
+}
+
+func (i *instance) byLease(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
 	network, err := leasingNetwork(conn, c.network)
+	if err == nil {
+		network, err = network.before(c.mac)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return strategy.Lease{Source: network}, nil
+	return strategy.Lease{Source: network, Reach: answers}, nil
+}
+
+func (i *instance) byAgent(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
+	if !c.hasAgentChannel() {
+		return nil, fmt.Errorf("base domain %q has no channel for a guest agent: add one (<channel type='unix'><target type='virtio' name='%s'/></channel>), install qemu-guest-agent in its system, or use another ipLookupStrategy", i.config.BaseDomain, agentChannel)
+	}
+	return strategy.Agent{Source: agent{conn, c.name}, Reach: answers}, nil
+}
+
+func (i *instance) byARP(conn *libvirt.Connect, c *clone) strategy.Strategy {
+	return strategy.ARP{Source: &neighbours{conn: conn, domain: c.name, gateway: i.Gateway}, Reach: answers}
+}
+
+// race is what auto means: all that can work here.
+func (i *instance) race(conn *libvirt.Connect, c *clone) strategy.Strategy {
+	var all strategy.Auto
+	add := func(s strategy.Strategy, err error) {
+		if err == nil { // or else it cannot work here
+			all.Strategies = append(all.Strategies, s)
+		}
+	}
+	if i.config.SSH.Command != "" {
+		add(i.bySSH())
+	}
+	add(i.byLease(conn, c))
+	add(i.byAgent(conn, c))
+	add(i.byARP(conn, c), nil)
+	return all
+}
+
+// answers says whether something is at an address, as far as this machine can
+// tell. A connection that is refused is an answer, too: this is about addresses
+// that one interface is known to have.
+func answers(ctx context.Context, addr netip.Addr) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), probe.Port))
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	conn.Close()
+	return true
 }
 
 // findAddress waits for the address for as long as the domain runs.

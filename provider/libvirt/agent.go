@@ -1,0 +1,80 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+)
+
+// agentChannel is the name of the channel that QEMU's guest agent listens on.
+const agentChannel = "org.qemu.guest_agent.0"
+
+// hasAgentChannel says whether an agent in the clone could be heard.
+func (c *clone) hasAgentChannel() bool {
+	for _, channel := range c.definition.Devices.Channels {
+		if channel.Target != nil && channel.Target.VirtIO != nil && channel.Target.VirtIO.Name == agentChannel {
+			return true
+		}
+	}
+	return false
+}
+
+// agent asks the guest agent of a domain.
+type agent struct {
+	conn   *libvirt.Connect
+	domain string
+}
+
+var _ strategy.Source = agent{}
+
+func (a agent) String() string { return "the guest agent of domain " + a.domain }
+
+// Addresses asks the agent. It may be long in coming, and before that libvirt
+// says so at once.
+func (a agent) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	found, err := interfaceAddresses(ctx, a.conn, a.domain, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
+	if isCode(err, libvirt.ERR_AGENT_UNRESPONSIVE, libvirt.ERR_AGENT_UNSYNCED, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
+		return nil, strategy.NotYet("the guest agent is not there (%v): has the base domain's system qemu-guest-agent?", said(err))
+	}
+	return found, err
+}
+
+// interfaceAddresses has libvirt ask one of its sources about an interface of
+// a domain.
+func interfaceAddresses(ctx context.Context, conn *libvirt.Connect, name string, mac net.HardwareAddr, source libvirt.DomainInterfaceAddressesSource) ([]netip.Addr, error) {
+	type answer struct {
+		interfaces []libvirt.DomainInterface
+		err        error
+	}
+	answered := make(chan answer, 1)
+	err := bounded(ctx, func() error {
+		domain, err := conn.LookupDomainByName(name)
+		if err != nil {
+			return err
+		}
+		defer domain.Free()
+		interfaces, err := domain.ListAllInterfaceAddresses(source)
+		answered <- answer{interfaces, err}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("asking about domain %s: %w", name, said(err))
+	}
+	var found []netip.Addr
+	for _, i := range (<-answered).interfaces {
+		if !strings.EqualFold(i.Hwaddr, mac.String()) {
+			continue
+		}
+		for _, a := range i.Addrs {
+			if addr, err := netip.ParseAddr(a.Addr); err == nil {
+				found = append(found, addr)
+			}
+		}
+	}
+	return found, nil
+}
