@@ -30,12 +30,18 @@ type somebody struct {
 // bringsUp starts a run that sets a host up.
 func (s somebody) bringsUp(label string) *runOfOne {
 	GinkgoHelper()
+	return s.runs("TestChild", childVariable+"="+label)
+}
+
+// runs starts a run of a test.
+func (s somebody) runs(test string, env ...string) *runOfOne {
+	GinkgoHelper()
 	dir := GinkgoT().TempDir()
 	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(s.config), 0o644)).To(Succeed())
-	args := append(append([]string{}, s.via...), os.Args[0], "-test.run=^TestChild$", "-test.v")
+	args := append(append([]string{}, s.via...), os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "OVERCAST_SET=", childVariable+"="+label), s.env...)
+	cmd.Env = append(append(append(os.Environ(), "OVERCAST_SET="), s.env...), env...)
 	stdin, err := cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)

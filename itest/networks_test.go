@@ -3,6 +3,7 @@ package itest
 import (
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -92,3 +93,11 @@ var _ = Describe("the seed document", func() {
 		})
 	}
 })
+
+// asAnother is the definition of a base domain under another name, with some
+// of its text replaced.
+func asAnother(base, name string, replacements ...string) string {
+	GinkgoHelper()
+	text := regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<mac [^>]*>`).ReplaceAllString(virsh("dumpxml", "--inactive", base), "")
+	return strings.NewReplacer(append(replacements, "<name>"+base+"</name>", "<name>"+name+"</name>")...).Replace(text)
+}

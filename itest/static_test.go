@@ -120,8 +120,7 @@ var _ = Describe("a static address", Serial, func() {
 		image := imageDir + "/squatter.qcow2"
 		Expect(exec.Command("cp", imageDir+"/lab-static.qcow2", image).Run()).To(Succeed())
 		DeferCleanup(os.Remove, image)
-		define(strings.NewReplacer("<name>lab-static</name>", "<name>squatter</name>", imageDir+"/lab-static.qcow2", image).
-			Replace(regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<mac [^>]*>`).ReplaceAllString(virsh("dumpxml", "--inactive", "lab-static"), "")))
+		define(asAnother("lab-static", "squatter", imageDir+"/lab-static.qcow2", image))
 		virsh("start", "squatter")
 		DeferCleanup(func() { virsh("destroy", "squatter") })
 		// This machine may remember another guest of that address.

@@ -50,7 +50,7 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 		if errors.As(got.err, &one) {
 			missing.Attempts += one.Attempts
 			seen = append(seen, one.Strategy+": "+one.Seen)
-			if ctx.Err() == nil && one.Cause != nil {
+			if one.Cause != nil && one.Cause != context.Cause(racing) {
 				seen[len(seen)-1] += ": " + one.Cause.Error() // it gave up by itself
 			}
 		}

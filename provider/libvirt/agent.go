@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -34,12 +35,13 @@ var _ strategy.Source = agent{}
 
 func (a agent) String() string { return "the guest agent of domain " + a.domain }
 
-// Addresses asks the agent. It may be long in coming, and before that libvirt
-// says so at once.
+// Addresses asks the agent. It may be long in coming, and until then libvirt
+// has many ways to say so. That the domain has ended, others see.
 func (a agent) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	found, err := interfaceAddresses(ctx, a.conn, a.domain, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-	if isCode(err, libvirt.ERR_AGENT_UNRESPONSIVE, libvirt.ERR_AGENT_UNSYNCED, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
-		return nil, strategy.NotYet("the guest agent is not there (%v): has the base domain's system qemu-guest-agent?", said(err))
+	var answer libvirt.Error
+	if errors.As(err, &answer) {
+		return nil, strategy.NotYet("the guest agent is not there: has the base domain's system qemu-guest-agent? (%v)", said(err))
 	}
 	return found, err
 }
