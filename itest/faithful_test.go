@@ -59,8 +59,9 @@ func everything(name, firmware, dir string) string {
 }
 
 // defineEverything makes such a base known for the length of a spec, with its
-// images, variables and TPM state: it has been started once.
-func defineEverything(name, firmware string) (uuid string) {
+// images, variables and TPM state: it has been started once. The changes are
+// words of the definition and what takes their place.
+func defineEverything(name, firmware string, changes ...string) (uuid string) {
 	GinkgoHelper()
 	emptyDisk(name+"-golden.qcow2", "qcow2", "8M")
 	emptyDisk(name+".qcow2", "qcow2", "8M", "-b", imageDir+"/"+name+"-golden.qcow2", "-F", "qcow2")
@@ -68,7 +69,8 @@ func defineEverything(name, firmware string) (uuid string) {
 	emptyDisk(name+".iso", "raw", "1M")
 	eventuallyRefresh("default")
 	path := filepath.Join(GinkgoT().TempDir(), "domain.xml")
-	Expect(os.WriteFile(path, []byte(everything(name, firmware, imageDir)), 0o644)).To(Succeed())
+	text := strings.NewReplacer(changes...).Replace(everything(name, firmware, imageDir))
+	Expect(os.WriteFile(path, []byte(text), 0o644)).To(Succeed())
 	virsh("define", path)
 	DeferCleanup(func() { virsh("undefine", "--nvram", name) })
 	DeferCleanup(os.Remove, imageDir+"/"+name+"-serial.log")
@@ -105,7 +107,7 @@ func belongings() []string {
 	var found []string
 	for _, dir := range []string{nvramDir, tpmDir, "/etc/libvirt/qemu", "/run/libvirt/qemu", "/var/lib/libvirt/qemu/save"} {
 		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-			if err == nil && !info.IsDir() {
+			if err == nil && info.Mode().IsRegular() { // a libvirtd that is killed leaves sockets of its own
 				found = append(found, path)
 			}
 			return nil
