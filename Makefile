@@ -31,8 +31,10 @@ reference: deps-build ## compare package hocon with the reference implementation
 	@./itest/lab/deps.sh reference
 	HOCON_REFERENCE=/usr/share/java/typesafe-config.jar $(GO) test -count=1 ./hocon
 
-bench: deps-build ## benchmarks
+bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench . ./hocon
+	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench Memory -benchtime 1x ./itest
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	$(LAB) $(GINKGO) -p ./itest

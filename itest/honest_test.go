@@ -112,6 +112,35 @@ var _ = Describe("a wait for a clone", func() {
 	})
 })
 
+var _ = Describe("a connection that is lost", Serial, func() {
+	It("ends the wait at once when libvirtd ends, and the teardown connects anew", func(ctx SpecContext) {
+		configure(`cut = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = cut-base, networkDeviceId = null }`)
+		define(strings.Replace(still, "<name>still<", "<name>cut-base<", 1))
+		_, failed := settingUp(ctx, "cut")
+		restartLibvirtd()
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		var lost *libvirt.ConnectionLostError
+		Expect(errors.As(err, &lost)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError(ContainSubstring("the connection to qemu:///system was lost")))
+		Expect(leftovers("cut")).To(BeEmpty(), "the set-up has cleaned up over a new connection")
+	})
+
+	It("is noticed by keepalive when libvirtd stands still", func(ctx SpecContext) {
+		configure(`numb = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = numb-base, networkDeviceId = null }`)
+		define(strings.Replace(still, "<name>still<", "<name>numb-base<", 1))
+		_, failed := settingUp(ctx, "numb")
+		Expect(exec.Command("pkill", "-STOP", "-x", "libvirtd").Run()).To(Succeed())
+		DeferCleanup(func() { _ = exec.Command("pkill", "-CONT", "-x", "libvirtd").Run() })
+		// Only then can anything be cleaned up.
+		time.AfterFunc(25*time.Second, func() { _ = exec.Command("pkill", "-CONT", "-x", "libvirtd").Run() })
+		var err error
+		Eventually(failed).WithTimeout(90 * time.Second).Should(Receive(&err))
+		Expect(err).To(MatchError(ContainSubstring("it has not answered for 15 seconds")))
+		Expect(leftovers("numb")).To(BeEmpty())
+	})
+})
+
 var _ = Describe("a libvirtd that is killed while a clone is made", Serial, func() {
 	It("leaves nothing after the teardown, at whatever moment", func(ctx SpecContext) {
 		// A libvirtd that is killed leaves the sockets of serial ports, which

@@ -168,8 +168,11 @@ var _ = Describe("what cannot be set up", func() {
 	})
 
 	It("is a guest that nobody can log in to, which is taken away again", func(ctx SpecContext) {
-		configure(`locked = ${booting} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }`)
-		Expect(refused(ctx, "locked")).To(MatchError(fixture.ErrNotReachable))
+		variant("talkative", "quiet", "")
+		configure(`locked = ${booting} { libvirtBaseDomain = talkative, connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 5 }`)
+		err := refused(ctx, "locked")
+		Expect(err).To(MatchError(fixture.ErrNotReachable))
+		Expect(err).To(MatchError(MatchRegexp(`(?s)connection refused.*the last lines of its console:\n    \| \[`)))
 	})
 
 	It("is a host whose section is not right, with the place of the mistake", func(ctx SpecContext) {

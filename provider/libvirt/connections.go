@@ -51,7 +51,7 @@ func (c *connections) first(url string, do func()) {
 // messages, one every keepaliveSeconds, is given up.
 const (
 	keepaliveSeconds = 5
-	keepaliveCount   = 6
+	keepaliveCount   = 3
 )
 
 // acquire answers with a connection to the hypervisor and with what ends its

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"libvirt.org/go/libvirtxml"
 )
@@ -15,6 +16,7 @@ type overlay struct {
 	source    libvirtxml.DomainDiskSource // of the base's disk
 	format    string                      // of the base's disk
 	shareable bool                        // the base lets others write to it meanwhile
+	anonymous atomic.Bool                 // the volume is deleted, but for QEMU
 	disk      *libvirtxml.DomainDisk      // the clone's, whose source is set once the volume is there
 }
 

@@ -148,10 +148,12 @@ func define(conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
 // makeAnonymous takes the names of the clone's files away. QEMU has them open:
 // their space is freed when it ends, however it ends.
 func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *clone) error {
-	for _, o := range c.overlays {
+	for n := range c.overlays {
+		o := &c.overlays[n]
 		if err := deleteVolume(conn, o.pool, o.volume); err != nil {
 			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.volume, o.pool, said(err))
 		}
+		o.anonymous.Store(true)
 	}
 	if !c.needsDefinition() {
 		return nil

@@ -60,6 +60,9 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 		return err
 	}
 	u.record(fmt.Sprintf("volume %s in pool %s", o.volume, o.pool), func(_ context.Context, conn *libvirt.Connect) error {
+		if o.anonymous.Load() {
+			return nil
+		}
 		return deleteVolume(conn, o.pool, o.volume)
 	})
 	made, err := pool.StorageVolCreateXML(text, 0)
@@ -153,12 +156,10 @@ func writes(d *libvirtxml.Domain, file string) bool {
 	return false
 }
 
-// deleteVolume takes a volume away; one that is gone already is no error.
+// deleteVolume takes a volume away; one that is gone already is no error. A
+// pool that is gone, or stopped, is: the volume's file is still there.
 func deleteVolume(conn *libvirt.Connect, poolName, name string) error {
 	pool, err := conn.LookupStoragePoolByName(poolName)
-	if isCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
