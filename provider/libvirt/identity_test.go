@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -43,10 +44,19 @@ func TestFateOfOwners(t *testing.T) {
 	require.NotZero(t, me.Started)
 	assert.Equal(t, fateAlive, me.fate(me))
 
-	ended := exec.Command("true")
-	require.NoError(t, ended.Run())
+	ended := exec.Command("cat")
+	out, err := ended.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, ended.Start())
 	gone := me
 	gone.PID = ended.Process.Pid
+	gone.Started, err = processStart(gone.PID)
+	require.NoError(t, err)
+	assert.Equal(t, fateAlive, gone.fate(me))
+	require.NoError(t, ended.Process.Kill())
+	_, _ = io.ReadAll(out) // until it has ended
+	require.Eventually(t, func() bool { return gone.fate(me) == fateGone }, 10*time.Second, time.Millisecond, "though nobody has waited for it")
+	require.Error(t, ended.Wait())
 	assert.Equal(t, fateGone, gone.fate(me))
 
 	reused := me

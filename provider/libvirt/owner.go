@@ -57,6 +57,7 @@ func digest(text string, digits int) string {
 }
 
 // processStart is when a process started, in clock ticks since the kernel did.
+// One that has ended, and that its parent has not asked after yet, is gone.
 func processStart(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -67,6 +68,9 @@ func processStart(pid int) (uint64, error) {
 	const starttime = 22 - 3 // its field, counted from the state on
 	if len(fields) <= starttime {
 		return 0, fmt.Errorf("/proc/%d/stat is cut short", pid)
+	}
+	if state := fields[0]; state == "Z" || state == "X" {
+		return 0, syscall.ESRCH
 	}
 	return strconv.ParseUint(fields[starttime], 10, 64)
 }
@@ -84,8 +88,8 @@ func (o owner) fate(from owner) fate {
 	}
 	started, err := processStart(o.PID)
 	switch {
-	case errors.Is(err, os.ErrNotExist) && errors.Is(syscall.Kill(o.PID, 0), syscall.ESRCH):
-		return fateGone // it ended between the two looks
+	case errors.Is(err, syscall.ESRCH), errors.Is(err, os.ErrNotExist) && errors.Is(syscall.Kill(o.PID, 0), syscall.ESRCH):
+		return fateGone // also if it ended between the two looks
 	case err != nil:
 		return fateAlive // it is there, but hidden from us
 	case started != o.Started:

@@ -1,0 +1,144 @@
+package itest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// loopDevice is a block device over a file, for the length of a spec. It goes
+// away with its last user, whatever happens to this process.
+func loopDevice(file string) string {
+	GinkgoHelper()
+	out, err := exec.Command("losetup", "--find", "--show", file).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+	device := strings.TrimSpace(string(out))
+	held, err := os.Open(device)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(held.Close)
+	Expect(exec.Command("losetup", "--detach", device).Run()).To(Succeed(), "as soon as nobody has it open")
+	return device
+}
+
+// onDisk is a base with one disk that boots nothing.
+func onDisk(name, disk string) string {
+	return `<domain type='qemu'><name>` + name + `</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><devices>` + disk + `</devices></domain>`
+}
+
+var _ = Describe("a disk of the base", func() {
+	It("may be a block device: its overlay goes to a pool of files", Serial, func(ctx SpecContext) {
+		file := filepath.Join(openDir(), "disk.img")
+		Expect(os.WriteFile(file, make([]byte, 3<<20), 0o644)).To(Succeed())
+		device := loopDevice(file)
+		define(onDisk("blocky", `<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='`+device+`'/><target dev='vda' bus='virtio'/></disk>`))
+		configure(`%s`, `blocky_host = ${booting} { libvirtBaseDomain = blocky, networkDeviceId = null, overlay = file }, roomy_host = ${blocky_host} { overlayPool = roomy }`)
+		before := contentOf(device)
+		up(ctx, "blocky_host")
+		disk := clones("blocky_host")[0].Devices.Disks[0]
+		Expect(disk.Source.File.File).To(HavePrefix(imageDir+"/overcast-blocky_host-"), "of the pool default")
+		Expect(disk.BackingStore.Source.Block.Dev).To(Equal(device))
+		Expect(capacityOf(disk.Source.File.File)).To(BeEquivalentTo(3 << 20))
+		Expect(fixture.TearDown(ctx, "blocky_host")).To(Succeed())
+
+		dir := pool("roomy", "2M")
+		up(ctx, "roomy_host")
+		Expect(clones("roomy_host")[0].Devices.Disks[0].Source.File.File).To(HavePrefix(dir + "/overcast-roomy_host-"))
+		Expect(fixture.TearDown(ctx, "roomy_host")).To(Succeed())
+		Expect(contentOf(device)).To(Equal(before))
+	})
+
+	It("begins as an overlay of under 256 KB", func(ctx SpecContext) {
+		define(strings.Replace(still, "<name>still<", "<name>quiet-base<", 1))
+		configure(`small = ${booting} { libvirtBaseDomain = quiet-base, overlay = file }`)
+		up(ctx, "small")
+		info, err := os.Stat(clones("small")[0].Devices.Disks[0].Source.File.File)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Size()).To(BeNumerically("<", 256<<10))
+	})
+
+	It("may be shared, unless another domain may write to it now", func(ctx SpecContext) {
+		path := emptyDisk("shared.img", "raw", "1M")
+		const disk = `<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='` + imageDir + `/shared.img'/><target dev='vda' bus='virtio'/><shareable/></disk>`
+		define(onDisk("sharing", disk))
+		define(onDisk("writer", disk))
+		configure(`sharing_host = ${booting} { libvirtBaseDomain = sharing, networkDeviceId = null }`)
+		virsh("start", "writer")
+		_, err := fixture.SetUp(ctx, "sharing_host")
+		virsh("destroy", "writer")
+		Expect(err).To(MatchError(ContainSubstring(`disk vda: domain "writer", which runs, shares it and may write to it`)))
+		Expect(leftovers("sharing_host")).To(BeEmpty())
+
+		before := contentOf(path)
+		up(ctx, "sharing_host")
+		Expect(clones("sharing_host")[0].Devices.Disks[0].Shareable).To(BeNil(), "the overlay is the clone's alone")
+		Expect(fixture.TearDown(ctx, "sharing_host")).To(Succeed())
+		Expect(contentOf(path)).To(Equal(before))
+	})
+
+	It("that is transient is thrown away like any other", func(ctx SpecContext) {
+		emptyDisk("fleeting.qcow2", "qcow2", "1M")
+		define(onDisk("fleeting", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/fleeting.qcow2'/><target dev='vda' bus='virtio'/><transient/></disk>`))
+		configure(`fleeting_host = ${booting} { libvirtBaseDomain = fleeting, networkDeviceId = null }`)
+		up(ctx, "fleeting_host")
+		Expect(fixture.TearDown(ctx, "fleeting_host")).To(Succeed())
+		Expect(leftovers("fleeting_host")).To(BeEmpty())
+	})
+})
+
+var _ = Describe("two runs at once", func() {
+	It("do not see each other's clones of one host", func() {
+		define(strings.Replace(still, "<name>still<", "<name>common<", 1))
+		configure(`common_host = ${booting} { libvirtBaseDomain = common, overlay = file }`)
+		one, two := child("common_host"), child("common_host")
+		Expect(clones("common_host")).To(HaveLen(2))
+		Expect(one.Process.Kill()).To(Succeed())
+		Eventually(func() int { return len(clones("common_host")) }).WithTimeout(30e9).Should(Equal(1))
+		overcast("gc", "-c", "qemu:///system")
+		Expect(clones("common_host")).To(HaveLen(1))
+		Expect(leftovers("common_host")).To(HaveLen(2), "a domain and its volume")
+		Expect(two.Process.Kill()).To(Succeed())
+		Eventually(func() int { return len(clones("common_host")) }).WithTimeout(30e9).Should(BeZero())
+		overcast("gc", "-c", "qemu:///system")
+		Expect(leftovers("common_host")).To(BeEmpty())
+	})
+})
+
+var _ = Describe("a teardown that fails", func() {
+	It("is told of, tried again, and made good by the sweep", func(ctx SpecContext) {
+		dir := openDir()
+		virsh("pool-define-as", "shut", "dir", "--target", dir)
+		virsh("pool-start", "shut")
+		DeferCleanup(func() { virsh("pool-destroy", "shut"); virsh("pool-undefine", "shut") })
+		define(strings.Replace(still, "<name>still<", "<name>stuck<", 1))
+		configure(`stuck_host = ${booting} { libvirtBaseDomain = stuck, overlay = file, overlayPool = shut }`)
+
+		_, err := fixture.SetUp(ctx, "stuck_host")
+		Expect(err).NotTo(HaveOccurred())
+		virsh("pool-destroy", "shut")
+		err = fixture.TearDown(ctx, "stuck_host")
+		Expect(err).To(MatchError(MatchRegexp(`tearing down stuck_host: removing volume overcast-stuck_host-\S+-vdb.qcow2 in pool shut: libvirt: .*not active`)))
+		Expect(clones("stuck_host")).To(BeEmpty(), "what can be removed is")
+		virsh("pool-start", "shut")
+		Expect(fixture.TearDown(ctx, "stuck_host")).To(Succeed())
+		Expect(os.ReadDir(dir)).To(BeEmpty())
+
+		process := child("stuck_host")
+		virsh("pool-destroy", "shut")
+		Expect(process.Process.Kill()).To(Succeed())
+		Expect(process.Wait()).NotTo(Succeed())
+		virsh("pool-start", "shut")
+		Expect(os.ReadDir(dir)).To(HaveLen(1))
+		Eventually(func() []os.DirEntry {
+			overcast("gc", "-c", "qemu:///system")
+			left, err := os.ReadDir(dir)
+			Expect(err).NotTo(HaveOccurred())
+			return left
+		}).WithTimeout(30e9).Should(BeEmpty())
+	})
+})
