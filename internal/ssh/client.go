@@ -118,14 +118,20 @@ func (c *Client) orLost(err error) error {
 	}
 	var silent *xssh.ExitMissingError
 	if errors.Is(err, io.EOF) || errors.As(err, &silent) {
-		if _, _, gone := c.conn.SendRequest(keepAliveRequest, true, nil); gone != nil {
-			<-c.done
-		}
+		c.awaitEnd()
 	}
 	if lost := c.Err(); lost != nil {
 		return lost
 	}
 	return err
+}
+
+// awaitEnd waits for the end of a connection that no longer works, and returns
+// at once for one that does.
+func (c *Client) awaitEnd() {
+	if _, _, gone := c.conn.SendRequest(keepAliveRequest, true, nil); gone != nil {
+		<-c.done
+	}
 }
 
 // An operation is work that cannot be interrupted itself.

@@ -91,7 +91,7 @@ func (c *Client) execute(ctx context.Context, e execution) (status, error) {
 
 // session opens a session, runs e in it and waits for its end.
 func (c *Client) session(handle *sessionHandle, e execution) (status, error) {
-	s, err := c.conn.NewSession()
+	s, err := opened(c, c.conn.NewSession)
 	if err != nil {
 		return status{}, fmt.Errorf("opening a session: %w", err)
 	}

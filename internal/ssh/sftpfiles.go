@@ -37,7 +37,7 @@ func (c *Client) openSFTP(ctx context.Context) (*sftpFiles, error) {
 }
 
 func (f *sftpFiles) open(handle *sessionHandle) (err error) {
-	if f.session, err = f.c.conn.NewSession(); err != nil {
+	if f.session, err = opened(f.c, f.c.conn.NewSession); err != nil {
 		return fmt.Errorf("opening a session: %w", err)
 	}
 	if !handle.set(f.session) {

@@ -16,7 +16,9 @@ import (
 // with the client.
 func (c *Client) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := do(ctx, c, operation[net.Conn]{
-		work:      func() (net.Conn, error) { return c.conn.Dial(network, addr) },
+		work: func() (net.Conn, error) {
+			return opened(c, func() (net.Conn, error) { return c.conn.Dial(network, addr) })
+		},
 		interrupt: func() {},
 		discard:   func(conn net.Conn) { conn.Close() },
 	})
