@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/overcast-go/overcast/fixture"
+	. "github.com/overcast-go/overcast/matchers"
 )
 
 // elsewhereVariable names the host that TestElsewhere sets up.
@@ -49,6 +50,8 @@ func TestElsewhere(t *testing.T) {
 		conn, err := host.DialContext(t.Context(), "tcp", label+":22")
 		require.NoError(t, err)
 		greets(t, conn)
+
+		NewWithT(t).Expect(host).To(And(BeReachableOnSSH(), BeReachableOn(22), HaveMounted("/"), HaveAddressIn("192.168.122.0/24")))
 
 		forwarded = net.JoinHostPort(host.HostName(), strconv.Itoa(host.Port(22)))
 		assert.Equal(t, host.Port(22), host.Port(22))

@@ -25,13 +25,21 @@ type attempts struct {
 
 	mu     sync.Mutex
 	byHost map[any]*record
+	wanted string // at the last attempt
+}
+
+// String is what is wanted of a host, for matchers that list others.
+func (a *attempts) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wanted
 }
 
 // record is what is known of a host from the attempts so far.
 type record struct {
 	count            int
 	final            bool          // no further attempt would end otherwise
-	running          chan struct{} // closed when an attempt is over that nobody waited for
+	running          chan struct{} // of the last attempt, closed when it is over
 	failure, negated string
 }
 
@@ -100,6 +108,7 @@ func (a *attempts) end(actual any, r *record, q question, got answer) (bool, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.wanted = q.wanted
 	unknown := got.err != nil && (!q.unreachable || aboutMeans(got.err))
 	if unknown {
 		r.failure = message("cannot check", host, q.wanted, q.tried, r.count, got)
@@ -132,15 +141,15 @@ func bounded[T any](a *attempts, r *record, try func(context.Context) (T, error)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound-bound/10, over)
 	defer cancel()
 	var none T
-	if r.running != nil {
+	done, ended := make(chan outcome, 1), make(chan struct{})
+	if before := a.follow(r, ended); before != nil {
 		select {
-		case <-r.running:
+		case <-before:
 		case <-limit.C:
+			a.follow(r, before)
 			return none, fmt.Errorf("%w: the attempt before is still under way", over)
 		}
 	}
-	done, ended := make(chan outcome, 1), make(chan struct{})
-	r.running = ended
 	go func() {
 		defer close(ended)
 		var o outcome
@@ -159,6 +168,14 @@ func bounded[T any](a *attempts, r *record, try func(context.Context) (T, error)
 	case <-limit.C:
 		return none, over
 	}
+}
+
+// follow puts an attempt in the place of the one before, which it returns.
+func (a *attempts) follow(r *record, attempt chan struct{}) (before chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before, r.running = r.running, attempt
+	return before
 }
 
 // FailureMessage tells what was wanted, tried and found.
@@ -250,9 +267,10 @@ func misused(format string, args ...any) error {
 }
 
 // aboutMeans says that an error tells nothing of whether a host can be
-// reached: this machine is not able to find out, or another machine answers.
+// reached: this machine is not able to find out, or another machine answers, or
+// the way there is barred.
 func aboutMeans(err error) bool {
-	return errors.Is(err, fixture.ErrNotSetUp) || isFinal(err)
+	return errors.Is(err, fixture.ErrNotSetUp) || errors.Is(err, fixture.ErrHypervisorNotReachable) || isFinal(err)
 }
 
 // isFinal says that trying again would end the same way.

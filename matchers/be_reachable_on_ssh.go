@@ -60,7 +60,7 @@ func (m *BeReachableOnSSHMatcher) Match(actual any) (bool, error) {
 		return false, m.problem
 	}
 	if isNil(actual) || !m.fits(actual) {
-		return false, m.misfit(actual)
+		return false, misfit("BeReachableOnSSH", m.method(), actual)
 	}
 	if run := m.runner(actual); run != nil {
 		return m.matchLogin(actual, run)
@@ -68,7 +68,11 @@ func (m *BeReachableOnSSHMatcher) Match(actual any) (bool, error) {
 	if m.login.User != "" {
 		return false, misused("BeReachableOnSSH: nobody can log in as %s: %v", m.login.User, fixture.ErrNoLogin)
 	}
-	return m.matchGreeting(actual, actual.(dialer))
+	host, err := subject[dialer]("BeReachableOnSSH", dialMethod, actual)
+	if err != nil {
+		return false, err
+	}
+	return m.matchGreeting(actual, host)
 }
 
 func (m *BeReachableOnSSHMatcher) fits(actual any) bool {
@@ -84,13 +88,12 @@ func (m *BeReachableOnSSHMatcher) fits(actual any) bool {
 	return asSomebody || runs || dials
 }
 
-func (m *BeReachableOnSSHMatcher) misfit(actual any) error {
-	method := runMethod
+// method is the one that a host should have.
+func (m *BeReachableOnSSHMatcher) method() string {
 	if m.login != (fixture.Login{}) {
-		method = "RunAs(context.Context, fixture.Login, string) (fixture.Result, error)"
+		return runAsMethod
 	}
-	_, err := subject[interface{ neverThere() }]("BeReachableOnSSH", method, actual)
-	return err
+	return runMethod
 }
 
 // runner is how to log in to a host, or nil if nobody can.

@@ -3,6 +3,7 @@ package matchers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ import (
 	"github.com/overcast-go/overcast/internal/ssh/sshtest"
 	. "github.com/overcast-go/overcast/matchers"
 )
+
+// shortly is enough for a second attempt.
+const shortly = 20 * time.Millisecond
 
 // every is each matcher, with the method that it needs, and whether being
 // unreachable is an answer for it.
@@ -77,8 +81,8 @@ func TestHostThatIsNotSetUpIsAnErrorThatSaysSo(t *testing.T) {
 				assert.Contains(t, err.Error(), "is not set up in this process: declare it with suite.Declare(")
 				for _, failure := range []string{
 					failureOf(func(g Gomega) { g.Expect(host).NotTo(m) }),
-					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testPace).Should(m) }),
-					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testPace).ShouldNot(m) }),
+					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(shortly).Should(m) }),
+					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(shortly).ShouldNot(m) }),
 				} {
 					assert.Contains(t, failure, "cannot check\n")
 					assert.NotContains(t, failure, "notSetUp", "Gomega took the error apart")
@@ -313,4 +317,49 @@ func TestMessagesMayBeAskedForDuringAnAttempt(t *testing.T) {
 		require.NoError(t, err)
 	}
 	asking.Wait()
+}
+
+func TestMatchersOfManySayWhatTheyAre(t *testing.T) {
+	host := says(t, fixture.Result{Stdout: mountTable})
+	assert.Contains(t, failureOf(func(g Gomega) { g.Expect(host).NotTo(And(HaveMounted("/data"), BeReachableOnSSH())) }),
+		"[to have /data mounted to be reachable by SSH]")
+}
+
+// closedHost says of itself that nobody can log in.
+type closedHost struct{ gone }
+
+func (closedHost) User() (string, error) { return "", fixture.ErrNoLogin }
+
+func TestBeReachableOnSSHOfAHostWithoutLoginAndDialer(t *testing.T) {
+	_, err := BeReachableOnSSH().Match(closedHost{})
+	require.ErrorContains(t, err, "a value with the method DialContext(")
+}
+
+// barred is a host of which only the way there is known not to work.
+type barred struct{}
+
+func (barred) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, fmt.Errorf("logging in: %w", fixture.ErrHypervisorNotReachable)
+}
+
+func TestHostWhoseHypervisorCannotBeReachedIsNotKnown(t *testing.T) {
+	for _, m := range []matcher{BeReachableOn(80), RespondToHTTP(80, "/"), BeReachableOnSSH()} {
+		_, err := m.Match(barred{})
+		require.ErrorIs(t, err, fixture.ErrHypervisorNotReachable)
+		assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(barred{}).NotTo(m) }))
+	}
+}
+
+// forwarded is a host that is reached by way of a forward.
+type forwarded struct{ at }
+
+func (forwarded) Address() string { return "192.168.122.17" }
+
+func TestTheAddressOfAHostIsItsOwn(t *testing.T) {
+	passes(t, HaveAddressIn("192.168.122.0/24"), forwarded{"127.0.0.1"}, `Expected
+    matchers_test.forwarded (192.168.122.17)
+not to have an address in 192.168.122.0/24
+tried: address of the host
+found: [192.168.122.17]
+attempts: 1`)
 }

@@ -19,7 +19,7 @@
 //	HostName() string
 //	Base() string
 //
-// If it has String, HostName or User() (string, error) besides, the messages
+// If it has String, Address, HostName or User() (string, error) besides, messages
 // use them. Nil, anything else, and a host that is not set up are errors.
 //
 // # Failed, or not known

@@ -114,7 +114,7 @@ func ExampleHaveAddressIn() {
 	// Expected
 	//     web (127.0.0.1)
 	// to have an address in 192.168.122.0/24
-	// tried: HostName of the host
+	// tried: address of the host
 	// found: [127.0.0.1]
 	// attempts: 1
 }

@@ -12,7 +12,8 @@ import (
 // HaveAddressIn succeeds if the host's address is in a network, as in
 // "192.168.122.0/24" or "fd00::/8". A host that goes by a name has the
 // addresses that this machine finds for it, and one of them is enough. It needs
-// the method HostName.
+// the method HostName; if there is a method Address() string, that counts, as
+// HostName may be a forward's.
 func HaveAddressIn(cidr string) *HaveAddressInMatcher { return &HaveAddressInMatcher{cidr: cidr} }
 
 // HaveAddressInMatcher is made by [HaveAddressIn].
@@ -37,8 +38,11 @@ func (m *HaveAddressInMatcher) Match(actual any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	q := question{wanted: "to have an address in " + m.cidr, tried: "HostName of the host"}
+	q := question{wanted: "to have an address in " + m.cidr, tried: "address of the host"}
 	return ask(&m.attempts, actual, q, func(ctx context.Context) ([]netip.Addr, error) {
+		if host, ok := actual.(addressed); ok {
+			return addresses(ctx, host.Address())
+		}
 		return addresses(ctx, host.HostName())
 	}, func(found []netip.Addr) (answer, error) {
 		return answer{ok: slices.ContainsFunc(found, network.Contains), found: fmt.Sprint(found)}, nil

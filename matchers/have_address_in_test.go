@@ -15,25 +15,25 @@ func TestHaveAddressIn(t *testing.T) {
 	passes(t, HaveAddressIn("192.168.122.0/24"), at("192.168.122.17"), `Expected
     matchers_test.at (192.168.122.17)
 not to have an address in 192.168.122.0/24
-tried: HostName of the host
+tried: address of the host
 found: [192.168.122.17]
 attempts: 1`)
 	passes(t, HaveAddressIn("fe80::/10"), at("fe80::1%eth0"), `Expected
     matchers_test.at (fe80::1%eth0)
 not to have an address in fe80::/10
-tried: HostName of the host
+tried: address of the host
 found: [fe80::1]
 attempts: 1`)
 	passes(t, HaveAddressIn("127.0.0.0/8"), at("::ffff:127.0.0.1"), `Expected
     matchers_test.at (::ffff:127.0.0.1)
 not to have an address in 127.0.0.0/8
-tried: HostName of the host
+tried: address of the host
 found: [127.0.0.1]
 attempts: 1`)
 	fails(t, HaveAddressIn("192.168.123.0/24"), at("192.168.122.17"), `Expected
     matchers_test.at (192.168.122.17)
 to have an address in 192.168.123.0/24
-tried: HostName of the host
+tried: address of the host
 found: [192.168.122.17]
 attempts: 1`)
 }

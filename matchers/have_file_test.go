@@ -39,6 +39,19 @@ func TestHaveFile(t *testing.T) {
 	assert.True(t, ok, looks.FailureMessage(host))
 	assert.Contains(t, looks.NegatedFailureMessage(host), fmt.Sprintf("not to have the file %s, with mode -rw-r-----, with owner %q, with content \"one\\ntwo\\n\"\n", file, me.Username))
 	assert.Contains(t, looks.NegatedFailureMessage(host), fmt.Sprintf("\nfound: it has mode -rw-r----- and owner %s, and content \"one\\ntwo\\n\"\n", me.Username))
+	last := func() string { commands := server.Commands(); return commands[len(commands)-1] }
+	readable := HaveFile(file)
+	ok, err = readable.Match(host)
+	require.NoError(t, err)
+	assert.True(t, ok)
+	assert.Equal(t, fmt.Sprintf("Expected\n    %s, as tester\nnot to have the file %s\ntried: %s\nfound: it has mode -rw-r----- and owner %s\nattempts: 1",
+		host, file, last(), me.Username), readable.NegatedFailureMessage(host))
+	other := HaveFile(file).WithMode(0o600)
+	ok, err = other.Match(host)
+	require.NoError(t, err)
+	assert.False(t, ok)
+	assert.Equal(t, fmt.Sprintf("Expected\n    %s, as tester\nto have the file %s, with mode -rw-------\ntried: %s\nfound: it has mode -rw-r-----\nattempts: 1",
+		host, file, last()), other.FailureMessage(host))
 	for name, test := range map[string]struct {
 		matcher matcher
 		want    string

@@ -33,8 +33,8 @@ func (m *HaveServiceMatcher) Within(bound time.Duration) *HaveServiceMatcher {
 // there is nobody to ask. The commands are in folders that not everybody
 // searches.
 const askService = `PATH=$PATH:/usr/sbin:/sbin; s=%s; ` +
-	`if command -v systemctl >/dev/null && o=$(systemctl show -p LoadState -p ActiveState -p SubState -- "$s"); then echo systemd; echo "$o"; ` +
-	`elif command -v rc-service >/dev/null; then echo OpenRC; rc-service -- "$s" status 2>&1; ` +
+	`if command -v systemctl >/dev/null && o=$(systemctl show -p LoadState -p ActiveState -p SubState -- "$s") && [ -n "$o" ]; then echo systemd; echo "$o"; ` +
+	`elif command -v rc-service >/dev/null; then echo OpenRC; rc-service "$s" status 2>&1; ` +
 	`else exit %d; fi`
 
 const exitNobody = 47
@@ -44,7 +44,7 @@ func (m *HaveServiceMatcher) Match(actual any) (bool, error) {
 	if err := checkText("HaveService", "name", m.name); err != nil {
 		return false, err
 	}
-	if strings.ContainsAny(m.name, "*?[/ \n") {
+	if strings.ContainsAny(m.name, "*?[/ \n") || strings.HasPrefix(m.name, "-") {
 		return false, misused("HaveService: %q is no name of one service", m.name)
 	}
 	return askShell(&m.attempts, "HaveService", actual, fmt.Sprintf("to have the service %s running", m.name),

@@ -30,12 +30,12 @@ echo "System has not been booted with systemd as init system (PID 1). Can't oper
 exit 1
 `
 	rcService = `#!/bin/sh
-[ "$1 $3" = "-- status" ] || exit 1
-case $2 in
+[ "$2" = status ] || exit 1
+case $1 in
 nginx) echo ' * status: started';;
 stopped) echo ' * status: stopped'; exit 3;;
 crashed) echo ' * status: crashed'; exit 32;;
-*) echo " * rc-service: service '$2' does not exist" >&2; exit 1;;
+*) echo " * rc-service: service '$1' does not exist" >&2; exit 1;;
 esac
 `
 )
@@ -63,7 +63,7 @@ func TestHaveService(t *testing.T) {
 		"systemd, reloading":   {systemd, "reloads", true, "systemd says reloading (reload)"},
 		"systemd, failed":      {systemd, "crashed", false, "systemd says failed (failed)"},
 		"systemd, none":        {systemd, "apache", false, "systemd knows no such unit"},
-		"systemd, strange":     {systemd, "-it's;x", false, "systemd knows no such unit"},
+		"systemd, strange":     {systemd, "it's;x", false, "systemd knows no such unit"},
 		"OpenRC, running":      {openRC, "nginx", true, `OpenRC says "* status: started" (exit code 0)`},
 		"OpenRC, stopped":      {openRC, "stopped", false, `OpenRC says "* status: stopped" (exit code 3)`},
 		"OpenRC, crashed":      {openRC, "crashed", false, `OpenRC says "* status: crashed" (exit code 32)`},
@@ -112,4 +112,5 @@ func TestHaveServiceWantsAName(t *testing.T) {
 	host := says(t, fixture.Result{})
 	unknown(t, HaveService(""), host, "HaveService: the name is empty")
 	unknown(t, HaveService("ngin*"), host, `HaveService: "ngin*" is no name of one service`)
+	unknown(t, HaveService("--all"), host, `HaveService: "--all" is no name of one service`)
 }

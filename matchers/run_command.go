@@ -50,6 +50,9 @@ func (m *RunCommandMatcher) Within(bound time.Duration) *RunCommandMatcher {
 
 // Match is Gomega's.
 func (m *RunCommandMatcher) Match(actual any) (bool, error) {
+	if err := checkText("RunCommand", "command", m.cmd); err != nil {
+		return false, err
+	}
 	wanted := "to run a command" + m.exitCode.of("with exit code") + m.stdout.of("with output") + m.stderr.of("with error output")
 	if m.exitCode == nil {
 		wanted = strings.Replace(wanted, "to run a command", "to run a command successfully", 1)

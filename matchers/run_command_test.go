@@ -76,6 +76,10 @@ func TestRunCommandThatIsNotDoneInTimeIsNotKnown(t *testing.T) {
 	assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(host).NotTo(m) }))
 }
 
+func TestRunCommandWantsACommand(t *testing.T) {
+	unknown(t, RunCommand(""), gone{}, "RunCommand: the command is empty")
+}
+
 func TestRunCommandShowsNoSecrets(t *testing.T) {
 	host, _ := serve(t, sshtest.Config{})
 	m := RunCommand("echo 'curl https://me:sesame@site/'; false")

@@ -30,16 +30,18 @@ type (
 
 // What they use if it is there.
 type (
-	withUser interface{ User() (string, error) }
-	ender    interface{ Ended() error }
+	withUser  interface{ User() (string, error) }
+	addressed interface{ Address() string }
+	ender     interface{ Ended() error }
 )
 
 // The methods, as errors show them.
 const (
-	runMethod  = "Run(context.Context, string) (fixture.Result, error)"
-	dialMethod = "DialContext(context.Context, string, string) (net.Conn, error)"
-	nameMethod = "HostName() string"
-	baseMethod = "Base() string"
+	runMethod   = "Run(context.Context, string) (fixture.Result, error)"
+	runAsMethod = "RunAs(context.Context, fixture.Login, string) (fixture.Result, error)"
+	dialMethod  = "DialContext(context.Context, string, string) (net.Conn, error)"
+	nameMethod  = "HostName() string"
+	baseMethod  = "Base() string"
 )
 
 // A subjectError says that what is to be matched is no host that can be.
@@ -52,11 +54,14 @@ func (e *subjectError) FormattedGomegaError() string { return e.text }
 // what is there where that is nothing, or something else.
 func subject[T any](matcher, method string, actual any) (T, error) {
 	host, ok := actual.(T)
-	if ok && !isNil(actual) {
-		return host, nil
+	if !ok || isNil(actual) {
+		return host, misfit(matcher, method, actual)
 	}
-	var none T
-	return none, &subjectError{fmt.Sprintf("%s matches a *fixture.CloudHost, or a value with the method %s. Got:\n%s", matcher, method, format.Object(actual, 1))}
+	return host, nil
+}
+
+func misfit(matcher, method string, actual any) error {
+	return &subjectError{fmt.Sprintf("%s matches a *fixture.CloudHost, or a value with the method %s. Got:\n%s", matcher, method, format.Object(actual, 1))}
 }
 
 func isNil(actual any) bool {
@@ -95,12 +100,18 @@ func describe(actual any) string {
 	return text
 }
 
+// hostName is the address of a host, as far as it tells. Where one is reached
+// by way of a forward, HostName is not the host's own.
 func hostName(actual any) string {
-	host, ok := actual.(named)
-	if !ok {
+	var ask func() string
+	if host, ok := actual.(addressed); ok {
+		ask = host.Address
+	} else if host, ok := actual.(named); ok {
+		ask = host.HostName
+	} else {
 		return ""
 	}
-	name, _ := guarded(func() (string, error) { return host.HostName(), nil })
+	name, _ := guarded(func() (string, error) { return ask(), nil })
 	return name
 }
 
