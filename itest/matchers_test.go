@@ -85,16 +85,17 @@ var _ = Describe("matchers", func() {
 		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
 			Expect(os.Chmod(folder, 0o755)).To(Succeed()) // for the user that QEMU runs as
 		}
-		configure(`shares = ${guest} { fsMapping { data { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = mapped } } }`, dir)
+		configure(`shares = ${guest} { fsMapping { data { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = Mapped }, any { hostPath = %[1]q, accessMode = SQUASH } } }`, dir)
 		shares := up(ctx, "shares")
 		Expect(shares).NotTo(HaveMounted("/data"))
-		in(ctx, shares, "mkdir -p /data /mine && mount -t 9p -o trans=virtio,version=9p2000.L,ro data /data && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine")
+		in(ctx, shares, "mkdir -p /data /mine /any && mount -t 9p -o trans=virtio,version=9p2000.L,ro data /data && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine && mount -t 9p -o trans=virtio,ro any /any")
 		Expect(shares).To(HaveMounted("/data").ReadOnly().WithType("9p").From("data"))
 		Expect(shares).To(HaveMounted("/mine").WithType("9p").From("mine"))
 		Expect(shares).NotTo(HaveMounted("/mine").ReadOnly())
+		Expect(shares).To(HaveMounted("/any").ReadOnly().WithType("9p").From("any"))
 		Expect(shares).To(HaveFile("/data/hello").WithContent("from outside"))
 		unmatched(shares, HaveMounted("/data").From("mine"), "data on /data type 9p (ro,")
-		in(ctx, shares, "umount /data /mine")
+		in(ctx, shares, "umount /data /mine /any")
 	})
 
 	It("know files, with what is in them and whose they are", func(ctx SpecContext) {
@@ -141,7 +142,14 @@ var _ = Describe("matchers", func() {
 		for _, clone := range clones("leaving") {
 			virsh("destroy", clone.Name)
 		}
-		Eventually(leaving).Should(Not(BeReachableOnSSH()))
-		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).To(ConsistOf(HavePrefix("cannot check\n    " + leaving.String())))
+		Eventually(leaving.Ended).Should(HaveOccurred())
+		Expect(leaving).NotTo(BeReachableOnSSH())
+		ended := ContainSubstring("the host has ended: ")
+		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).
+			To(ConsistOf(And(HavePrefix("cannot check\n    "+leaving.String()), ended)))
+		Expect(InterceptGomegaFailures(func() { Eventually(leaving).WithTimeout(time.Minute).ShouldNot(HaveMounted("/data")) })).
+			To(ConsistOf(And(HavePrefix("Told to stop trying"), ended)))
+		Expect(InterceptGomegaFailures(func() { Eventually(leaving).WithTimeout(time.Minute).Should(BeReachableOn(22)) })).
+			To(ConsistOf(And(HavePrefix("No future change is possible."), ended)))
 	})
 })
