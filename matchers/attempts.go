@@ -147,12 +147,13 @@ func bounded[T any](a *attempts, r *record, try func(context.Context) (T, error)
 		case <-before:
 		case <-limit.C:
 			a.follow(r, before)
+			close(ended)
 			return none, fmt.Errorf("%w: the attempt before is still under way", over)
 		}
 	}
 	go func() {
 		defer close(ended)
-		var o outcome
+		o := outcome{err: errGone}
 		defer func() {
 			o.panicked = recover()
 			done <- o
@@ -169,6 +170,10 @@ func bounded[T any](a *attempts, r *record, try func(context.Context) (T, error)
 		return none, over
 	}
 }
+
+// errGone is what is left of an attempt that called runtime.Goexit, as
+// testing.T's FailNow does.
+var errGone = errors.New("the host's method ended its goroutine")
 
 // follow puts an attempt in the place of the one before, which it returns.
 func (a *attempts) follow(r *record, attempt chan struct{}) (before chan struct{}) {

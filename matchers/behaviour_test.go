@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,6 +201,14 @@ func TestNoAttemptOutlastsItsBound(t *testing.T) {
 	_, err = m.Match(host)
 	require.ErrorContains(t, err, "last error: no answer within 100ms: the attempt before is still under way\nattempts: 2")
 	assert.EqualValues(t, 1, host.runs.Load(), "attempts do not pile up")
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			_, err := m.Match(host)
+			assert.Error(t, err)
+		})
+	}
+	others.Wait()
 	close(release)
 	m.Within(testLimit)
 	ok, err := m.Match(host)
@@ -286,6 +295,12 @@ func TestHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 func TestAPanicOfAHostReachesWhoAsked(t *testing.T) {
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { panic("a mistake") }}
 	assert.PanicsWithValue(t, "a mistake", func() { _, _ = RunCommand("ls").Match(host) })
+}
+
+func TestAnAttemptThatEndsItsGoroutineIsNoMatch(t *testing.T) {
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { runtime.Goexit(); return fixture.Result{}, nil }}
+	_, err := RunCommand("ls").Match(host)
+	require.ErrorContains(t, err, "the host's method ended its goroutine")
 }
 
 func TestSubMatchersMayStopTrying(t *testing.T) {
