@@ -15,29 +15,52 @@
 // # What a clone is
 //
 // Each disk of the base domain is the backing store of a new qcow2 volume, an
-// overlay, that takes what the clone writes. The clone is the base's inactive
-// definition with a name, a UUID and MAC addresses of its own and the overlays
-// in place of the disks. The base domain has to be shut off while clones are
-// made and while they run: a backing store must not change below its overlays.
-// Nothing is ever written to it.
+// overlay, that takes what the clone writes. The base domain has to be shut off
+// while clones are made and while they run: a backing store must not change
+// below its overlays. Nothing is ever written to it.
+//
+// The clone is the base's inactive definition, with what tells domains apart
+// replaced: its name, UUID, generation ID and MAC addresses, the paths and ports
+// of its serial ports, channels and displays, its vsock CID. Disks that nobody
+// writes to, such as cdroms, are shared as they are. UEFI variables and the
+// state of an emulated TPM are copied. What one domain at a time can have, such
+// as a device that is passed through, or what no overlay can be made over, is
+// refused with the reason before anything is made.
 //
 // # How it goes away
 //
 // The clone is a transient domain, started with autodestroy: libvirtd destroys
 // it when the connection that started it ends, and a transient domain that is
-// destroyed is gone. The overlays' files are deleted as soon as QEMU has opened
-// them: the space is freed when QEMU ends, however it ends. So a process that
-// is killed while its clones run leaves nothing; one that is killed between
-// making a volume and starting the clone leaves that volume, whose name says
-// whose it is. (overlay = "file" keeps the files until TearDown, for people who
-// want to save the clone or make snapshots of it.)
+// destroyed is gone. It is held at its first instruction until the overlays'
+// files are deleted, and with them that of its UEFI variables: QEMU has them
+// open, and the space is freed when it ends, however it ends. So a process that
+// is killed while its clones run leaves nothing. (overlay = "file" keeps the
+// files until TearDown, for people who want to save the clone or make snapshots
+// of it.)
 //
 // What is created is recorded before it is created (undo.go) and undone in
-// reverse order, by TearDown or as soon as a step of setting up fails.
+// reverse order, by TearDown or as soon as a step of setting up fails. What
+// cannot be undone stays recorded, and is tried again.
+//
+// A process that is killed while it makes a clone may leave a volume, or the
+// definition of a clone whose firmware or TPM has state of its own. Their names
+// and metadata tell which process made them. The first SetUp of every process
+// sweeps what is left of processes that have ended, as does [Sweep] (overcast
+// gc); [List] (overcast ls) tells what there is.
+//
+// keep = "on-failure" or "always" leaves a clone for a person to look at. Such
+// clones are started without autodestroy; only [Sweep] with Kept takes them away.
+//
+// # How it is waited for
+//
+// That the clone runs, and that it no longer does, is learnt from libvirt's
+// events: a clone that crashes, powers itself off or is paused by an I/O error
+// ends every wait at once. The error is a [StoppedError] with the last lines of
+// the clone's serial console and of QEMU's log. A connection that is lost, which
+// keepalive notices within 15 seconds, is a [ConnectionLostError].
 //
 // # How its address is found
 //
 // The interface of the clone that is on networkDeviceId is looked up by a
-// strategy (package strategy) while libvirt's events tell whether the domain
-// still runs: one that stops ends the wait at once.
+// strategy (package strategy).
 package libvirt
