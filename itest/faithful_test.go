@@ -107,7 +107,8 @@ func belongings() []string {
 	var found []string
 	for _, dir := range []string{nvramDir, tpmDir, "/etc/libvirt/qemu", "/run/libvirt/qemu", "/var/lib/libvirt/qemu/save"} {
 		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-			if err == nil && info.Mode().IsRegular() { // a libvirtd that is killed leaves sockets of its own
+			// A libvirtd that is killed leaves sockets and PID files of its own.
+			if err == nil && info.Mode().IsRegular() && filepath.Ext(path) != ".pid" {
 				found = append(found, path)
 			}
 			return nil
