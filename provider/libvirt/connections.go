@@ -118,7 +118,7 @@ func (c *connections) connect(to *connection) {
 	conn, err := libvirt.NewConnect(to.url)
 	if err != nil {
 		c.loop.release()
-		to.err = fmt.Errorf("connecting to %s: %w: check libvirtURL, that libvirtd runs there, and that you may use its socket (virsh -c %[1]s uri tells)", shownURL(to.url), said(err))
+		to.err = connectError(to.url, err)
 		return
 	}
 	if to.err = to.guards.register(conn); to.err != nil {
