@@ -30,6 +30,15 @@
 // touched; a process on another machine counts as alive until it has not renewed
 // its clone's lease in time (ownerLease). --dry-run removes nothing.
 //
+//	overcast doctor [LABEL]
+//
+// checks all that the host LABEL relies on, or every host of the configuration:
+// configuration, login, connection, /dev/kvm, base domain, permissions, disks,
+// pool, network, and what the address is looked up by. It prints a line for each
+// link of that chain, "ok" or "FAILED" first; a line that failed says how to
+// mend it. What an earlier link keeps from being checked is left out. Overlays
+// are made for a moment, and taken away again.
+//
 // Exit codes: 0; 1 for what has failed: for a configuration that is not right, with nothing on
 // standard output and FILE:LINE:COL: MESSAGE on standard error; 2 for a
 // command line that is not.

@@ -13,10 +13,12 @@ import (
 const usage = `usage: overcast config [--json] [FILE | LABEL]
        overcast ls [--json] [-c URL]...
        overcast gc [--dry-run] [-c URL]...
+       overcast doctor [LABEL]
 
 config   print the resolved configuration: all of it, one FILE, or the host LABEL
 ls       list what overcast has made on the hypervisors of the configuration, or at URL
 gc       remove what of that no living run owns, kept clones included
+doctor   check what the host LABEL relies on, or every host, and say how to mend it
 `
 
 // errUsage is a command line that makes no sense.
@@ -52,6 +54,8 @@ func dispatch(args []string, stdout io.Writer) error {
 		return lsCommand(rest, stdout)
 	case "gc":
 		return gcCommand(rest, stdout)
+	case "doctor":
+		return doctorCommand(rest, stdout)
 	}
 	return errUsage
 }

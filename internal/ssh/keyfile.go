@@ -54,3 +54,21 @@ func formatError(file string, text []byte, err error) error {
 	}
 	return &KeyFileError{file, ErrKeyFormat, nil}
 }
+
+// CheckKeyFile says what is wrong with the key file that a target names, as a
+// [*KeyFileError]. One that only the ssh agent can use is not wrong; a target
+// that names none has none that could be.
+func CheckKeyFile(t Target) error {
+	if t.PrivateKeyFile == "" {
+		return nil
+	}
+	s, err := readSettings(&Options{})
+	if err != nil {
+		return err
+	}
+	_, _, err = readKey(s.tilde(t.PrivateKeyFile), t.passphrase)
+	if errors.Is(err, ErrKeyEncrypted) && os.Getenv("SSH_AUTH_SOCK") != "" {
+		return nil
+	}
+	return err
+}

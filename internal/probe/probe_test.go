@@ -1,0 +1,34 @@
+package probe_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/overcast-go/overcast/internal/probe"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// to sends every connection to one address.
+type to string
+
+func (t to) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, string(t))
+}
+
+func TestTCP(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	somebody := netip.MustParseAddr("192.0.2.9")
+	assert.Contains(t, probe.TCP(t.Context(), to(listener.Addr().String()), somebody), "takes connections")
+	listener.Close()
+	assert.Empty(t, probe.TCP(t.Context(), to(listener.Addr().String()), somebody), "a connection that is refused")
+}
+
+func TestARPIsForAddressesOnOurNetworks(t *testing.T) {
+	for _, address := range []string{"192.0.2.9", "127.0.0.1", "fd00::9"} {
+		assert.Empty(t, probe.ARP(t.Context(), netip.MustParseAddr(address)))
+	}
+}

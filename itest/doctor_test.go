@@ -1,0 +1,127 @@
+package itest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+// overcastCommand is the command, built once in a process.
+var overcastCommand = sync.OnceValues(func() (string, error) { return gexec.Build("../cmd/overcast") })
+
+// doctor runs the check of a host that is configured so, and answers with what
+// it prints and its exit code.
+func doctor(config string, via ...string) (string, int) {
+	GinkgoHelper()
+	command, err := overcastCommand()
+	Expect(err).NotTo(HaveOccurred())
+	dir := GinkgoT().TempDir()
+	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(config), 0o644)).To(Succeed())
+	args := append(via, command, "doctor", "nat_host")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "OVERCAST_SET=")
+	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	Eventually(session, 2*time.Minute).Should(gexec.Exit())
+	return string(session.Out.Contents()), session.ExitCode()
+}
+
+// brokenBase is a definition that breaks one thing.
+func brokenBase(devices string) string {
+	return `<domain type='qemu'><name>broken-base</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><devices>` + devices + `</devices></domain>`
+}
+
+const (
+	goodDisk    = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>`
+	goodNetwork = `<interface type='network'><source network='my_nat_network'/></interface>`
+)
+
+var _ = Describe("overcast doctor", func() {
+	It("finds nothing wrong with the seed document's examples", func() {
+		for _, example := range []string{"nat-network", "bridged-network"} {
+			said, code := doctor(strings.Replace(seed(example), "bridged_host", "nat_host", 1))
+			Expect(code).To(BeZero())
+			for _, link := range []string{"configuration", "login", "connection", "base domain", "permissions", "disks", "pool", "network", "look-up host", "look-up command"} {
+				Expect(said).To(MatchRegexp(`(?m)^ok +nat_host: %s: `, link))
+			}
+			Expect(said).NotTo(Or(ContainSubstring("FAILED"), ContainSubstring("bigsecret")))
+		}
+		Expect(leftovers("nat_host")).NotTo(ContainElement(HaveSuffix(".qcow2")), "an overlay that was made for a moment")
+	})
+
+	for _, e := range []struct {
+		link, breaking string
+		with           string // added to the seed's example
+		define         string // a base domain, broken-base
+		via            []string
+		says           string
+	}{
+		{link: "configuration", breaking: "a misspelt key", with: `nat_host.netwrkDeviceId = x`, says: `unknown key "netwrkDeviceId".*correct that line`},
+		{link: "login", breaking: "a key that is not there", with: `nat_host.connection.url = "ssh://root@{0}?privateKeyFile=/nowhere/key"`, says: `/nowhere/key does not exist: check privateKeyFile`},
+		{link: "connection", breaking: "a name that nobody has", with: `nat_host.libvirtURL = "qemu+ssh://user@nowhere/system"`, says: `: name: .*check the name of the machine`},
+		{link: "connection", breaking: "a port where nobody listens", with: `nat_host.libvirtURL = "qemu+ssh://user@linux-box:23/system"`, says: `: port: .*listens at that port`},
+		{link: "connection", breaking: "a host key that nobody knows", with: `nat_host.libvirtURL = "qemu+ssh://user@192.168.124.1/system"`, says: `: host key: .*compare the key`},
+		{link: "connection", breaking: "an account that is not let in", with: `nat_host.libvirtURL = "qemu+ssh://nobody@linux-box/system"`, says: `: login: .*ssh-add`},
+		{link: "connection", breaking: "an account that may not use the socket", with: `nat_host.libvirtURL = "qemu+ssh://dhcp-query-user@dhcp-box/system"`, says: `: socket permission: .*group libvirt`},
+		{link: "connection", breaking: "a libvirtd that does not run", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/nowhere"`, says: `: daemon: .*start it`},
+		{link: "base domain", breaking: "one that does not exist", with: `nat_host.libvirtBaseDomain = nowhere`, says: `does not exist at .*check libvirtBaseDomain`},
+		{link: "disks", breaking: "a file that is not there", with: `nat_host.libvirtBaseDomain = broken-base`,
+			define: brokenBase(`<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vda'/></disk>` + goodNetwork), says: `lost\.qcow2.*check that the file is there`},
+		{link: "disks", breaking: "none at all", with: `nat_host.libvirtBaseDomain = broken-base`, define: brokenBase(goodNetwork), says: `has no disks to clone: give it a disk`},
+		{link: "pool", breaking: "one that does not exist", with: `nat_host.overlayPool = nowhere`, says: `"nowhere" does not exist: virsh pool-list`},
+		{link: "network", breaking: "one that the base domain is not on", with: `nat_host.networkDeviceId = br7`, says: `"br7" \(networkDeviceId\), only on`},
+		{link: "network", breaking: "one that does not exist", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = lost }`,
+			define: brokenBase(goodDisk + `<interface type='network'><source network='lost'/></interface>`), says: `"lost" does not exist .*virsh net-define`},
+		{link: "network", breaking: "a bridge that does not exist", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = br7 }`,
+			define: brokenBase(goodDisk + `<interface type='bridge'><source bridge='br7'/></interface>`), says: `no bridge "br7" .*ip link add`},
+		{link: "look-up host", breaking: "one that does not let us in", with: `nat_host.SSH.url = "ssh://nobody@dhcp-box"`, says: `login: user "nobody" is not let in.*check SSH.url`},
+		{link: "look-up command", breaking: "a file that is not there", with: `nat_host.SSH.command = "grep {0} /var/lib/dnsmasq/nowhere"`, says: `complains .*nowhere.*correct the command`},
+		{link: "look-up command", breaking: "one that always says something", with: `nat_host.SSH.command = "echo 10.0.0.9 # {0}"`, says: `prints "10.0.0.9" .*look for \{0\}`},
+		{link: "look-up", breaking: "an agent without a channel", with: `nat_host.ipLookupStrategy = agent`, says: `has no channel for a guest agent: add one`},
+		{link: "/dev/kvm", breaking: "one that QEMU may not open", with: `nat_host.libvirtURL = "qemu:///system"`,
+			via:  []string{"unshare", "--mount", "sh", "-ec", `mount -t tmpfs dev /dev; touch /dev/kvm; chmod 600 /dev/kvm; exec "$@"`, "sh"},
+			says: `five seconds and more .*usermod -aG kvm libvirt-qemu`},
+	} {
+		It("names the broken link and how to mend it: "+e.link+", "+e.breaking, func() {
+			config := seed("nat-network") + "\n" + e.with + "\n"
+			if e.define != "" {
+				name := "broken-" + strings.ReplaceAll(e.link+" "+e.breaking, " ", "-") // specs run beside each other
+				define(strings.Replace(e.define, "broken-base", name, 1))
+				config = strings.Replace(config, "broken-base", name, 1)
+			}
+			said, code := doctor(config, e.via...)
+			Expect(code).To(Equal(1))
+			Expect(said).To(MatchRegexp(`(?m)^FAILED  nat_host: %s: .*%s`, e.link, e.says))
+			Expect(strings.Count(said, "FAILED")).To(Equal(1))
+			Expect(said).NotTo(ContainSubstring("bigsecret"))
+		})
+	}
+
+	It("names the broken link and how to mend it: base domain, one that runs", func() {
+		define(`<domain type='qemu'><name>patient</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+		virsh("start", "--paused", "patient")
+		DeferCleanup(func() { virsh("destroy", "patient") })
+		said, code := doctor(seed("nat-network") + "\nnat_host.libvirtBaseDomain = patient\n")
+		Expect(code).To(Equal(1))
+		Expect(said).To(MatchRegexp(`(?m)^FAILED  nat_host: base domain: .*is paused.*shut it off first`))
+	})
+
+	It("names the broken link and how to mend it: network, one that is not active", func() {
+		path := filepath.Join(GinkgoT().TempDir(), "asleep.xml")
+		Expect(os.WriteFile(path, []byte(`<network><name>asleep</name><bridge name='virbr8'/></network>`), 0o644)).To(Succeed())
+		virsh("net-define", path)
+		DeferCleanup(func() { virsh("net-undefine", "asleep") })
+		define(strings.Replace(brokenBase(goodDisk+`<interface type='network'><source network='asleep'/></interface>`), "broken-base", "asleep-base", 1))
+		said, code := doctor(seed("nat-network") + "\nnat_host { libvirtBaseDomain = asleep-base, networkDeviceId = asleep }\n")
+		Expect(code).To(Equal(1))
+		Expect(said).To(MatchRegexp(`(?m)^FAILED  nat_host: network: network "asleep" is not active: start it`))
+	})
+})

@@ -1,0 +1,310 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/mount"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+)
+
+var _ fixture.Checker = (*provider)(nil)
+
+// Check looks at all that a clone needs. It goes as far as making the overlays,
+// which it takes away again: nothing else proves that they can be made.
+func (p *provider) Check(ctx context.Context, label string, section *hocon.Value) []fixture.Finding {
+	made, err := p.Instance(label, section)
+	if err != nil {
+		return []fixture.Finding{{Link: "configuration", Err: err}}
+	}
+	d := &diagnosis{instance: made.(*instance)}
+	d.run(ctx)
+	return d.findings
+}
+
+// diagnosis is the check of one host.
+type diagnosis struct {
+	*instance
+	findings []fixture.Finding
+}
+
+// find notes what came of a link, and says whether it holds.
+func (d *diagnosis) find(link, seen string, err error) bool {
+	d.findings = append(d.findings, fixture.Finding{Link: link, Seen: seen, Err: err})
+	return err == nil
+}
+
+func (d *diagnosis) run(ctx context.Context) {
+	on, err := d.connect(ctx)
+	if !d.find("connection", shownURL(d.config.URL), err) {
+		return
+	}
+	defer d.disconnect()
+	if d.isLocal() {
+		seen, err := checkKVM(kvmDevice, qemuUser())
+		d.find("/dev/kvm", seen, err)
+	}
+	base, err := readBase(on.conn, d.config.URL, d.config.BaseDomain)
+	if !d.find("base domain", d.config.BaseDomain+" is shut off", err) {
+		return
+	}
+	known, err := readBridges(on.conn)
+	if !d.find("permissions", "networks and domains can be listed", err) {
+		return
+	}
+	c, err := planClone(base, plan{label: d.label, network: d.config.Network, bridges: known, cache: d.config.Cache})
+	if err != nil {
+		link := "disks"
+		if strings.Contains(err.Error(), "interface") {
+			link = "network"
+		}
+		d.find(link, "", err)
+		return
+	}
+	mount.Apply(c.definition, d.config.FSMapping)
+	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease))
+	d.checkDisks(ctx, on.conn, c, base.Name)
+	d.find(d.checkNetwork(ctx, on.conn, c, known))
+	d.checkLookup(ctx, on.conn, c)
+}
+
+// isLocal says whether the hypervisor is this machine's own.
+func (d *diagnosis) isLocal() bool {
+	gateway, err := d.Gateway()
+	return err == nil && gateway == nil && strings.HasPrefix(d.config.URL, "qemu")
+}
+
+const mendDisk = "check that the file is there, and that libvirtd and the user that QEMU runs as may read it"
+
+// checkDisks makes the overlays and takes them away again.
+func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *clone, base string) {
+	if err := c.locate(conn, base, d.config.OverlayPool); err != nil {
+		if strings.Contains(strings.ToLower(err.Error()), "pool") {
+			d.find("pool", "", err)
+			return
+		}
+		d.find("disks", "", fmt.Errorf("%w: %s", err, mendDisk))
+		return
+	}
+	var pools []string
+	var u undo
+	for n := range c.overlays {
+		o := &c.overlays[n]
+		if err := makeOverlay(conn, &u, o); err != nil {
+			d.find("disks", "", errors.Join(fmt.Errorf("disk %s: %w: %s", o.target, err, mendDisk), u.run(ctx, conn)))
+			return
+		}
+		if !slices.Contains(pools, o.pool) {
+			pools = append(pools, o.pool)
+		}
+	}
+	err := u.run(ctx, conn)
+	if d.find("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.overlays)), err) {
+		d.find("pool", strings.Join(pools, ", "), nil)
+	}
+}
+
+// checkNetwork looks at the network that the address is looked up on.
+func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *clone, known bridges) (link, seen string, err error) {
+	const networkLink = "network"
+	switch {
+	case c.network == "":
+		return networkLink, "the base domain has none", nil
+	case !isNetworkOf(c, c.network):
+		return networkLink, "bridge " + c.network, d.checkBridge(ctx, c.network)
+	}
+	if _, ok := known[c.network]; !ok {
+		return networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.network, shownURL(d.config.URL))
+	}
+	network, err := conn.LookupNetworkByName(c.network)
+	if err != nil {
+		return networkLink, "", fmt.Errorf("looking up network %s: %w", c.network, said(err))
+	}
+	defer network.Free()
+	active, err := network.IsActive()
+	if err == nil && !active {
+		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.network, shownURL(d.config.URL))
+	}
+	return networkLink, c.network + " is active", err
+}
+
+// isNetworkOf says whether an interface of the clone is on a libvirt network of
+// that name, rather than on a bridge.
+func isNetworkOf(c *clone, name string) bool {
+	for _, i := range c.definition.Devices.Interfaces {
+		if i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkBridge looks for a bridge on the hypervisor's machine, which libvirt
+// does not tell of.
+func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
+	device := "/sys/class/net/" + name
+	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: make it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
+	gateway, err := d.Gateway()
+	if err != nil {
+		return err
+	}
+	if gateway == nil {
+		if _, err := os.Stat(device); err != nil {
+			return missing
+		}
+		return nil
+	}
+	client, err := ssh.Dial(ctx, *gateway, nil)
+	if err != nil {
+		return fmt.Errorf("looking for bridge %s: %w", name, err)
+	}
+	defer client.Close()
+	result, err := client.Run(ctx, "test -e '"+strings.ReplaceAll(device, "'", "")+"'")
+	if err == nil && result.ExitCode != 0 {
+		err = missing
+	}
+	return err
+}
+
+// checkLookup tries what the strategies ask, with a MAC address that nobody has.
+func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *clone) {
+	find, err := d.strategy(conn, c)
+	if err != nil {
+		d.find("look-up", "", err)
+		return
+	}
+	if by, ok := find.(strategy.SSH); ok {
+		d.checkLookupHost(ctx, by, c.mac)
+		return
+	}
+	auto, isRace := find.(strategy.Auto)
+	if isRace && d.config.SSH.Command != "" {
+		if by, ok := auto.Strategies[0].(strategy.SSH); ok {
+			d.checkLookupHost(ctx, by, c.mac)
+		}
+	}
+	switch d.config.Lookup {
+	case lookupARP:
+		_, err = (&neighbours{conn: conn, gateway: d.Gateway, byCommand: true}).Addresses(ctx, c.mac)
+		if err != nil {
+			err = fmt.Errorf("%w: have that machine let you run %s", err, neighbourCommand)
+		}
+	case lookupStatic:
+		err = d.checkClaim(conn)
+	}
+	d.find("look-up", fmt.Sprint(find), err)
+}
+
+// checkLookupHost logs in and runs the command once.
+func (d *diagnosis) checkLookupHost(ctx context.Context, by strategy.SSH, mac net.HardwareAddr) {
+	ctx, cancel := context.WithTimeout(ctx, by.Timeout)
+	defer cancel()
+	client, err := ssh.Dial(ctx, by.Target, by.Options)
+	if err != nil {
+		err = fmt.Errorf("%w: check SSH.url, and that this works: ssh %s", err, by.Target.Host)
+	}
+	if !d.find("look-up host", by.Target.String(), err) {
+		return
+	}
+	defer client.Close()
+	d.find("look-up command", by.Command, checkCommand(ctx, client, by.Command, mac))
+}
+
+// checkCommand runs a look-up command for an interface that there is not: it
+// should have nothing to say.
+func checkCommand(ctx context.Context, client *ssh.Client, command string, mac net.HardwareAddr) error {
+	result, err := client.Run(ctx, strings.ReplaceAll(command, strategy.MACPlaceholder, mac.String()))
+	if err != nil {
+		return fmt.Errorf("running SSH.command: %w", err)
+	}
+	if complaint := strings.TrimSpace(result.Stderr); complaint != "" {
+		return fmt.Errorf("SSH.command complains on %s: %q: correct the command, or let its user do what it does", client, complaint)
+	}
+	if printed := strings.TrimSpace(result.Stdout); printed != "" {
+		return fmt.Errorf("SSH.command prints %q for %s, which nobody has: have it look for {0}", printed, mac)
+	}
+	return nil
+}
+
+// checkClaim says who has the static address.
+func (d *diagnosis) checkClaim(conn *libvirt.Connect) error {
+	claim := addressClaim{address: d.config.Static.IP, uuid: uuidOf(d.config.Static.IP)}
+	holder, err := claim.holder(conn)
+	if err == nil && holder != nil {
+		err = fmt.Errorf("%w: wait until it is done, or remove it (overcast gc)", &AddressInUseError{Address: claim.address, Holder: holder.String(), Since: holder.since})
+	}
+	return err
+}
+
+// kvmDevice is how QEMU asks the kernel for hardware virtualisation.
+const kvmDevice = "/dev/kvm"
+
+// checkKVM knows a trap: where the device exists, but the user that QEMU runs
+// as may not open it, libvirtd asks QEMU anew for what it can do in every call,
+// and each define and start takes five seconds and more.
+func checkKVM(device, account string) (seen string, err error) {
+	info, err := os.Stat(device)
+	if errors.Is(err, os.ErrNotExist) {
+		return "there is none: guests are emulated, which is slow", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	who, err := user.Lookup(account)
+	if err != nil {
+		return "QEMU runs as " + account + ", which this machine does not know", nil
+	}
+	if mayOpen(info, who) {
+		return account + " may open it", nil
+	}
+	return "", fmt.Errorf("%s exists, but %s, which QEMU runs as, may not open it: libvirtd then takes five seconds and more for each define and start: chgrp kvm %[1]s; chmod 660 %[1]s; usermod -aG kvm %[2]s", device, account)
+}
+
+// mayOpen says whether a file's mode lets an account read and write it.
+func mayOpen(info os.FileInfo, who *user.User) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || who.Uid == "0" {
+		return true
+	}
+	groups, _ := who.GroupIds() // none known is no group
+	switch mode := info.Mode().Perm(); {
+	case who.Uid == strconv.Itoa(int(stat.Uid)):
+		return mode&0o600 == 0o600
+	case slices.Contains(groups, strconv.Itoa(int(stat.Gid))):
+		return mode&0o060 == 0o060
+	default:
+		return mode&0o006 == 0o006
+	}
+}
+
+var qemuUserSetting = regexp.MustCompile(`(?m)^\s*user\s*=\s*"\+?([^"]+)"`)
+
+// qemuUser is the account that the system's QEMU runs as: what libvirt's
+// configuration says, or else what distributions call it.
+func qemuUser() string {
+	if text, err := os.ReadFile(path.Join("/etc/libvirt", "qemu.conf")); err == nil {
+		if found := qemuUserSetting.FindSubmatch(text); found != nil {
+			return string(found[1])
+		}
+	}
+	for _, name := range []string{"libvirt-qemu", "qemu"} {
+		if _, err := user.Lookup(name); err == nil {
+			return name
+		}
+	}
+	return "root"
+}

@@ -1,0 +1,114 @@
+package libvirt
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/user"
+	"path/filepath"
+	"testing"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirtxml"
+)
+
+func TestGateway(t *testing.T) {
+	const lookup = "ssh://user@linux-box?privateKeyFile=/home/me/.ssh/id_rsa&passphrase=bigsecret"
+	for name, test := range map[string]struct{ url, ssh, want string }{
+		"this machine's system":    {url: "qemu:///system"},
+		"this machine's session":   {url: "qemu:///session"},
+		"a socket of this machine": {url: "qemu+unix:///system?socket=/run/x"},
+		"ssh":                      {url: "qemu+ssh://user@linux-box/system", want: "ssh://user@linux-box?os=UNIX&connectionType=SCP"},
+		"ssh, with the rest":       {url: "qemu+ssh://user@linux-box:2222/system?keyfile=/k&no_verify=1", want: "ssh://user@linux-box:2222?os=UNIX&connectionType=SCP&privateKeyFile=/k&hostKey=insecure"},
+		"libssh2":                  {url: "qemu+libssh2://user@linux-box/system?known_hosts=/kh", want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&knownHosts=/kh"},
+		"IPv6":                     {url: "qemu+ssh://user@[fd00::1]/system", want: "ssh://user@[fd00::1]?os=UNIX&connectionType=SCP"},
+		"tls, whose port and keys are for other things": {url: "qemu+tls://linux-box:16514/system?pkipath=/p", want: "ssh://linux-box?os=UNIX&connectionType=SCP"},
+		"the look-up's login, for the same machine":     {url: "qemu+ssh://user@linux-box/system", ssh: lookup, want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"},
+		"the look-up's login, where nobody else is":     {url: "qemu+tcp://linux-box/system", ssh: lookup, want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"},
+		"not that of another user":                      {url: "qemu+ssh://root@linux-box/system", ssh: lookup, want: "ssh://root@linux-box?os=UNIX&connectionType=SCP"},
+		"not that of another machine":                   {url: "qemu+ssh://user@other-box/system", ssh: lookup, want: "ssh://user@other-box?os=UNIX&connectionType=SCP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := Config{URL: test.url, SSH: SSHConfig{URL: test.ssh}}
+			got, err := config.gateway()
+			require.NoError(t, err)
+			if test.want == "" {
+				assert.Nil(t, got)
+				return
+			}
+			require.NotNil(t, got)
+			assert.Equal(t, test.want, got.String())
+			_, err = ssh.ParseURL(got.String())
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestNeighbours(t *testing.T) {
+	table := `192.168.123.140 dev virbr1 lladdr 52:54:00:b3:c9:81 REACHABLE
+192.168.122.195 dev virbr0 lladdr 52:54:00:7A:29:DB STALE
+fe80::5054:ff:fe7a:29db dev virbr0 lladdr 52:54:00:7a:29:db router STALE
+192.168.122.7 dev virbr0 lladdr 52:54:00:7a:29:db FAILED
+192.168.122.9 dev virbr0  INCOMPLETE
+`
+	mac, err := net.ParseMAC("52:54:00:7a:29:db")
+	require.NoError(t, err)
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.122.195"), netip.MustParseAddr("fe80::5054:ff:fe7a:29db")}, neighboursOf(table, mac))
+}
+
+func TestWhatAStaticAddressGivesItsClone(t *testing.T) {
+	one, mapped, other := netip.MustParseAddr("192.168.122.50"), netip.MustParseAddr("::ffff:192.168.122.50"), netip.MustParseAddr("fd00::50")
+	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, uuidOf(one))
+	// All machines have to agree on them, those with other versions included.
+	assert.Equal(t, "03c20ee8-cfef-8f2b-9ce9-de84c999073d", uuidOf(one))
+	assert.Equal(t, uuidOf(one), uuidOf(mapped))
+	assert.NotEqual(t, uuidOf(one), uuidOf(other))
+	assert.Equal(t, macOf(one), macOf(mapped))
+	assert.NotEqual(t, macOf(one), macOf(other))
+	assert.Equal(t, "52:54:00", macOf(one).String()[:8])
+}
+
+func TestOnlyTheInterfaceThatIsLookedUpGetsTheMAC(t *testing.T) {
+	first, second := net.HardwareAddr{0x52, 0x54, 0, 1, 1, 1}, net.HardwareAddr{0x52, 0x54, 0, 2, 2, 2}
+	c := &clone{mac: second, definition: &libvirtxml.Domain{Devices: &libvirtxml.DomainDeviceList{Interfaces: []libvirtxml.DomainInterface{
+		{MAC: &libvirtxml.DomainInterfaceMAC{Address: first.String()}},
+		{MAC: &libvirtxml.DomainInterfaceMAC{Address: second.String()}},
+	}}}}
+	want := net.HardwareAddr{0x52, 0x54, 0, 9, 9, 9}
+	c.setMAC(want)
+	assert.Equal(t, want, c.mac)
+	assert.Equal(t, first.String(), c.definition.Devices.Interfaces[0].MAC.Address)
+	assert.Equal(t, want.String(), c.definition.Devices.Interfaces[1].MAC.Address)
+	(&clone{definition: c.definition}).setMAC(want) // one without an interface stays so
+}
+
+func TestWhoMayOpenKVM(t *testing.T) {
+	me, err := user.Current()
+	require.NoError(t, err)
+	stranger := &user.User{Uid: "64999", Gid: "64999", Username: "stranger"}
+	device := filepath.Join(t.TempDir(), "kvm")
+	require.NoError(t, os.WriteFile(device, nil, 0o600))
+	for mode, may := range map[os.FileMode]bool{0o600: false, 0o660: false, 0o664: false, 0o666: true} {
+		require.NoError(t, os.Chmod(device, mode))
+		info, err := os.Stat(device)
+		require.NoError(t, err)
+		assert.Equal(t, may, mayOpen(info, stranger), "%v", mode)
+		assert.True(t, mayOpen(info, me))
+	}
+	seen, err := checkKVM(filepath.Join(t.TempDir(), "none"), me.Username)
+	require.NoError(t, err)
+	assert.Contains(t, seen, "guests are emulated")
+	require.NoError(t, os.Chmod(device, 0o600))
+	_, err = checkKVM(device, "nobody")
+	require.ErrorContains(t, err, "five seconds and more")
+	require.ErrorContains(t, err, "usermod -aG kvm nobody")
+}
+
+func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
+	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
+	require.ErrorIs(t, err, fixture.ErrStaticAddressInUse)
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci)", err.Error())
+}
