@@ -149,6 +149,13 @@ var _ = Describe("looking for an address", func() {
 		Expect(err).To(MatchError(ContainSubstring(`base domain "my_base_domain" has no channel for a guest agent: add one`)))
 	})
 
+	It("tells a guest that is up from one that lets nobody in", func(ctx SpecContext) {
+		configure(`deaf_host = ${guest} { connection.url = "ssh://root@{0}:23", provision.startTimeout = 10 }`)
+		_, err := fixture.SetUp(ctx, "deaf_host")
+		Expect(err).To(MatchError(fixture.ErrNotReachable))
+		Expect(err).To(MatchError(MatchRegexp(`52:54:\S+ answers ARP requests for it on virbr0, so that its system is up \(auto: lease from libvirt network my_nat_network, .*runs sshd`)))
+	})
+
 	It("says of each strategy what it has seen", func(ctx SpecContext) {
 		// A disk without a system: nothing ever asks for an address.
 		define(`<domain type='qemu'><name>silent</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>

@@ -63,8 +63,8 @@ var _ = Describe("a static address", Serial, func() {
 			somebody{config: staticConfig}.bringsUp("static_host"),
 			somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"),
 		}
-		Eventually(waiting[1].Err).WithTimeout(time.Minute).Should(gbytes.Say("waiting for a static address"))
-		Eventually(waiting[2].Err).WithTimeout(time.Minute).Should(gbytes.Say("waiting for a static address"))
+		Eventually(waiting[1].Err).WithTimeout(time.Minute).Should(gbytes.Say(`overcast: static_host waits for static address 192\.168\.122\.50: .*static_host of process \d+ .* has it, since `))
+		Eventually(waiting[2].Err).WithTimeout(time.Minute).Should(gbytes.Say(`overcast: static_host waits for static address 192\.168\.122\.50: .*static_host of process \d+ .* has it, since `))
 		boots := map[string]bool{}
 		for turn := 1; len(waiting) > 0; turn++ {
 			var now *runOfOne
@@ -130,5 +130,19 @@ var _ = Describe("a static address", Serial, func() {
 		Expect(err).To(MatchError(fixture.ErrStaticAddressInUse))
 		Expect(err).To(MatchError(MatchRegexp(`static address 192\.168\.122\.50 is in use: 52:54:\S+ answers ARP requests for it on virbr0, which is domain squatter`)))
 		Expect(leftovers("static_host")).To(BeEmpty())
+
+		By("also when this machine has it")
+		virsh("destroy", "squatter")
+		Expect(exec.Command("ip", "address", "add", os.Getenv("LAB_STATIC_IP")+"/32", "dev", "lo").Run()).To(Succeed())
+		_, err = fixture.SetUp(ctx, "static_host")
+		Expect(exec.Command("ip", "address", "delete", os.Getenv("LAB_STATIC_IP")+"/32", "dev", "lo").Run()).To(Succeed())
+		Expect(err).To(MatchError(ContainSubstring("is in use: this machine has it on lo")))
+		virsh("start", "squatter")
+		guestAt(os.Getenv("LAB_STATIC_IP"))
+
+		By("also when it answers to the hypervisor only")
+		far := somebody{via: elsewhere, config: strings.Replace(staticConfig, "qemu:///system", "qemu+ssh://user@linux-box/system", 1)}.bringsUp("static_host")
+		Eventually(far, time.Minute).Should(gexec.Exit(1))
+		Expect(far.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: it takes connections to port 22 from the hypervisor's machine`))
 	})
 })

@@ -34,6 +34,26 @@ func TCP(ctx context.Context, d Dialer, addr netip.Addr) string {
 	return "it takes connections to port " + Port
 }
 
+// Own says where this machine has an address itself, or "".
+func Own(addr netip.Addr) string {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return ""
+	}
+	for _, i := range interfaces {
+		own, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range own {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Unmap() == addr.Unmap() {
+				return "this machine has it on " + i.Name
+			}
+		}
+	}
+	return ""
+}
+
 // ARP says how an address answers to an ARP request, or "" if it does not
 // within [Limit], is not on a network of this machine's, or if this process
 // may not ask so.

@@ -27,6 +27,11 @@ func TestTCP(t *testing.T) {
 	assert.Empty(t, probe.TCP(t.Context(), to(listener.Addr().String()), somebody), "a connection that is refused")
 }
 
+func TestOwn(t *testing.T) {
+	assert.Regexp(t, `^this machine has it on lo`, probe.Own(netip.MustParseAddr("127.0.0.1")))
+	assert.Empty(t, probe.Own(netip.MustParseAddr("192.0.2.9")))
+}
+
 func TestARPIsForAddressesOnOurNetworks(t *testing.T) {
 	for _, address := range []string{"192.0.2.9", "127.0.0.1", "fd00::9"} {
 		assert.Empty(t, probe.ARP(t.Context(), netip.MustParseAddr(address)))

@@ -41,7 +41,14 @@ func (d dialing) connect(ctx context.Context, t Target, hostKeys HostKeys) (*Cli
 	if err != nil {
 		return nil, &DialError{PhaseSettings, t.addr(), err}
 	}
-	cred, err := gather(ctx, e, d.opts.AgentSocket)
+	agent := d.opts.AgentSocket
+	if e.agent != "" && !d.opts.agentGiven {
+		agent = e.agent
+	}
+	if agent == NoAgent {
+		agent = ""
+	}
+	cred, err := gather(ctx, e, agent)
 	if err != nil {
 		return nil, &DialError{PhaseSettings, e.addr(), err}
 	}

@@ -34,8 +34,9 @@ type Options struct {
 	ConfigFile string
 
 	// AgentSocket is where the ssh agent listens, or NoAgent. Default:
-	// SSH_AUTH_SOCK.
+	// IdentityAgent of ~/.ssh/config, or SSH_AUTH_SOCK.
 	AgentSocket string
+	agentGiven  bool
 
 	// KeepAlive is the time between two keepalive requests, negative for
 	// none. Default: 5 s.
@@ -55,6 +56,7 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
+	d.agentGiven = d.AgentSocket != ""
 	switch d.AgentSocket {
 	case "":
 		d.AgentSocket = agentSocketFromEnv()

@@ -19,6 +19,7 @@ type endpoint struct {
 	identityFiles  []string // of ~/.ssh/config
 	defaultFiles   []string // the usual ones, when nothing else is named
 	identitiesOnly bool
+	agent          string   // IdentityAgent: where the agent listens, if not where the options say
 	jumps          []string // ProxyJump, nearest first
 	hostKeys       HostKeys
 }
@@ -71,7 +72,7 @@ func (s *settings) complete(t Target, hostKeys HostKeys) (endpoint, error) {
 	e := endpoint{Target: t, hostKeys: hostKeys}
 	alias := t.Host
 	values := map[string]string{}
-	for _, keyword := range []string{"HostName", "User", "Port", "ProxyJump", "IdentitiesOnly", "UserKnownHostsFile"} {
+	for _, keyword := range []string{"HostName", "User", "Port", "ProxyJump", "IdentitiesOnly", "IdentityAgent", "UserKnownHostsFile"} {
 		v, err := s.get(alias, keyword)
 		if err != nil {
 			return e, err
@@ -90,6 +91,7 @@ func (s *settings) complete(t Target, hostKeys HostKeys) (endpoint, error) {
 	if v := values["ProxyJump"]; v != "" && !strings.EqualFold(v, "none") {
 		e.jumps = strings.Split(v, ",")
 	}
+	e.agent = s.agentSocket(values["IdentityAgent"], e, alias)
 	e.identitiesOnly = strings.EqualFold(values["IdentitiesOnly"], "yes")
 	e.PrivateKeyFile = s.tilde(e.PrivateKeyFile)
 	if err := s.completeIdentities(&e, alias); err != nil {
@@ -181,6 +183,20 @@ func (s *settings) knownHostsFiles(e endpoint, alias, configured string) []strin
 		}
 	}
 	return append(files, global...)
+}
+
+// agentSocket is what IdentityAgent means: a socket, none at all, or an
+// environment variable that names it.
+func (s *settings) agentSocket(configured string, e endpoint, alias string) string {
+	switch {
+	case configured == "" || configured == "SSH_AUTH_SOCK":
+		return ""
+	case strings.EqualFold(configured, NoAgent):
+		return NoAgent
+	case strings.HasPrefix(configured, "$"):
+		return os.Getenv(strings.Trim(configured[1:], "{}"))
+	}
+	return s.expand(strings.Trim(configured, `"`), e, alias)
 }
 
 // tilde expands a leading ~/ as shells do.

@@ -204,6 +204,23 @@ func TestIdentities(t *testing.T) {
 		t.Setenv("SSH_AUTH_SOCK", startAgent(t, held))
 		connect(t, login, &ssh.Options{Home: t.TempDir()})
 	})
+	t.Run("the agent of IdentityAgent", func(t *testing.T) {
+		socket := startAgent(t, held)
+		t.Setenv("OTHER_AGENT", socket)
+		for _, named := range []string{socket, `"` + socket + `"`, "$OTHER_AGENT", "${OTHER_AGENT}"} {
+			t.Setenv("SSH_AUTH_SOCK", "/nowhere/agent")
+			opts := configured(t, "IdentityAgent "+named+"\n")
+			opts.AgentSocket = ""
+			connect(t, login, opts)
+		}
+		t.Setenv("SSH_AUTH_SOCK", socket)
+		opts := configured(t, "IdentityAgent none\n")
+		opts.AgentSocket = ""
+		dialError(t, t.Context(), login, opts)
+		opts = configured(t, "IdentityAgent SSH_AUTH_SOCK\n")
+		opts.AgentSocket = ""
+		connect(t, login, opts)
+	})
 	t.Run("IdentitiesOnly leaves the agent out", func(t *testing.T) {
 		opts := configured(t, "IdentitiesOnly yes\n")
 		opts.AgentSocket = startAgent(t, held)

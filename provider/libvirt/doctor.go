@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/user"
 	"path"
@@ -55,7 +56,7 @@ func (d *diagnosis) run(ctx context.Context) {
 	}
 	defer d.disconnect()
 	if d.isLocal() {
-		seen, err := checkKVM(kvmDevice, qemuUser())
+		seen, err := checkKVM(kvmDevice, qemuUser(d.config.URL))
 		d.find("/dev/kvm", seen, err)
 	}
 	base, err := readBase(on.conn, d.config.URL, d.config.BaseDomain)
@@ -293,9 +294,14 @@ func mayOpen(info os.FileInfo, who *user.User) bool {
 
 var qemuUserSetting = regexp.MustCompile(`(?m)^\s*user\s*=\s*"\+?([^"]+)"`)
 
-// qemuUser is the account that the system's QEMU runs as: what libvirt's
-// configuration says, or else what distributions call it.
-func qemuUser() string {
+// qemuUser is the account that QEMU runs as: a session's runs as whoever asks,
+// the system's as libvirt's configuration says, or else as distributions have it.
+func qemuUser(hypervisor string) string {
+	if at, err := url.Parse(hypervisor); err == nil && at.Path == "/session" {
+		if me, err := user.Current(); err == nil {
+			return me.Username
+		}
+	}
 	if text, err := os.ReadFile(path.Join("/etc/libvirt", "qemu.conf")); err == nil {
 		if found := qemuUserSetting.FindSubmatch(text); found != nil {
 			return string(found[1])

@@ -22,6 +22,7 @@ type instance struct {
 	release func()
 
 	address netip.Addr
+	foundBy string // the strategy
 
 	mu    sync.Mutex
 	guard *guard // from before the clone is started until it is taken away

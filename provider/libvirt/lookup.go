@@ -106,6 +106,7 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 	defer unwatch()
 	var err error
 	i.address, err = find.Address(ctx, c.mac)
+	i.foundBy = fmt.Sprint(find)
 	if err != nil && asked.Err() != nil {
 		return fmt.Errorf("looking for the address of domain %s: %w", c.name, err) // nobody waits for it any more
 	}
@@ -117,4 +118,16 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 		return fmt.Errorf("%w: domain %s: %w%s", fixture.ErrAddressNotFound, c.name, err, heard)
 	}
 	return nil
+}
+
+var _ fixture.Explainer = (*instance)(nil)
+
+// Unreached tells an address that was given, but that nothing uses, from one
+// whose system only lets nobody in.
+func (i *instance) Unreached(ctx context.Context) string {
+	how := probe.ARP(ctx, i.address)
+	if how == "" {
+		return fmt.Sprintf("address %s is known (%s), but nothing was seen to answer there: check that the system of base domain %q keeps the address that it was given", i.address, i.foundBy, i.config.BaseDomain)
+	}
+	return fmt.Sprintf("%s, so that its system is up (%s): check that base domain %q runs sshd, and what firewall it has", how, i.foundBy, i.config.BaseDomain)
 }

@@ -1,11 +1,11 @@
 package libvirt
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +16,7 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/lock"
 	"github.com/overcast-go/overcast/internal/probe"
+	"github.com/overcast-go/overcast/internal/ssh"
 	"libvirt.org/go/libvirt"
 )
 
@@ -148,13 +149,17 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 	}
 }
 
-// tell says once, where the program says such things, who is waited for.
+// tell says once, on standard error, who is waited for.
 func (a *addressClaim) tell(holder string, since time.Time) {
 	if holder == a.told {
 		return
 	}
 	a.told = holder
-	slog.Info("waiting for a static address", "host", a.label, "address", a.address.String(), "holder", holder, "since", since.Local().Format(time.DateTime))
+	when := ""
+	if !since.IsZero() {
+		when = ", since " + since.Local().Format(time.DateTime)
+	}
+	fmt.Fprintf(os.Stderr, "overcast: %s waits for static address %s: %s has it%s\n", a.label, a.address, holder, when)
 }
 
 // addressHolder is the domain that has an address.
@@ -195,9 +200,18 @@ func (a *addressClaim) holder(conn *libvirt.Connect) (*addressHolder, error) {
 // refuseTaken refuses an address that answers although no clone has it.
 func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error {
 	address := i.config.Static.IP
-	how := probe.ARP(ctx, address)
-	if how == "" {
-		how = probe.TCP(ctx, new(net.Dialer), address)
+	how := ""
+	if i.config.Reach != fixture.ReachHypervisor { // or else what is here is another network
+		how = cmp.Or(probe.Own(address), probe.ARP(ctx, address))
+		if how == "" {
+			how = probe.TCP(ctx, new(net.Dialer), address)
+		}
+	}
+	if how == "" && i.config.Reach != fixture.ReachDirect {
+		var err error
+		if how, err = i.answerAtHypervisor(ctx, address); err != nil {
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("trying whether somebody has address %s: %w", address, context.Cause(ctx))
@@ -209,6 +223,28 @@ func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error
 		how += ", which is domain " + domain
 	}
 	return &AddressInUseError{Address: address, Holder: how + ", though the clone that is to have the address is not started yet"}
+}
+
+// answerAtHypervisor says how an address answers to the hypervisor's machine.
+// That nobody can log in there counts only if specs would have to, too.
+func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (string, error) {
+	target, err := i.Gateway()
+	if target == nil {
+		return "", err
+	}
+	client, err := ssh.Dial(ctx, *target, nil)
+	if err != nil {
+		if i.config.Reach == fixture.ReachHypervisor {
+			return "", fmt.Errorf("trying whether somebody has address %s: %w", address, err)
+		}
+		return "", nil
+	}
+	defer client.Close()
+	how := probe.TCP(ctx, client, address)
+	if how != "" {
+		how += " from the hypervisor's machine"
+	}
+	return how, nil
 }
 
 // domainOfMAC names the running domain one of whose MAC addresses is in a text.
