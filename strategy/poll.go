@@ -79,7 +79,7 @@ type asked struct {
 }
 
 func (a asked) address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
-	missing := &NotFoundError{Strategy: a.strategy, MAC: mac, Seen: a.nothing}
+	missing := &NotFoundError{Strategy: a.strategy, MAC: mac, Seen: fmt.Sprintf("%v has not answered yet", a.source)}
 	return poll(ctx, missing, func() (netip.Addr, error) {
 		known, err := a.source.Addresses(ctx, mac)
 		missing.Attempts++
@@ -87,6 +87,8 @@ func (a asked) address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, e
 		case errors.Is(err, ErrNotYet):
 			missing.Seen = err.Error()
 			return netip.Addr{}, errAskAgain
+		case err != nil && ctx.Err() != nil:
+			return netip.Addr{}, err // the answer was no longer waited for
 		case err != nil:
 			missing.Seen = fmt.Sprintf("asking %v failed", a.source)
 			return netip.Addr{}, err

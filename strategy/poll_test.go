@@ -132,3 +132,26 @@ func TestAutoGivesUpWhenAllHave(t *testing.T) {
 	require.ErrorIs(t, err, strategy.ErrNotFound)
 	assert.Contains(t, err.Error(), "there is no strategy that could work")
 }
+
+// slow gives up with its context, as a call does that is not waited for.
+type slow struct{ before *script }
+
+func (s slow) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	if s.before.asked < 2 {
+		return s.before.Addresses(ctx, mac)
+	}
+	<-ctx.Done()
+	return nil, errors.New("no answer")
+}
+
+func TestAnAnswerThatIsNoLongerWaitedForHidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		source := slow{&script{err: strategy.NotYet("the guest agent is not there")}}
+		_, err := strategy.Agent{Source: source}.Address(ctx, mac)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Contains(t, err.Error(), "the guest agent is not there")
+		assert.NotContains(t, err.Error(), "no answer")
+	})
+}
