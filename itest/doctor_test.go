@@ -72,6 +72,7 @@ var _ = Describe("overcast doctor", func() {
 		{link: "connection", breaking: "an account that is not let in", with: `nat_host.libvirtURL = "qemu+ssh://nobody@linux-box/system"`, says: `: login: .*ssh-add`},
 		{link: "connection", breaking: "an account that may not use the socket", with: `nat_host.libvirtURL = "qemu+ssh://dhcp-query-user@dhcp-box/system"`, says: `: socket permission: .*group libvirt`},
 		{link: "connection", breaking: "a libvirtd that does not run", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/nowhere"`, says: `: daemon: .*start it`},
+		{link: "permissions", breaking: "a socket that is only for reading", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro"`, says: `operation forbidden.*only look: connect to the socket that is for reading and writing`},
 		{link: "base domain", breaking: "one that does not exist", with: `nat_host.libvirtBaseDomain = nowhere`, says: `does not exist at .*check libvirtBaseDomain`},
 		{link: "disks", breaking: "a file that is not there", with: `nat_host.libvirtBaseDomain = broken-base`,
 			define: brokenBase(`<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vda'/></disk>` + goodNetwork), says: `lost\.qcow2.*check that the file is there`},

@@ -43,8 +43,12 @@ type diagnosis struct {
 	findings []fixture.Finding
 }
 
-// find notes what came of a link, and says whether it holds.
+// find notes what came of a link, and says whether it holds. What libvirt
+// forbids is not the fault of the link that it was found at.
 func (d *diagnosis) find(link, seen string, err error) bool {
+	if isCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
+		link, err = "permissions", fmt.Errorf("%w: libvirt lets this account only look: connect to the socket that is for reading and writing, and have polkit, or libvirt's access control, grant it the management of domains, volumes and networks", err)
+	}
 	d.findings = append(d.findings, fixture.Finding{Link: link, Seen: seen, Err: err})
 	return err == nil
 }
@@ -64,7 +68,8 @@ func (d *diagnosis) run(ctx context.Context) {
 		return
 	}
 	known, err := readBridges(on.conn)
-	if !d.find("permissions", "networks and domains can be listed", err) {
+	if err != nil {
+		d.find("network", "", err)
 		return
 	}
 	c, err := planClone(base, plan{label: d.label, network: d.config.Network, bridges: known, cache: d.config.Cache})
@@ -116,6 +121,7 @@ func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *cl
 	err := u.run(ctx, conn)
 	if d.find("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.overlays)), err) {
 		d.find("pool", strings.Join(pools, ", "), nil)
+		d.find("permissions", "this account may make and remove volumes", nil)
 	}
 }
 
