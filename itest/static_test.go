@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,42 @@ func libvirtsLog() *gexec.Session {
 
 var lifecycle = regexp.MustCompile(`event 'lifecycle' for domain '?(overcast-static_host-[^':]+)'?: (Started|Stopped)`)
 
+// firstUp waits for the first of several runs that has its host.
+func firstUp(runs []*runOfOne) (first *runOfOne) {
+	GinkgoHelper()
+	Eventually(func() (*runOfOne, error) {
+		for _, r := range runs {
+			if up, err := r.isUp(); up || err != nil {
+				first = r
+				return r, err
+			}
+		}
+		return nil, nil
+	}).WithTimeout(time.Minute).ShouldNot(BeNil())
+	return first
+}
+
+// expectOneAtATime checks libvirtd's own log: so many clones ran, and never two
+// at a time. A clone that was not let start has no event.
+func expectOneAtATime(log *gexec.Session, clones int) {
+	GinkgoHelper()
+	var running, started int
+	Eventually(func() int {
+		running, started = 0, 0
+		for _, event := range lifecycle.FindAllStringSubmatch(string(log.Out.Contents()), -1) {
+			if event[2] == "Started" {
+				started++
+				running++
+			} else {
+				running--
+			}
+			Expect(running).To(BeNumerically("<=", 1), "%s", log.Out.Contents())
+		}
+		return running
+	}).Should(BeZero())
+	Expect(started).To(Equal(clones), "%s", log.Out.Contents())
+}
+
 var _ = Describe("a static address", Serial, func() {
 	It("has one user at a time, within a machine and across machines, and also after one that is killed", func() {
 		log := libvirtsLog()
@@ -67,20 +104,8 @@ var _ = Describe("a static address", Serial, func() {
 		Eventually(waiting[2].Err).WithTimeout(time.Minute).Should(gbytes.Say(`overcast: static_host waits for static address 192\.168\.122\.50: .*static_host of process \d+ .* has it, since `))
 		boots := map[string]bool{}
 		for turn := 1; len(waiting) > 0; turn++ {
-			var now *runOfOne
-			Eventually(func() (*runOfOne, error) {
-				for n, r := range waiting {
-					up, err := r.isUp()
-					if err != nil {
-						return nil, err
-					}
-					if up {
-						now, waiting = r, append(append([]*runOfOne{}, waiting[:n]...), waiting[n+1:]...)
-						return now, nil
-					}
-				}
-				return nil, nil
-			}).WithTimeout(time.Minute).ShouldNot(BeNil())
+			now := firstUp(waiting)
+			waiting = slices.DeleteFunc(waiting, func(r *runOfOne) bool { return r == now })
 			// The guest's side: it is a new one, and stays the one that answers.
 			boot := strings.TrimSpace(run(guestAt(now.address()), "test ! -e /root/proof && touch /root/proof && cat /proc/sys/kernel/random/boot_id"))
 			Expect(boots).NotTo(HaveKey(boot))
@@ -97,23 +122,26 @@ var _ = Describe("a static address", Serial, func() {
 		}
 		Expect(boots).To(HaveLen(3))
 
-		// libvirtd's side.
 		Eventually(leftovers).WithArguments("static_host").WithTimeout(30 * time.Second).Should(BeEmpty())
-		var running, started int
-		Eventually(func() int {
-			running, started = 0, 0
-			for _, event := range lifecycle.FindAllStringSubmatch(string(log.Out.Contents()), -1) {
-				if event[2] == "Started" {
-					started++
-					running++
-				} else {
-					running--
-				}
-				Expect(running).To(BeNumerically("<=", 1), "%s", log.Out.Contents())
+		expectOneAtATime(log, 3)
+	})
+
+	It("has one user, also when several machines ask at the same moment", func() {
+		log := libvirtsLog()
+		var all []*runOfOne
+		for range 3 {
+			all = append(all, somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"))
+		}
+		for turns := len(all); turns > 0; turns-- {
+			now := firstUp(all)
+			all = slices.DeleteFunc(all, func(r *runOfOne) bool { return r == now })
+			for _, r := range all {
+				Expect(r.isUp()).To(BeFalse())
 			}
-			return running
-		}).Should(BeZero())
-		Expect(started).To(Equal(3), "%s", log.Out.Contents())
+			now.ends()
+		}
+		Eventually(leftovers).WithArguments("static_host").WithTimeout(30 * time.Second).Should(BeEmpty())
+		expectOneAtATime(log, 3)
 	})
 
 	It("is refused when something answers there that is none of ours", func(ctx SpecContext) {

@@ -62,5 +62,20 @@
 // # How its address is found
 //
 // The interface of the clone that is on networkDeviceId is looked up by a
-// strategy (package strategy).
+// strategy (package strategy). Where the configuration names none, all that can
+// work here are tried at once.
+//
+// A static address (static.ip) is its clone's alone while the clone is there:
+// static.go says how that is kept between processes and between machines.
+//
+// # Where it can be reached from
+//
+// The hypervisor's machine is in front of its guests ([fixture.Gateway]): with
+// a remote libvirtURL, hosts that cannot be reached directly are reached
+// through an SSH connection to it.
+//
+// # When it does not work
+//
+// A connection that fails is a [*ConnectError], which says which part did. The
+// command overcast doctor looks at every link of the chain.
 package libvirt

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,10 +98,7 @@ func (l leases) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr
 		return nil, err
 	}
 	var found []netip.Addr
-	for _, one := range known {
-		if l.earlier[one] {
-			continue
-		}
+	for _, one := range l.since(known) {
 		addr, err := netip.ParseAddr(one.addr)
 		if err != nil {
 			return nil, fmt.Errorf("network %s has a lease for %q: %w", l.network, one.addr, err)
@@ -108,6 +106,12 @@ func (l leases) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr
 		found = append(found, addr)
 	}
 	return found, nil
+}
+
+// since are the leases that were not there before. One that has been renewed
+// since then ends later, and so is another.
+func (l leases) since(known []lease) []lease {
+	return slices.DeleteFunc(slices.Clone(known), func(one lease) bool { return l.earlier[one] })
 }
 
 // of are the leases of an interface. libvirt leaves out those that have run

@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/ssh"
@@ -83,6 +84,17 @@ func TestOnlyTheInterfaceThatIsLookedUpGetsTheMAC(t *testing.T) {
 	assert.Equal(t, first.String(), c.definition.Devices.Interfaces[0].MAC.Address)
 	assert.Equal(t, want.String(), c.definition.Devices.Interfaces[1].MAC.Address)
 	(&clone{definition: c.definition}).setMAC(want) // one without an interface stays so
+}
+
+func TestALeaseFromBeforeIsNotTheClones(t *testing.T) {
+	then := time.Now()
+	stale, renewed := lease{"192.168.122.9", then}, lease{"192.168.122.9", then.Add(time.Hour)}
+	other := lease{"192.168.122.10", then}
+	l := leases{earlier: map[lease]bool{stale: true}}
+	assert.Empty(t, l.since([]lease{stale}))
+	assert.Equal(t, []lease{other}, l.since([]lease{stale, other}))
+	assert.Equal(t, []lease{renewed}, l.since([]lease{renewed}))
+	assert.Equal(t, []lease{stale}, leases{}.since([]lease{stale}))
 }
 
 func TestWhoMayOpenKVM(t *testing.T) {
