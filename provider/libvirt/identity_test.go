@@ -47,6 +47,8 @@ func TestFateOfOwners(t *testing.T) {
 	ended := exec.Command("cat")
 	out, err := ended.StdoutPipe()
 	require.NoError(t, err)
+	_, err = ended.StdinPipe() // or else it ends at once by itself
+	require.NoError(t, err)
 	require.NoError(t, ended.Start())
 	gone := me
 	gone.PID = ended.Process.Pid
