@@ -109,6 +109,47 @@ var _ = Describe("two runs at once", func() {
 	})
 })
 
+var _ = Describe("a teardown", func() {
+	It("is not kept from its end by snapshots, checkpoints and saved states, or by what others have removed", Serial, func(ctx SpecContext) {
+		before := belongings()
+		define(strings.Replace(still, "<name>still<", "<name>meddled<", 1))
+		defineEverything("meddled-all", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
+		configure(`%s`, `meddled_host = ${booting} { libvirtBaseDomain = meddled, overlay = file }, meddled_all = ${booting} { libvirtBaseDomain = meddled-all, overlay = file }`)
+		for what, meddle := range map[string]func(domain, volume string){
+			"a snapshot":              func(d, _ string) { virsh("snapshot-create-as", d, "s1") },
+			"a checkpoint":            func(d, _ string) { virsh("checkpoint-create-as", d, "c1") },
+			"a volume that is gone":   func(_, v string) { virsh("vol-delete", v, "default") },
+			"a domain that is gone":   func(d, _ string) { virsh("destroy", d) },
+			"a domain that was saved": func(d, _ string) { virsh("save", d, filepath.Join(GinkgoT().TempDir(), "state")) },
+		} {
+			By(what)
+			up(ctx, "meddled_host")
+			name := clones("meddled_host")[0].Name
+			meddle(name, name+"-vdb.qcow2")
+			Expect(fixture.TearDown(ctx, "meddled_host")).To(Succeed())
+			Expect(leftovers("meddled_host")).To(BeEmpty())
+		}
+		By("a managed save of a clone with a definition")
+		up(ctx, "meddled_all")
+		virsh("managedsave", clones("meddled_all")[0].Name)
+		Expect(fixture.TearDown(ctx, "meddled_all")).To(Succeed())
+		Expect(leftovers("meddled_all")).To(BeEmpty())
+		Expect(belongings()).To(HaveLen(len(before)+5), "the two bases' alone")
+	})
+})
+
+var _ = Describe("a clone with a long label", func() {
+	It("has sockets of its own all the same", func(ctx SpecContext) {
+		define(onDisk("sockets", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/lab-two-disks.qcow2'/><target dev='vda'/></disk>
+			<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/sock-serial.sock'/></serial>`))
+		label := strings.Repeat("long", 20)
+		configure(`%s = ${booting} { libvirtBaseDomain = sockets, networkDeviceId = null }`, label)
+		up(ctx, label)
+		Expect(fixture.TearDown(ctx, label)).To(Succeed())
+		Expect(filepath.Glob("/var/lib/libvirt/qemu/channel/*serial.sock")).To(BeEmpty())
+	})
+})
+
 var _ = Describe("a teardown that fails", func() {
 	It("is told of, tried again, and made good by the sweep", func(ctx SpecContext) {
 		dir := openDir()

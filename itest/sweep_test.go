@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -199,7 +200,7 @@ func killAtRandom(label string, within time.Duration) {
 
 var _ = Describe("a clone that is to be kept", Serial, func() {
 	AfterEach(func() {
-		for _, name := range strings.Fields(virsh("list", "--all", "--name")) {
+		for _, name := range strings.Fields(virsh("list", "--name")) {
 			if strings.HasPrefix(name, "overcast-kept") {
 				virsh("destroy", name)
 			}
@@ -232,6 +233,37 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		_, err = fixture.Lookup("kept_always")
 		Expect(err).To(MatchError(fixture.ErrNotSetUp))
 		Expect(leftovers("kept_always")).To(HaveLen(1))
+	})
+
+	It("stays the person's when its guest has ended, if it has files", func(ctx SpecContext) {
+		uuid := defineEverything("kept-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
+		Expect(uuid).NotTo(BeEmpty())
+		configure(`%s`, `kept_file = ${booting} { libvirtBaseDomain = kept-base, overlay = file, keep = on-failure }, next = ${booting}`)
+		Expect(failingChild("kept_file")).To(And(ContainSubstring("is kept"), Not(ContainSubstring("virsh -c 'qemu:///system' destroy"))))
+		virsh("destroy", listed("kept_file")[0].Name)
+		process := child("next") // whose start sweeps
+		Expect(process.Process.Kill()).To(Succeed())
+		found := listed("kept_file")
+		Expect(found).To(HaveLen(3), "a domain and two volumes")
+		Expect(found[0].Kept).To(BeTrue())
+		Expect(found[0].State).To(Equal("shut off"))
+		overcast("gc", "-c", "qemu:///system")
+		Expect(leftovers("kept_file")).To(BeEmpty())
+	})
+
+	It("does not stay when its set-up was cancelled, at whatever moment", func(ctx SpecContext) {
+		configure(`kept_cancelled = ${booting} { keep = always, addressTimeout = 60 }`)
+		for range 10 {
+			within, cancel := context.WithTimeout(ctx, rand.N(400*time.Millisecond))
+			_, err := fixture.SetUp(within, "kept_cancelled")
+			cancel()
+			if err != nil {
+				Expect(leftovers("kept_cancelled")).To(BeEmpty(), "%v", err)
+				continue
+			}
+			virsh("destroy", clones("kept_cancelled")[0].Name) // it is up, and always kept
+			Expect(fixture.TearDown(ctx, "kept_cancelled")).To(Succeed())
+		}
 	})
 
 	It("does not stay when nothing has failed", func() {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -31,11 +32,10 @@ func lsCommand(args []string, stdout io.Writer) error {
 	ctx, stop := untilStopped()
 	defer stop()
 	all := []listed{}
+	var errs []error // one that fails does not keep the others from being listed
 	for _, url := range urls {
 		made, err := libvirt.List(ctx, url)
-		if err != nil {
-			return err
-		}
+		errs = append(errs, err)
 		shown, _ := ssh.Redact(url)
 		for _, m := range made {
 			all = append(all, listed{shown, m})
@@ -44,9 +44,9 @@ func lsCommand(args []string, stdout io.Writer) error {
 	if o.json {
 		encoder := json.NewEncoder(stdout)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
+		return errors.Join(append(errs, encoder.Encode(all))...)
 	}
-	return table(stdout, all)
+	return errors.Join(append(errs, table(stdout, all))...)
 }
 
 func table(out io.Writer, all []listed) error {

@@ -54,7 +54,7 @@ func interfaceAddresses(ctx context.Context, conn *libvirt.Connect, name string,
 		err        error
 	}
 	answered := make(chan answer, 1)
-	err := bounded(ctx, func() error {
+	err := bounded(ctx, conn, func() error {
 		domain, err := conn.LookupDomainByName(name)
 		if err != nil {
 			return err

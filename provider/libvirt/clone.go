@@ -18,7 +18,8 @@ type clone struct {
 	mac        net.HardwareAddr // of the interface whose address is looked up; nil if there is none
 	network    string           // that it is on: the name of a libvirt network or of a bridge
 	boot       *variables       // the base's UEFI variables, which the clone gets a copy of; nil without
-	tpm        string           // folder of the base's TPM state below libvirt's; "" without one
+	tpm        string           // folder of the base's TPM state; "" without one
+	ownTPM     string           // and of the clone's
 }
 
 // plan says what a plan needs to know beside the base.
@@ -27,6 +28,7 @@ type plan struct {
 	network string  // whose interface is looked up
 	bridges bridges // of the hypervisor's networks
 	cache   string  // mode of the disks
+	tpms    string  // folder of the states of emulated TPMs; "" where nobody can know
 }
 
 // planClone works out the clone of a base domain. A base that cannot be cloned
@@ -49,7 +51,9 @@ func planClone(base *libvirtxml.Domain, p plan) (*clone, error) {
 	if err := c.planInterfaces(base.Name, p.network, p.bridges); err != nil {
 		return nil, err
 	}
-	c.planTPM(base.UUID)
+	if err := c.planTPM(base, p.tpms); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

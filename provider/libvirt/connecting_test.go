@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
 )
 
@@ -32,5 +33,18 @@ func TestConnectErrorsSayWhichPartFailed(t *testing.T) {
 		}
 		assert.Contains(t, err.Error(), said)
 		assert.NotContains(t, err.Error(), "sesame")
+	}
+}
+
+func TestURLThatCannotBeReadKeepsItsPassword(t *testing.T) {
+	for _, url := range []string{"qemu+ssh://user:s3cret@host:bad/system", "qemu+ssh://user:s3cret@%zz/system", "nonsense://user:s3cret@host/system"} {
+		pool := newConnections()
+		_, _, err := pool.acquire(t.Context(), url)
+		require.Error(t, err, url)
+		assert.NotContains(t, err.Error(), "s3cret")
+		config := Config{URL: url}
+		if _, err = config.gateway(); err != nil {
+			assert.NotContains(t, err.Error(), "s3cret")
+		}
 	}
 }

@@ -25,9 +25,7 @@ type connection struct {
 	conn  *libvirt.Connect
 	err   error
 
-	ended chan struct{} // closed once how is set: the connection has ended by itself
-	how   string
-
+	heart  *heartbeat
 	guards guards // of its events
 }
 
@@ -47,20 +45,13 @@ func (c *connections) first(url string, do func()) {
 	once.Do(do)
 }
 
-// Keepalive of connections: a peer that has not answered keepaliveCount
-// messages, one every keepaliveSeconds, is given up.
-const (
-	keepaliveSeconds = 5
-	keepaliveCount   = 3
-)
-
 // acquire answers with a connection to the hypervisor and with what ends its
 // use. The last user's end closes it.
 func (c *connections) acquire(ctx context.Context, url string) (*connection, func(), error) {
 	c.mu.Lock()
 	found, ok := c.open[url]
 	if !ok || found.lost() {
-		found = &connection{url: url, ready: make(chan struct{}), ended: make(chan struct{})}
+		found = &connection{url: url, ready: make(chan struct{}), heart: newHeartbeat()}
 		c.open[url] = found
 		// libvirt cannot be told to stop opening a connection. The goroutine
 		// ends when it has; release waits for it.
@@ -83,17 +74,6 @@ func (c *connections) acquire(ctx context.Context, url string) (*connection, fun
 	}
 }
 
-// closedHow says in words why a connection ended by itself.
-func closedHow(reason libvirt.ConnectCloseReason) string {
-	switch reason {
-	case libvirt.CONNECT_CLOSE_REASON_EOF:
-		return "it closed the connection"
-	case libvirt.CONNECT_CLOSE_REASON_KEEPALIVE:
-		return fmt.Sprintf("it has not answered for %d seconds", keepaliveSeconds*keepaliveCount)
-	}
-	return "I/O error"
-}
-
 // lost says that the connection was open, and is of no more use. Those who
 // have it keep it until they release it.
 func (c *connection) lost() bool {
@@ -104,6 +84,9 @@ func (c *connection) lost() bool {
 	}
 	if c.err != nil {
 		return false // its users are about to forget it
+	}
+	if c.heart.stopped() {
+		return true
 	}
 	alive, err := c.conn.IsAlive()
 	return err != nil || !alive
@@ -127,12 +110,11 @@ func (c *connections) connect(to *connection) {
 		c.loop.release()
 		return
 	}
-	// Drivers that need no daemon have neither: nothing can break there.
-	_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
-	_ = conn.RegisterCloseCallback(func(_ *libvirt.Connect, reason libvirt.ConnectCloseReason) {
-		to.how = closedHow(reason)
-		close(to.ended)
+	// A driver that needs no daemon has no such callback: nothing can break there.
+	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
+		to.heart.stop("libvirtd has closed the connection")
 	})
+	to.heart.start(conn)
 	to.conn = conn
 }
 
@@ -147,10 +129,21 @@ func (c *connections) release(to *connection) {
 		delete(c.open, to.url)
 	}
 	c.mu.Unlock()
-	if last && to.conn != nil {
-		to.guards.deregister(to.conn)
-		_ = to.conn.UnregisterCloseCallback() // fails where there is none
-		_, _ = to.conn.Close()
-		c.loop.release()
+	if !last || to.conn == nil {
+		return
 	}
+	if to.heart.end() {
+		c.close(to)
+		return
+	}
+	// Nobody answers: closing, too, waits for an answer, or for the end of the
+	// other side, for which nobody else has to wait.
+	go c.close(to)
+}
+
+func (c *connections) close(to *connection) {
+	to.guards.deregister(to.conn)
+	_ = to.conn.UnregisterCloseCallback() // fails where there is none
+	_, _ = to.conn.Close()
+	c.loop.release()
 }

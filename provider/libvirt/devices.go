@@ -14,9 +14,12 @@ func refuseDevices(base *libvirtxml.Domain) error {
 	if base.Devices == nil {
 		return nil
 	}
-	for _, device := range base.Devices.Hostdevs {
-		if what := hostdevKind(&device); what != "" {
-			return fmt.Errorf("has %s of the hypervisor's machine passed through, which one domain at a time can have: detach it from the base domain", what)
+	for n := range base.Devices.Hostdevs {
+		return fmt.Errorf("has %s of the hypervisor's machine passed through, which one domain at a time can have: detach it from the base domain", hostdevKind(&base.Devices.Hostdevs[n]))
+	}
+	for _, fs := range base.Devices.Filesystems {
+		if fs.Source != nil && fs.Source.Mount != nil && fs.Source.Mount.Socket != "" {
+			return fmt.Errorf("has a file system on a socket of its own (%s), which one domain at a time can have: give it a folder", fs.Source.Mount.Socket)
 		}
 	}
 	for n := range base.Devices.Interfaces {
@@ -42,7 +45,7 @@ func refuseDevices(base *libvirtxml.Domain) error {
 	return nil
 }
 
-// hostdevKind names what is passed through, or is "" for what may be shared.
+// hostdevKind names what is passed through.
 func hostdevKind(device *libvirtxml.DomainHostdev) string {
 	switch {
 	case device.SubsysPCI != nil:
@@ -60,6 +63,8 @@ func hostdevKind(device *libvirtxml.DomainHostdev) string {
 // refuseInterface is about interfaces whose other end is one of a kind.
 func refuseInterface(i *libvirtxml.DomainInterface) error {
 	switch s := i.Source; {
+	case len(i.PortForward) > 0:
+		return errors.New("has an interface that ports of the hypervisor's machine are forwarded to (<portForward>), which one domain at a time can have: take them out")
 	case s == nil:
 	case s.Hostdev != nil:
 		return errors.New("has a network device of the hypervisor's machine passed through (<interface type='hostdev'>), which one domain at a time can have: attach it to a network or bridge")
@@ -113,6 +118,12 @@ func (c *clone) planCharacterDevices() {
 	}
 }
 
+// longestSocket is how long the path of a socket can be, in bytes (unix(7)).
+const longestSocket = 107
+
+// shortName is what paths of sockets tell the clone by.
+func (c *clone) shortName() string { return NamePrefix + c.name[len(c.name)-8:] }
+
 // own makes the end of a character device on the hypervisor's machine the
 // clone's own. What connects to somebody else stays as it is.
 func (c *clone) own(s *libvirtxml.DomainChardevSource) {
@@ -123,7 +134,10 @@ func (c *clone) own(s *libvirtxml.DomainChardevSource) {
 	case s.File != nil, s.Pipe != nil, s.Dev != nil, s.Pty != nil:
 		*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
 	case s.UNIX != nil && s.UNIX.Mode != "connect" && s.UNIX.Path != "":
-		s.UNIX.Path = path.Join(path.Dir(s.UNIX.Path), c.name+"-"+path.Base(s.UNIX.Path))
+		s.UNIX.Path = path.Join(path.Dir(s.UNIX.Path), c.shortName()+"-"+path.Base(s.UNIX.Path))
+		if len(s.UNIX.Path) > longestSocket {
+			*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
+		}
 	case s.TCP != nil && s.TCP.Mode != "connect":
 		// QEMU cannot be told to take any port: a terminal is as good.
 		*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}

@@ -16,7 +16,7 @@ func metadataOf(inner string) *libvirtxml.DomainMetadata {
 // cloned is the definition of a clone of a base with these devices.
 func cloned(t *testing.T, devices string) (*clone, string) {
 	t.Helper()
-	c, err := planClone(base(t, fileDisk+devices), plan{label: "web", cache: "unsafe"})
+	c, err := planClone(base(t, fileDisk+devices), plan{label: "web", cache: "unsafe", tpms: tpmFolder("qemu:///system")})
 	require.NoError(t, err)
 	text, err := c.definition.Marshal()
 	require.NoError(t, err)
@@ -26,7 +26,8 @@ func cloned(t *testing.T, devices string) (*clone, string) {
 func TestPathsAndPortsAreTheClonesOwn(t *testing.T) {
 	for name, test := range map[string]struct{ device, gone, there string }{
 		"a serial port's file":       {`<serial type='file'><source path='/tmp/base.log'/><target port='0'/></serial>`, "/tmp/base.log", `<serial type="pty">`},
-		"a serial port's socket":     {`<serial type='unix'><source mode='bind' path='/run/base.sock'/></serial>`, `"/run/base.sock"`, `path="/run/NAME-base.sock"`},
+		"a serial port's socket":     {`<serial type='unix'><source mode='bind' path='/run/base.sock'/></serial>`, `"/run/base.sock"`, `path="/run/SHORT-base.sock"`},
+		"a socket with a long path":  {`<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/` + strings.Repeat("x", 50) + `/serial.sock'/></serial>`, "serial.sock", `<serial type="pty">`},
 		"a serial port's TCP port":   {`<serial type='tcp'><source mode='bind' host='127.0.0.1' service='4555'/></serial>`, "4555", `<serial type="pty">`},
 		"a serial port's UDP port":   {`<serial type='udp'><source mode='bind' host='127.0.0.1' service='4556'/><source mode='connect' host='127.0.0.1' service='4557'/></serial>`, "4556", `<serial type="pty">`},
 		"a serial port's pipe":       {`<serial type='pipe'><source path='/tmp/mypipe'/></serial>`, "/tmp/mypipe", `<serial type="pty">`},
@@ -41,12 +42,12 @@ func TestPathsAndPortsAreTheClonesOwn(t *testing.T) {
 		"a VNC socket":               {`<graphics type='vnc'><listen type='socket' socket='/tmp/base-vnc.sock'/></graphics>`, "base-vnc", `<listen type="socket"`},
 		"fixed SPICE ports":          {`<graphics type='spice' port='5908' tlsPort='5909' autoport='no'/>`, "590", `autoport="yes"`},
 		"a static vsock CID":         {`<vsock model='virtio'><cid auto='no' address='3'/></vsock>`, `address="3"`, `<cid auto="yes"`},
-		"an entropy daemon's socket": {`<rng model='virtio'><backend model='egd' type='unix'><source mode='bind' path='/run/egd.sock'/></backend></rng>`, `"/run/egd.sock"`, `/run/NAME-egd.sock`},
+		"an entropy daemon's socket": {`<rng model='virtio'><backend model='egd' type='unix'><source mode='bind' path='/run/egd.sock'/></backend></rng>`, `"/run/egd.sock"`, `/run/SHORT-egd.sock`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, text := cloned(t, test.device)
 			assert.NotContains(t, text, test.gone)
-			assert.Contains(t, text, replaceName(test.there, c.name))
+			assert.Contains(t, text, replaceName(test.there, c.shortName()))
 		})
 	}
 }
@@ -107,6 +108,13 @@ func TestTPMStateIsFoundByTheBasesUUID(t *testing.T) {
 	assert.Equal(t, "tpm1.2", c.tpm[len(c.tpm)-6:])
 	c, _ = cloned(t, "")
 	assert.Empty(t, c.tpm)
+
+	t.Setenv("XDG_CONFIG_HOME", "/home/me/.config")
+	assert.Equal(t, "/home/me/.config/libvirt/qemu/swtpm", tpmFolder("qemu:///session"))
+	assert.Equal(t, "/var/lib/libvirt/swtpm", tpmFolder("qemu+ssh://user@box/system"))
+	assert.Empty(t, tpmFolder("qemu+ssh://user@box/session"))
+	_, err := planClone(base(t, fileDisk+`<tpm model='tpm-tis'><backend type='emulator'/></tpm>`), plan{label: "web", cache: "unsafe"})
+	require.ErrorContains(t, err, "has a TPM whose state is in somebody's home on another machine")
 }
 
-func replaceName(pattern, name string) string { return strings.ReplaceAll(pattern, "NAME", name) }
+func replaceName(pattern, short string) string { return strings.ReplaceAll(pattern, "SHORT", short) }

@@ -42,22 +42,32 @@
 // reverse order, by TearDown or as soon as a step of setting up fails. What
 // cannot be undone stays recorded, and is tried again.
 //
+// Two things are otherwise: a clone with keep is started without autodestroy, and
+// one with overlay = "file" whose firmware or TPM has state of its own is defined,
+// so that virsh start finds it again. Both are the sweep's when their process ends
+// without a TearDown.
+//
 // A process that is killed while it makes a clone may leave a volume, or the
 // definition of a clone whose firmware or TPM has state of its own. Their names
 // and metadata tell which process made them. The first SetUp of every process
 // sweeps what is left of processes that have ended, as does [Sweep] (overcast
 // gc); [List] (overcast ls) tells what there is.
 //
-// keep = "on-failure" or "always" leaves a clone for a person to look at. Such
-// clones are started without autodestroy; only [Sweep] with Kept takes them away.
+// keep = "on-failure" or "always" leaves a clone for a person to look at; only
+// [Sweep] with Kept takes such a clone away.
+//
+// What libvirt has no way to remove, stays: its log of each domain, snapshots
+// outside of the overlays that a person has made, the socket of a serial port when
+// libvirtd itself is killed while it starts the clone, and the state of a TPM when
+// the hypervisor's machine loses power.
 //
 // # How it is waited for
 //
 // That the clone runs, and that it no longer does, is learnt from libvirt's
 // events: a clone that crashes, powers itself off or is paused by an I/O error
 // ends every wait at once. The error is a [StoppedError] with the last lines of
-// the clone's serial console and of QEMU's log. A connection that is lost, which
-// keepalive notices within 15 seconds, is a [ConnectionLostError].
+// the clone's serial console and of QEMU's log. A connection that is lost is a
+// [ConnectionLostError], also when nobody answers at its other end for 10 seconds.
 //
 // # How its address is found
 //

@@ -111,12 +111,14 @@ func said(err error) error {
 
 type libvirtError struct{ cause libvirt.Error }
 
-func (e *libvirtError) Error() string { return "libvirt: " + e.cause.Message }
+// Error has no secrets: libvirt repeats URLs that it cannot make sense of.
+func (e *libvirtError) Error() string { return "libvirt: " + shownURL(e.cause.Message) }
 func (e *libvirtError) Unwrap() error { return e.cause }
 
-// shownURL is a hypervisor's URL without the password that it may hold.
-func shownURL(url string) string {
-	shown, _ := ssh.Redact(url)
+// shownURL is a hypervisor's URL, or a text with one, without the password that
+// it may hold.
+func shownURL(text string) string {
+	shown, _ := ssh.Redact(text)
 	return shown
 }
 

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -22,7 +23,11 @@ func (i *instance) Gateway() (*ssh.Target, error) { return i.config.gateway() }
 func (c *Config) gateway() (*ssh.Target, error) {
 	at, err := url.Parse(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("libvirtURL %s: %w", shownURL(c.URL), err)
+		var unfit *url.Error
+		if errors.As(err, &unfit) {
+			err = unfit.Err // it repeats the URL, with its password
+		}
+		return nil, fmt.Errorf("libvirtURL %s: %s", shownURL(c.URL), shownURL(err.Error()))
 	}
 	if at.Hostname() == "" {
 		return nil, nil

@@ -78,8 +78,8 @@ func (g *guard) watch() {
 	select {
 	case how := <-g.stopped:
 		g.err = g.explain(how)
-	case <-g.on.ended:
-		g.err = &ConnectionLostError{URL: g.url, How: g.on.how}
+	case <-g.on.heart.lost:
+		g.err = g.on.loss()
 	case <-g.stopping:
 		return
 	}
@@ -121,7 +121,21 @@ func (g *guard) close() {
 	close(g.stopping)
 	g.watching.Wait()
 	g.on.guards.remove(g)
+	if g.on.heart.stopped() {
+		go g.heard().close() // which may wait for an answer that does not come
+		return
+	}
 	g.heard().close()
+}
+
+// runs says whether the domain has come to run, and has not ended.
+func (g *guard) runs() bool {
+	select {
+	case <-g.running:
+		return g.alive() == nil
+	default:
+		return false
+	}
 }
 
 // alive says how the domain ended, or nil while it runs.
@@ -167,8 +181,11 @@ func stoppedHow(event *libvirt.DomainEventLifecycle) string {
 	case libvirt.DOMAIN_EVENT_CRASHED:
 		return "crashed"
 	case libvirt.DOMAIN_EVENT_SUSPENDED:
-		if libvirt.DomainEventSuspendedDetailType(event.Detail) == libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR {
+		switch libvirt.DomainEventSuspendedDetailType(event.Detail) {
+		case libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR:
 			return "paused: I/O error"
+		case libvirt.DOMAIN_EVENT_SUSPENDED_WATCHDOG:
+			return "paused: by its watchdog"
 		}
 	}
 	return ""

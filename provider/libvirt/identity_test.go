@@ -31,7 +31,7 @@ func TestNameOfAVeryLongLabel(t *testing.T) {
 func TestNamesThatAreNotOurs(t *testing.T) {
 	for _, name := range []string{
 		"", "overcast", "overcast-", "overcast-web", "overcast-web-1f3a5b7c", "overcast-test-vm.qcow2",
-		"my-overcast-web-0123456789ab-4711-183264-0123abcd", "overcast-web-0123456789ab-4711-183264-0123abcd.qcow2",
+		"my-overcast-web-0123456789ab-4711-183264-0123abcd", "overcast-web-0123456789ab-4711-183264-0123abcd.qcow2", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.qcow2.bak", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.s2",
 		"overcast-web-0123456789ab-4711-183264-0123abc", "overcast-web-0123456789ab-99999999999999999999999-1-0123abcd",
 	} {
 		_, ok := parseName(name)

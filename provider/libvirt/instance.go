@@ -22,7 +22,8 @@ type instance struct {
 	release func()
 
 	address netip.Addr
-	foundBy string // the strategy
+	over    chan struct{} // closed once setUp has ended; nil before it has begun
+	foundBy string        // the strategy
 
 	mu    sync.Mutex
 	guard *guard // from before the clone is started until it is taken away
@@ -36,12 +37,40 @@ func (i *instance) Settings() fixture.Common { return i.config.Common }
 // Address is the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
 
-// SetUp clones and boots, and finds the address.
+// lastCall is how long a set-up that is to end waits for libvirt's answer to
+// what it has asked for.
+const lastCall = 2 * time.Second
+
+// SetUp clones and boots, and finds the address. When the context or the
+// connection ends, it ends, also while libvirt does not answer.
 func (i *instance) SetUp(ctx context.Context) error {
 	on, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
+	ctx, release := on.context(ctx)
+	defer release()
+	var failed error
+	over := make(chan struct{})
+	i.over = over
+	go func() { // TearDown waits for it
+		defer close(over)
+		failed = i.setUp(ctx, on)
+	}()
+	select {
+	case <-over:
+		return failed
+	case <-ctx.Done():
+	}
+	select {
+	case <-over:
+		return failed
+	case <-time.After(lastCall):
+		return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
+	}
+}
+
+func (i *instance) setUp(ctx context.Context, on *connection) error {
 	i.pool.first(i.config.URL, func() { sweepAtStart(ctx, on) })
 	c, err := i.plan(on)
 	if err != nil {
@@ -69,7 +98,7 @@ func (i *instance) plan(on *connection) (*clone, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := planClone(base, plan{label: i.label, network: i.config.Network, bridges: known, cache: i.config.Cache})
+	c, err := planClone(base, plan{label: i.label, network: i.config.Network, bridges: known, cache: i.config.Cache, tpms: tpmFolder(i.config.URL)})
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +162,9 @@ func (i *instance) disconnect() {
 // TearDown takes away what SetUp made. The connection goes last, and stays as
 // long as there is something that could not be taken away.
 func (i *instance) TearDown(ctx context.Context) error {
+	if err := i.awaitSetUp(ctx); err != nil {
+		return err
+	}
 	i.askToShutDown(ctx, i.config.ShutdownTimeout)
 	i.letGo()
 	if !i.undo.empty() {
@@ -146,6 +178,19 @@ func (i *instance) TearDown(ctx context.Context) error {
 	}
 	i.disconnect()
 	return nil
+}
+
+// awaitSetUp waits until nothing more is being made behind SetUp's back.
+func (i *instance) awaitSetUp(ctx context.Context) error {
+	if i.over == nil {
+		return nil
+	}
+	select {
+	case <-i.over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
+	}
 }
 
 // watchOver begins to watch the clone.

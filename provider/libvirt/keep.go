@@ -8,18 +8,16 @@ import (
 )
 
 // Keep leaves the clone where it is, for a person to look at, and tells how to
-// reach it and how to remove it. It fails when there is no clone that runs;
-// TearDown then takes away what is left.
+// reach it and how to remove it. It answers with "" when there is no clone that
+// runs: TearDown then takes away what is left.
 func (i *instance) Keep(ctx context.Context) (string, error) {
 	g := i.watched()
-	if g == nil {
-		return "", fmt.Errorf("there is no clone to keep")
+	if g == nil || !g.runs() {
+		return "", nil
 	}
-	if err := g.alive(); err != nil {
-		return "", fmt.Errorf("there is no clone to keep: %w", err)
-	}
+	i.lease.stop() // or else it might renew what it read before this
 	conn := i.on.conn
-	err := bounded(ctx, func() error {
+	err := bounded(ctx, conn, func() error {
 		return changeMetadata(conn, g.domain, func(m *metadata) {
 			m.Kept = &metadataKeeping{Since: time.Now().UTC().Truncate(time.Second)}
 		})
@@ -28,9 +26,9 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("marking domain %s as kept: %w", g.domain, said(err))
 	}
 	i.letGo()
-	i.undo.forget()
+	err = i.undo.forget(ctx)
 	i.disconnect()
-	return i.howToReach(g.domain), nil
+	return i.howToReach(g.domain), err
 }
 
 // howToReach tells a person what to type.
@@ -40,8 +38,10 @@ func (i *instance) howToReach(domain string) string {
 	if i.address.IsValid() {
 		lines = append(lines, "address: "+i.address.String())
 	}
-	lines = append(lines,
-		"look at it: "+virsh+" console "+domain,
-		"remove it:  overcast gc (as soon as this process has ended), or "+virsh+" destroy "+domain)
+	remove := "overcast gc, as soon as this process has ended"
+	if i.config.Overlay == overlayAnonymous {
+		remove += "; or " + virsh + " destroy " + domain // it has no files that would stay
+	}
+	lines = append(lines, "look at it: "+virsh+" console "+domain, "remove it:  "+remove)
 	return strings.Join(lines, "\n  ")
 }

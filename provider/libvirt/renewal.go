@@ -29,7 +29,9 @@ func renewLease(conn *libvirt.Connect, c *clone, lease time.Duration) *renewal {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				_ = changeMetadata(conn, c.name, func(m *metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
+				_ = bounded(ctx, conn, func() error {
+					return changeMetadata(conn, c.name, func(m *metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
+				})
 			}
 		}
 	})
@@ -48,7 +50,8 @@ func (r *renewal) stop() {
 // metadataPrefix is for the names in our element, where libvirt wants one.
 const metadataPrefix = "overcast"
 
-// changeMetadata changes our element in the metadata of a domain that runs.
+// changeMetadata changes our element in the metadata of a domain, and in that of
+// its definition, if it has one that stays when it no longer runs.
 func changeMetadata(conn *libvirt.Connect, name string, change func(*metadata)) error {
 	domain, err := conn.LookupDomainByName(name)
 	if err != nil {
@@ -67,5 +70,13 @@ func changeMetadata(conn *libvirt.Connect, name string, change func(*metadata)) 
 		return errNoMetadata
 	}
 	change(m)
-	return domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, m.text(), metadataPrefix, MetadataNamespace, libvirt.DOMAIN_AFFECT_LIVE)
+	where := libvirt.DOMAIN_AFFECT_CURRENT
+	persistent, err := domain.IsPersistent()
+	if err != nil {
+		return err
+	}
+	if active, err := domain.IsActive(); err == nil && active && persistent {
+		where = libvirt.DOMAIN_AFFECT_LIVE | libvirt.DOMAIN_AFFECT_CONFIG
+	}
+	return domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, m.text(), metadataPrefix, MetadataNamespace, where)
 }

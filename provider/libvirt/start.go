@@ -214,13 +214,17 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 	if limit <= 0 || g == nil || g.alive() != nil {
 		return
 	}
-	domain, err := i.on.conn.LookupDomainByName(g.domain)
+	conn := i.on.conn
+	err := bounded(ctx, conn, func() error {
+		domain, err := conn.LookupDomainByName(g.domain)
+		if err != nil {
+			return err
+		}
+		defer domain.Free()
+		return domain.Shutdown()
+	})
 	if err != nil {
 		return // destroying it tells why
-	}
-	defer domain.Free()
-	if bounded(ctx, domain.Shutdown) != nil {
-		return
 	}
 	select {
 	case <-g.ended:

@@ -121,7 +121,7 @@ func (a *addressClaim) lock(ctx context.Context, u *undo) error {
 	if err != nil {
 		return err
 	}
-	u.record("the lock of address "+a.address.String(), func(context.Context, *libvirt.Connect) error { return held.Release() })
+	u.recordHere("the lock of address "+a.address.String(), held.Release)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,7 +44,7 @@ func (m Made) String() string {
 
 // List tells what overcast has made on a hypervisor, domains first, and what a
 // sweep would do about each. Domains made by Overcast for Java are listed, too;
-// they are never swept.
+// they are never swept. With an error, the answer is what could be looked at.
 func List(ctx context.Context, url string) ([]Made, error) {
 	pool := newConnections()
 	on, release, err := pool.acquire(ctx, url)
@@ -53,27 +54,25 @@ func List(ctx context.Context, url string) ([]Made, error) {
 	defer release()
 	made, err := survey(on.conn, SweepOptions{Kept: true})
 	if err != nil {
-		return nil, fmt.Errorf("listing what overcast has made at %s: %w", shownURL(url), err)
+		err = fmt.Errorf("listing what overcast has made at %s: %w", shownURL(url), err)
 	}
-	return made, nil
+	return made, err
 }
 
 // volumeLease is how long a volume is left alone that no domain uses and whose
 // owner cannot be seen from here, after it was last changed.
 const volumeLease = 24 * time.Hour
 
-// survey looks at everything and judges it.
+// survey looks at everything and judges it. With an error, the answer is what it
+// could look at.
 func survey(conn *libvirt.Connect, options SweepOptions) ([]Made, error) {
 	made, err := surveyDomains(conn, options)
 	if err != nil {
 		return nil, err
 	}
-	volumes, err := surveyVolumes(conn, made)
-	if err != nil {
-		return nil, err
-	}
-	pools, err := surveyPools(conn)
-	return append(append(made, volumes...), pools...), err
+	volumes, errVolumes := surveyVolumes(conn, made)
+	pools, errPools := surveyPools(conn)
+	return append(append(made, volumes...), pools...), errors.Join(errVolumes, errPools)
 }
 
 func surveyDomains(conn *libvirt.Connect, options SweepOptions) ([]Made, error) {
@@ -136,15 +135,14 @@ func surveyVolumes(conn *libvirt.Connect, domains []Made) ([]Made, error) {
 		return nil, err
 	}
 	var found []Made
+	var errs []error // a pool that cannot be looked at does not hide the others
 	for _, p := range pools {
 		there, err := volumesIn(conn, p.name)
-		if err != nil {
-			return nil, err
-		}
+		errs = append(errs, err)
 		found = append(found, there...)
 	}
 	if len(found) == 0 {
-		return nil, nil
+		return nil, errors.Join(errs...)
 	}
 	texts, err := definitionsBut(conn, domains)
 	if err != nil {
@@ -153,7 +151,7 @@ func surveyVolumes(conn *libvirt.Connect, domains []Made) ([]Made, error) {
 	for n := range found {
 		judgeVolume(&found[n], domains, texts)
 	}
-	return found, nil
+	return found, errors.Join(errs...)
 }
 
 func judgeVolume(v *Made, domains []Made, texts map[string]string) {

@@ -43,17 +43,14 @@ func Sweep(ctx context.Context, url string, options SweepOptions) ([]Made, error
 
 func sweep(ctx context.Context, conn *libvirt.Connect, options SweepOptions) ([]Made, error) {
 	made, err := survey(conn, options)
-	if err != nil {
-		return nil, err
-	}
 	var removed []Made
-	var errs []error
+	errs := []error{err}
 	for _, m := range made {
 		if m.Left != "" {
 			continue
 		}
 		if !options.DryRun {
-			if err := bounded(ctx, func() error { return remove(conn, m) }); err != nil {
+			if err := bounded(ctx, conn, func() error { return remove(conn, m) }); err != nil {
 				errs = append(errs, fmt.Errorf("removing %s %s: %w", m.Kind, m.Name, said(err)))
 				continue
 			}

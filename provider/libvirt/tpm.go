@@ -3,7 +3,10 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -11,25 +14,40 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// systemTPMFolder is where libvirt keeps the state of emulated TPMs, in a folder
-// for each domain's UUID (swtpm_storage_dir of its build; Debian and Fedora have
-// the same).
-const systemTPMFolder = "/var/lib/libvirt/swtpm"
+// tpmFolder is where libvirt keeps the state of emulated TPMs, in a folder for
+// each domain's UUID (swtpm_storage_dir of its build; Debian and Fedora have the
+// same). It is "" for somebody's session on another machine.
+func tpmFolder(hypervisor string) string {
+	at, err := url.Parse(hypervisor)
+	if err != nil || at.Path != "/session" {
+		return "/var/lib/libvirt/swtpm"
+	}
+	config, err := os.UserConfigDir()
+	if at.Host != "" || err != nil {
+		return ""
+	}
+	return filepath.Join(config, "libvirt/qemu/swtpm")
+}
 
 // planTPM notes which folder of the base's TPM state is to be copied.
-func (c *clone) planTPM(baseUUID string) {
+func (c *clone) planTPM(base *libvirtxml.Domain, folder string) error {
 	for i := range c.definition.Devices.TPMs {
 		backend := c.definition.Devices.TPMs[i].Backend
 		if backend == nil || backend.Emulator == nil {
 			continue
 		}
-		c.tpm = path.Join(systemTPMFolder, baseUUID, tpmVersionFolder(backend.Emulator.Version))
+		if folder == "" {
+			return fmt.Errorf("base domain %q has a TPM whose state is in somebody's home on another machine, where it cannot be copied from: use qemu:///system there", base.Name)
+		}
+		c.tpm = path.Join(folder, base.UUID, tpmVersionFolder(backend.Emulator.Version))
+		c.ownTPM = path.Join(folder, c.uuid, path.Base(c.tpm))
 		if s := backend.Emulator.Source; s != nil && s.Dir != nil {
 			c.tpm = s.Dir.Path
 		}
 		// The clone's state lies where libvirt puts it, and goes with the clone.
 		backend.Emulator.Source, backend.Emulator.PersistentState = nil, ""
 	}
+	return nil
 }
 
 func tpmVersionFolder(version string) string {
@@ -52,10 +70,9 @@ func copyTPM(ctx context.Context, conn *libvirt.Connect, u *undo, c *clone) erro
 		return fmt.Errorf("reading TPM state %s: %w", c.tpm, said(err))
 	}
 	defer from.close()
-	own := path.Join(systemTPMFolder, c.uuid, path.Base(c.tpm))
-	to, err := folderPool(ctx, conn, u, c.name+"-tpmto", own, libvirt.STORAGE_POOL_CREATE_WITH_BUILD)
+	to, err := folderPool(ctx, conn, u, c.name+"-tpmto", c.ownTPM, libvirt.STORAGE_POOL_CREATE_WITH_BUILD)
 	if err != nil {
-		return fmt.Errorf("making TPM state %s: %w", own, said(err))
+		return fmt.Errorf("making TPM state %s: %w", c.ownTPM, said(err))
 	}
 	defer to.close()
 	files, err := from.pool.ListAllStorageVolumes(0)

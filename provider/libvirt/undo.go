@@ -23,6 +23,7 @@ type undo struct {
 type undoStep struct {
 	what string // as in "domain overcast-web-1f3a"
 	do   func(context.Context, *libvirt.Connect) error
+	here bool // it is about this process, and not about the hypervisor
 }
 
 // record notes what is about to be made and how to take it away. Taking away
@@ -30,7 +31,14 @@ type undoStep struct {
 func (u *undo) record(what string, do func(context.Context, *libvirt.Connect) error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.steps = append(u.steps, undoStep{what, do})
+	u.steps = append(u.steps, undoStep{what: what, do: do})
+}
+
+// recordHere notes something that only this process has, such as a lock.
+func (u *undo) recordHere(what string, do func() error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.steps = append(u.steps, undoStep{what: what, here: true, do: func(context.Context, *libvirt.Connect) error { return do() }})
 }
 
 // empty says whether there is nothing to undo.
@@ -40,11 +48,13 @@ func (u *undo) empty() bool {
 	return len(u.steps) == 0
 }
 
-// forget leaves what was made where it is.
-func (u *undo) forget() {
+// forget leaves what was made on the hypervisor where it is; what only this
+// process has is still undone.
+func (u *undo) forget(ctx context.Context) error {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.steps = nil
+	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return !s.here })
+	u.mu.Unlock()
+	return u.run(ctx, nil)
 }
 
 // run undoes every step, the last one first. A step that fails, or is not over
@@ -58,7 +68,7 @@ func (u *undo) run(ctx context.Context, conn *libvirt.Connect) error {
 		if !ok {
 			break
 		}
-		if err := bounded(ctx, func() error { return last.do(ctx, conn) }); err != nil {
+		if err := bounded(ctx, conn, func() error { return last.do(ctx, conn) }); err != nil {
 			failed = append(failed, last)
 			errs = append(errs, fmt.Errorf("removing %s: %w", last.what, said(err)))
 		}
@@ -84,10 +94,20 @@ func (u *undo) last() (step undoStep, ok bool) {
 
 // bounded calls libvirt, which cannot be told to stop, for no longer than ctx
 // lasts. A call that is not over then goes on behind the scenes until libvirt
-// answers, or keepalive gives its connection up.
-func bounded(ctx context.Context, call func() error) error {
+// answers or the connection ends; the connection stays open for it.
+func bounded(ctx context.Context, conn *libvirt.Connect, call func() error) error {
+	if conn != nil {
+		if err := conn.Ref(); err != nil {
+			return err
+		}
+	}
 	done := make(chan error, 1)
-	go func() { done <- call() }()
+	go func() {
+		done <- call()
+		if conn != nil {
+			_, _ = conn.Close() // gives the reference back
+		}
+	}()
 	select {
 	case err := <-done:
 		return err

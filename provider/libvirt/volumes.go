@@ -49,10 +49,11 @@ func makeOverlay(conn *libvirt.Connect, u *undo, o *overlay) error {
 		return fmt.Errorf("disk %s: looking up pool %s: %w", o.target, o.pool, said(err))
 	}
 	defer pool.Free()
-	// No capacity: libvirt then takes the backing store's.
+	// No capacity: libvirt then takes the backing store's. Version 3 of qcow2, which
+	// libvirt calls 1.1, can tell discarded clusters from those of the backing store.
 	volume := libvirtxml.StorageVolume{
 		Name:         o.volume,
-		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
+		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}, Compat: "1.1"},
 		BackingStore: &libvirtxml.StorageVolumeBackingStore{Path: o.backing, Format: &libvirtxml.StorageVolumeTargetFormat{Type: o.format}},
 	}
 	text, err := volume.Marshal()
