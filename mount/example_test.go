@@ -9,7 +9,7 @@ import (
 
 func ExampleApply() {
 	domain := &libvirtxml.Domain{Name: "clone"}
-	mount.Apply(domain, map[string]mount.Mapping{"data": {HostPath: "/srv/data"}})
+	mount.Apply(domain, []mount.Entry{{Target: "data", Mapping: mount.Mapping{HostPath: "/srv/data"}}})
 	text, _ := domain.Devices.Filesystems[0].Marshal()
 	fmt.Println(text)
 	// Output:
@@ -18,4 +18,19 @@ func ExampleApply() {
 	//   <target dir="data"></target>
 	//   <readonly></readonly>
 	// </filesystem>
+}
+
+func ExampleGuest_Options() {
+	fmt.Println(mount.Guest{Tag: "data", Path: "/data", Driver: mount.NineP, ReadOnly: true}.Options())
+	// Output: trans=virtio,version=9p2000.L,msize=512000,ro
+}
+
+func ExampleGuest_Failed() {
+	folder := mount.Guest{Tag: "data", Path: "/data", Driver: mount.NineP}
+	fmt.Println(folder.Failed("mount: mounting data on /data failed: No such device\n"))
+	// Output:
+	// mounting data at /data by 9p: the guest's kernel has no driver for it: mount: mounting data on /data failed: No such device
+	//   add it to the base domain's system:
+	//   Debian: printf '9p\n9pnet_virtio\n' >>/etc/initramfs-tools/modules && update-initramfs -u (the kernels of linux-image-cloud-amd64 have no 9p: install linux-image-amd64)
+	//   Fedora: dracut --force --add-drivers "9p 9pnet_virtio"
 }

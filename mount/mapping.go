@@ -2,7 +2,6 @@ package mount
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,24 +10,46 @@ import (
 
 // Mapping is one entry of a host's section fsMapping; its key is the target.
 type Mapping struct {
-	// HostPath is a folder of the hypervisor's machine.
+	// HostPath is a folder of the hypervisor's machine or, with Sync, of this
+	// one.
 	HostPath string `hocon:"hostPath,required"`
 	// ReadOnly keeps the guest from writing to it; it is on unless said otherwise.
 	ReadOnly *bool `hocon:"readOnly"`
 	// AccessMode says whose the files are: passthrough, the default, mapped or
 	// squash, in any case of letters.
 	AccessMode AccessMode `hocon:"accessMode"`
+	// Driver is what carries the files: 9p, virtiofs or auto, the default.
+	Driver Driver `hocon:"driver"`
+	// MountAt is where it is mounted in the guest, once somebody can log in
+	// there. Without it that is left to the guest's fstab.
+	MountAt string `hocon:"mountAt"`
+	// Sync copies the folder from this machine to the hypervisor's if that is
+	// another one, and takes the copy away again with the clone.
+	Sync bool `hocon:"sync"`
 }
 
+// Entry is a mapping with its key.
+type Entry struct {
+	// Target is the tag by which the guest mounts the folder.
+	Target string
+	Mapping
+}
+
+// IsReadOnly says whether the guest is kept from writing.
+func (m Mapping) IsReadOnly() bool { return m.ReadOnly == nil || *m.ReadOnly }
+
 // AccessMode says how ownership and modes in the guest relate to those in the
-// folder. The zero value is [Passthrough].
+// folder. The zero value is [Passthrough]. Whatever the mode, what the user
+// that QEMU runs as may not read or write, the guest may not. With Passthrough
+// the guest can make no files, unless QEMU runs as root: it could not give them
+// to anybody.
 type AccessMode string
 
 // The access modes, as libvirt spells them.
 const (
-	Passthrough AccessMode = "passthrough" // as they are, by the rights of the user that QEMU runs as
+	Passthrough AccessMode = "passthrough" // as they are
 	Mapped      AccessMode = "mapped"      // kept in extended attributes
-	Squash      AccessMode = "squash"      // as passthrough, but failures to change owners are ignored
+	Squash      AccessMode = "squash"      // as passthrough, but what the guest makes is QEMU's user's
 )
 
 // UnmarshalText reads the name of an access mode.
@@ -41,37 +62,31 @@ func (m *AccessMode) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// maxTarget is the length of a 9p mount tag in bytes.
-const maxTarget = 31
-
-// CheckTarget says what is wrong with the target of a mapping.
-func CheckTarget(target string) error {
-	switch {
-	case target == "":
-		return fmt.Errorf("the target is empty: it is the tag by which the guest mounts the folder")
-	case len(target) > maxTarget:
-		return fmt.Errorf("the target has %d bytes: a 9p mount tag has %d at the most", len(target), maxTarget)
-	case strings.ContainsAny(target, ",/ \t\n\r\x00"):
-		return fmt.Errorf("a target has no commas, slashes or blanks: it is a mount tag, not a path")
+func (m AccessMode) orDefault() AccessMode {
+	if m == "" {
+		return Passthrough
 	}
-	return nil
+	return m
 }
 
-// Apply adds mappings to a domain, in the order of their targets. One with
-// the target of a filesystem that the domain has already takes its place.
-func Apply(domain *libvirtxml.Domain, mappings map[string]Mapping) {
-	if len(mappings) == 0 {
+// Apply adds mappings to a domain, in their order. One with the target of a
+// filesystem that the domain has already takes its place. A mapping by virtiofs
+// makes the domain's memory shared, as that needs: see [ShareMemory].
+func Apply(domain *libvirtxml.Domain, entries []Entry) {
+	if len(entries) == 0 {
 		return
 	}
 	if domain.Devices == nil {
 		domain.Devices = &libvirtxml.DomainDeviceList{}
 	}
 	domain.Devices.Filesystems = slices.DeleteFunc(domain.Devices.Filesystems, func(f libvirtxml.DomainFilesystem) bool {
-		_, replaced := mappings[targetOf(f)]
-		return replaced
+		return slices.ContainsFunc(entries, func(e Entry) bool { return e.Target == targetOf(f) })
 	})
-	for _, target := range slices.Sorted(maps.Keys(mappings)) {
-		domain.Devices.Filesystems = append(domain.Devices.Filesystems, device(target, mappings[target]))
+	for _, e := range entries {
+		domain.Devices.Filesystems = append(domain.Devices.Filesystems, e.device())
+		if e.Driver == VirtioFS {
+			ShareMemory(domain)
+		}
 	}
 }
 
@@ -83,17 +98,16 @@ func targetOf(f libvirtxml.DomainFilesystem) string {
 }
 
 // device is a mapping in libvirt's words.
-func device(target string, m Mapping) libvirtxml.DomainFilesystem {
-	mode := m.AccessMode
-	if mode == "" {
-		mode = Passthrough
-	}
+func (e Entry) device() libvirtxml.DomainFilesystem {
 	f := libvirtxml.DomainFilesystem{
-		AccessMode: string(mode),
-		Source:     &libvirtxml.DomainFilesystemSource{Mount: &libvirtxml.DomainFilesystemSourceMount{Dir: m.HostPath}},
-		Target:     &libvirtxml.DomainFilesystemTarget{Dir: target},
+		AccessMode: string(e.AccessMode.orDefault()),
+		Source:     &libvirtxml.DomainFilesystemSource{Mount: &libvirtxml.DomainFilesystemSourceMount{Dir: e.HostPath}},
+		Target:     &libvirtxml.DomainFilesystemTarget{Dir: e.Target},
 	}
-	if m.ReadOnly == nil || *m.ReadOnly {
+	if e.Driver == VirtioFS {
+		f.Driver = &libvirtxml.DomainFilesystemDriver{Type: string(VirtioFS)}
+	}
+	if e.IsReadOnly() {
 		f.ReadOnly = &libvirtxml.DomainFilesystemReadOnly{}
 	}
 	return f

@@ -11,8 +11,8 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// decode reads a section fsMapping.
-func decode(t *testing.T, text string) (map[string]mount.Mapping, error) {
+// decode reads a section fsMapping, in its order.
+func decode(t *testing.T, text string) ([]mount.Entry, error) {
 	t.Helper()
 	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
@@ -21,10 +21,15 @@ func decode(t *testing.T, text string) (map[string]mount.Mapping, error) {
 	section, ok := root.Get("fsMapping")
 	require.True(t, ok)
 	var mappings map[string]mount.Mapping
-	return mappings, section.Decode(&mappings)
+	err = section.Decode(&mappings)
+	var entries []mount.Entry
+	for _, target := range section.Keys() {
+		entries = append(entries, mount.Entry{Target: target, Mapping: mappings[target]})
+	}
+	return entries, err
 }
 
-func apply(t *testing.T, devices string, mappings map[string]mount.Mapping) []libvirtxml.DomainFilesystem {
+func apply(t *testing.T, devices string, mappings []mount.Entry) []libvirtxml.DomainFilesystem {
 	t.Helper()
 	var domain libvirtxml.Domain
 	require.NoError(t, domain.Unmarshal(`<domain><name>base</name><devices>`+devices+`</devices></domain>`))
@@ -42,15 +47,15 @@ func TestTheSeedsMappings(t *testing.T) {
 	require.NoError(t, err)
 	devices := apply(t, "", mappings)
 	require.Len(t, devices, 2)
-	text, err := devices[0].Marshal()
+	assert.Equal(t, "/srv/itest/vagrant", devices[0].Source.Mount.Dir)
+	assert.Equal(t, "passthrough", devices[0].AccessMode)
+	text, err := devices[1].Marshal()
 	require.NoError(t, err)
 	assert.Equal(t, `<filesystem type="mount" accessmode="mapped">
   <source dir="/srv/data"></source>
   <target dir="data"></target>
   <readonly></readonly>
 </filesystem>`, text)
-	assert.Equal(t, "/srv/itest/vagrant", devices[1].Source.Mount.Dir)
-	assert.Equal(t, "passthrough", devices[1].AccessMode)
 }
 
 func TestDefaults(t *testing.T) {
@@ -61,6 +66,16 @@ func TestDefaults(t *testing.T) {
 	assert.NotNil(t, devices[0].ReadOnly)
 	assert.Equal(t, "squash", devices[1].AccessMode)
 	assert.Nil(t, devices[1].ReadOnly)
+}
+
+func TestOrderAndSpellingOfTheKeysAreKept(t *testing.T) {
+	mappings, err := decode(t, `fsMapping { Zeta.hostPath = /z, alpha.hostPath = /a, "Mid.dle".hostPath = /m }`)
+	require.NoError(t, err)
+	var targets []string
+	for _, device := range apply(t, "", mappings) {
+		targets = append(targets, device.Target.Dir)
+	}
+	assert.Equal(t, []string{"Zeta", "alpha", "Mid.dle"}, targets)
 }
 
 func TestMappingTakesThePlaceOfTheBases(t *testing.T) {
@@ -77,6 +92,7 @@ func TestMappingsThatAreNotRight(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"no path":      {`fsMapping { data {} }`, `hostPath`},
 		"unknown mode": {`fsMapping { data { hostPath = /a, accessMode = open } }`, `overcast.conf:1:48: fsMapping.data.accessMode: `},
+		"no driver":    {`fsMapping { data { hostPath = /a, driver = nfs } }`, `overcast.conf:1:44: fsMapping.data.driver: "nfs" is not a mount.Driver: "nfs" is not a driver: use 9p, virtiofs or auto`},
 		"unknown key":  {`fsMapping { data { hostPaht = /a } }`, `did you mean "hostPath"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,19 +104,32 @@ func TestMappingsThatAreNotRight(t *testing.T) {
 }
 
 func TestCheckTarget(t *testing.T) {
-	for target, want := range map[string]string{
-		"data":                  "",
-		strings.Repeat("x", 31): "",
-		strings.Repeat("x", 32): "32 bytes",
-		"":                      "empty",
-		"a,b":                   "no commas",
-		"/data":                 "not a path",
+	for _, test := range []struct {
+		target string
+		driver mount.Driver
+		want   string
+	}{
+		{"data", "", ""},
+		{"Daten-größe.1", "", ""},
+		{strings.Repeat("x", 31), mount.NineP, ""},
+		{strings.Repeat("x", 32), mount.NineP, "32 bytes: a 9p mount tag has 31 at the most (one of driver = virtiofs may have 36)"},
+		{strings.Repeat("x", 32), mount.Auto, "31 at the most"},
+		{strings.Repeat("ä", 16), "", "32 bytes"},
+		{strings.Repeat("x", 36), mount.VirtioFS, ""},
+		{strings.Repeat("x", 37), mount.VirtioFS, "37 bytes: a virtiofs mount tag has 36 at the most"},
+		{"", "", "empty"},
+		{"a,b", "", "no commas"},
+		{"a b", "", "blanks"},
+		{"a\tb", "", "blanks"},
+		{"/data", "", "not a path"},
+		{"-data", "", `does not begin with "-"`},
+		{"#data", "", `does not begin with "#"`},
 	} {
-		err := mount.CheckTarget(target)
-		if want == "" {
-			assert.NoError(t, err, target)
-		} else if assert.Error(t, err, target) {
-			assert.Contains(t, err.Error(), want)
+		err := mount.CheckTarget(test.target, test.driver)
+		if test.want == "" {
+			assert.NoError(t, err, test.target)
+		} else if assert.Error(t, err, test.target) {
+			assert.Contains(t, err.Error(), test.want)
 		}
 	}
 }

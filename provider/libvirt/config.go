@@ -1,7 +1,6 @@
 package libvirt
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -165,20 +164,6 @@ func (c *Config) settle(section *hocon.Value) error {
 		return nil
 	}
 	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`)
-}
-
-// checkMappings is about what decoding cannot know of fsMapping.
-func (c *Config) checkMappings(section *hocon.Value) error {
-	for _, target := range slices.Sorted(maps.Keys(c.FSMapping)) {
-		mapping, _ := section.Get("fsMapping", target)
-		if err := mount.CheckTarget(target); err != nil {
-			return &hocon.ValueError{Pos: mapping.KeyPosition(), Path: mapping.Path(), Msg: err.Error()}
-		}
-		if path := c.FSMapping[target].HostPath; !strings.HasPrefix(path, "/") {
-			return mapping.Invalid("hostPath", "%q is not a whole path, from the root of the hypervisor's machine", path)
-		}
-	}
-	return nil
 }
 
 func (c *SSHConfig) check(section *hocon.Value) error {

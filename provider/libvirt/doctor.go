@@ -18,7 +18,6 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -81,7 +80,10 @@ func (d *diagnosis) run(ctx context.Context) {
 		d.find(link, "", err)
 		return
 	}
-	mount.Apply(c.definition, d.config.FSMapping)
+	if len(d.config.FSMapping) > 0 {
+		err := errors.Join(d.planFolders(ctx, on, c), d.undo.run(ctx, on.conn))
+		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders)), err)
+	}
 	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease))
 	d.checkDisks(ctx, on.conn, c, base.Name)
 	d.find(d.checkNetwork(ctx, on.conn, c, known))

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/mount"
+	"github.com/overcast-go/overcast/hocon"
 )
 
 // instance is one clone, from its plan to its removal.
@@ -17,6 +17,10 @@ type instance struct {
 	config Config
 	pool   *connections
 	undo   *undo
+
+	section *hocon.Value // that config was read from
+	folders []*mapping   // that the clone has, from its plan on
+	look    *looker      // for them
 
 	on      *connection // while the clone lives: it lives no longer than this
 	release func()
@@ -80,8 +84,11 @@ func (i *instance) setUp(ctx context.Context, on *connection) error {
 	if err != nil {
 		return err
 	}
+	if err := i.planFolders(ctx, on, c); err != nil {
+		return err
+	}
 	if err := i.makeAlone(ctx, on, c); err != nil {
-		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, err)
+		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.explainFolders(err))
 	}
 	i.lease = renewLease(on.conn, c, i.config.OwnerLease)
 	return i.findAddress(ctx, c, find)
@@ -105,7 +112,6 @@ func (i *instance) plan(on *connection) (*clone, error) {
 	if err := c.planFirmware(on.conn, base); err != nil {
 		return nil, err
 	}
-	mount.Apply(c.definition, i.config.FSMapping)
 	c.describe(newMetadata(c.name, base.Name, i.label, i.config.OwnerLease))
 	return c, c.locate(on.conn, base.Name, i.config.OverlayPool)
 }

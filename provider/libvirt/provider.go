@@ -28,5 +28,5 @@ func (p *provider) Instance(label string, section *hocon.Value) (fixture.Instanc
 	if err := config.settle(section); err != nil {
 		return nil, err
 	}
-	return &instance{label: label, config: config, pool: p.pool, undo: &undo{}}, nil
+	return &instance{label: label, config: config, section: section, pool: p.pool, undo: &undo{}}, nil
 }

@@ -12,6 +12,9 @@ import (
 // make makes the overlays and starts the clone. Every step is recorded before
 // it is taken.
 func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
+	if err := i.copyFolders(ctx, on); err != nil {
+		return err
+	}
 	for n := range c.overlays {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
