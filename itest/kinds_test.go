@@ -38,7 +38,7 @@ var _ = Describe("hosts of every kind", func() {
 		Expect(host.HostName()).To(HavePrefix("192.168.123."))
 		client := logIn(host)
 		Expect(run(client, "ip address")).To(ContainSubstring(host.HostName()))
-		run(client, "mount -t 9p -o trans=virtio,ro data /data")
+		Expect(run(client, "grep ^data /proc/mounts")).To(HavePrefix("data /data 9p ro,"), "by the guest's fstab")
 		Expect(run(client, "cat /data/hello")).To(Equal("from outside"))
 		Expect(run(client, "touch /data/mine 2>&1 || echo refused")).To(HaveSuffix("refused\n"))
 		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())

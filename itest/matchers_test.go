@@ -85,17 +85,17 @@ var _ = Describe("matchers", func() {
 		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
 			Expect(os.Chmod(folder, 0o755)).To(Succeed()) // for the user that QEMU runs as
 		}
-		configure(`shares = ${guest} { fsMapping { data { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = Mapped }, any { hostPath = %[1]q, accessMode = SQUASH } } }`, dir)
+		configure(`shares = ${guest} { fsMapping { docs { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = Mapped }, any { hostPath = %[1]q, accessMode = SQUASH } } }`, dir)
 		shares := up(ctx, "shares")
-		Expect(shares).NotTo(HaveMounted("/data"))
-		in(ctx, shares, "mkdir -p /data /mine /any && mount -t 9p -o trans=virtio,version=9p2000.L,ro data /data && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine && mount -t 9p -o trans=virtio,ro any /any")
-		Expect(shares).To(HaveMounted("/data").ReadOnly().WithType("9p").From("data"))
+		Expect(shares).NotTo(HaveMounted("/docs"))
+		in(ctx, shares, "mkdir -p /docs /mine /any && mount -t 9p -o trans=virtio,version=9p2000.L,ro docs /docs && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine && mount -t 9p -o trans=virtio,ro any /any")
+		Expect(shares).To(HaveMounted("/docs").ReadOnly().WithType("9p").From("docs"))
 		Expect(shares).To(HaveMounted("/mine").WithType("9p").From("mine"))
 		Expect(shares).NotTo(HaveMounted("/mine").ReadOnly())
 		Expect(shares).To(HaveMounted("/any").ReadOnly().WithType("9p").From("any"))
-		Expect(shares).To(HaveFile("/data/hello").WithContent("from outside"))
-		unmatched(shares, HaveMounted("/data").From("mine"), "data on /data type 9p (ro,")
-		in(ctx, shares, "umount /data /mine /any")
+		Expect(shares).To(HaveFile("/docs/hello").WithContent("from outside"))
+		unmatched(shares, HaveMounted("/docs").From("mine"), "docs on /docs type 9p (ro,")
+		in(ctx, shares, "umount /docs /mine /any")
 	})
 
 	It("know files, with what is in them and whose they are", func(ctx SpecContext) {

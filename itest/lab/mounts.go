@@ -53,6 +53,9 @@ func mountState() error {
 			return err
 		}
 	}
+	if err := os.Chmod("/var/tmp", 0o777|os.ModeSticky); err != nil { // anybody's, as on every machine
+		return err
+	}
 	for dir, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "home": 0o755, "log": 0o755, "etc": 0o755} {
 		path := filepath.Join(labDir, dir)
 		if err := os.Mkdir(path, 0o755); err != nil {

@@ -127,7 +127,7 @@ func (b *builder) root() error {
 	if err := b.linkBusybox(); err != nil {
 		return err
 	}
-	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "mnt", "data", "var/log", "etc/dropbear", "root/.ssh"} {
+	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "mnt", "data", "vagrant", "var/log", "etc/dropbear", "root/.ssh"} {
 		if err := os.MkdirAll(b.path("root", dir), 0o755); err != nil {
 			return err
 		}

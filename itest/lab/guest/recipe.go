@@ -44,7 +44,11 @@ var etc = map[string]string{
 	"shells":   "/bin/sh\n",
 	"hosts":    "127.0.0.1 localhost\n::1 localhost\n",
 	"hostname": "guest\n",
-	"fstab":    "",
+	// The seed document's lines. What the hypervisor has no folder for, is
+	// passed over at boot.
+	"fstab": "" +
+		"data            /data               9p    ro,trans=virtio\n" +
+		"vagrant         /vagrant            9p    ro,trans=virtio\n",
 }
 
 // rootFiles are the embedded files of the root file system, by their place in it.
