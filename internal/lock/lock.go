@@ -28,6 +28,7 @@ type Holder struct {
 	Label string    `json:"label"` // of the host
 	Run   string    `json:"run"`   // what the process is, for people
 	Since time.Time `json:"since"`
+	Needs uint64    `json:"needs,omitempty"` // in a line for something to be shared out: how much of it
 }
 
 // String is as in "static_host of process 4711 (itest.test in /src/itest)".
@@ -120,19 +121,29 @@ func (l *Lock) Release() error {
 // files, whatever TMPDIR says.
 func Dir() (string, error) {
 	parent := "/tmp"
-	const anybodys = os.ModeSticky | 0o777
 	if info, err := os.Stat("/run/lock"); err == nil && info.Mode()&anybodys == anybodys {
 		parent = "/run/lock"
 	}
 	dir := filepath.Join(parent, "overcast")
+	if err := makeShared(dir); err != nil {
+		return "", fmt.Errorf("making the folder of locks: %w", err)
+	}
+	return dir, nil
+}
+
+// anybodys is the mode of a folder that everybody may write to.
+const anybodys = os.ModeSticky | 0o777
+
+// makeShared makes a folder for everybody if it is not there.
+func makeShared(dir string) error {
 	err := os.Mkdir(dir, 0o777)
 	if err == nil {
 		err = os.Chmod(dir, anybodys) // Mkdir heeds the umask
 	}
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		return "", fmt.Errorf("making the folder of locks: %w", err)
+	if errors.Is(err, os.ErrExist) {
+		return nil
 	}
-	return dir, nil
+	return err
 }
 
 // open makes the file if it is not there, for everybody to lock. Where a
