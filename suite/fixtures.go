@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,6 +15,9 @@ import (
 // Fixtures are the hosts of a suite. Its methods are bodies of Ginkgo nodes.
 type Fixtures struct {
 	labels []string
+	plan   func() (*plan, error) // what the configuration says of them; read once
+	boot   *boot                 // of the shared ones, in process 1
+	turns  turns
 }
 
 // Declare names the hosts that a suite uses, by their labels in the
@@ -23,6 +26,7 @@ type Fixtures struct {
 // top level of a file.
 func Declare(labels ...string) *Fixtures {
 	f := &Fixtures{labels: labels}
+	f.plan = sync.OnceValues(f.readPlan)
 	ginkgo.ReportAfterEach(f.noteFailure)
 	return f
 }
@@ -43,39 +47,42 @@ const teardownLimit = 2 * time.Minute
 // the suite with the causes of all hosts that could not be set up.
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.TearDown)
-	fail(f.refuseShared())
-	fail(each(f.labels, func(label string) error { return setUp(ctx, label) }))
+	ginkgo.DeferCleanup(f.finish)
+	p, err := f.plan()
+	fail(err)
+	fail(p.refuseShared())
+	fail(p.setUp(ctx, f.labels))
 }
 
-// SetUpShared, the first body of a SynchronizedBeforeSuite, sets up in process
-// 1 the hosts that all processes share, and answers with what Join in each of
-// them needs to know.
+// SetUpShared, the first body of a SynchronizedBeforeSuite, begins to set up in
+// process 1 the hosts that all processes share, and answers with what Join in
+// each of them needs to know: JSON, and no secret in it. It does not wait for
+// the hosts, so that those of every process can boot meanwhile: only once Join
+// has returned, they can be used.
 func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.TearDown)
-	shared, _, err := f.sorted()
+	ginkgo.DeferCleanup(f.finish)
+	p, err := f.plan()
 	fail(err)
-	fail(each(shared, func(label string) error { return setUp(ctx, label) }))
-	told, err := fixture.Share(shared...)
+	told, err := f.bootShared(ctx, p)
 	fail(err)
 	return told
 }
 
-// Join, the second body of a SynchronizedBeforeSuite, makes the shared hosts
-// known in this process and sets up its own.
+// Join, the second body of a SynchronizedBeforeSuite, sets up the process's own
+// hosts, while it waits for those that all share and makes them known in this
+// process. It fails the suite with all causes, those from process 1 among them.
 func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.TearDown)
-	_, own, err := f.sorted()
+	ginkgo.DeferCleanup(f.finish)
+	p, err := f.plan()
 	fail(err)
-	fail(fixture.Adopt(ctx, told))
-	fail(each(own, func(label string) error { return setUp(ctx, label) }))
-}
-
-func setUp(ctx context.Context, label string) error {
-	_, err := fixture.SetUp(ctx, label)
-	return err
+	var joined error
+	var shared sync.WaitGroup
+	shared.Go(func() { joined = f.joinShared(ctx, p, told) })
+	err = p.setUp(ctx, p.own)
+	shared.Wait()
+	fail(errors.Join(joined, err))
 }
 
 // fail ends the node if there is an error.
@@ -86,54 +93,53 @@ func fail(err error) {
 	}
 }
 
-// TearDown takes every host of this process away. SetUp has registered it; a
-// suite that calls it sooner does no harm. It works under a context of its
-// own, as an interrupt would leave that of the node only its grace period.
+// TearDown takes every host of this process away. There is no need to call it:
+// setting up has registered a clean-up. A suite that does gets rid of its hosts
+// sooner; those that other processes may still use stay for the clean-up. It
+// works under a context of its own, as an interrupt would leave that of the
+// node only its grace period.
 func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
-	defer cancel()
-	fail(each(f.labels, func(label string) error { return fixture.TearDown(bounded, label) }))
+	labels := f.labels
+	if f.boot != nil && processes() > 1 {
+		labels = f.boot.others(labels)
+	}
+	fail(tearDown(ctx, labels))
 }
 
-// each does something with several hosts at once and waits for all of them.
+// finish is what setting up registers. In process 1, it runs when every other
+// process has ended.
+func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
+	ginkgo.GinkgoHelper()
+	if f.boot != nil {
+		f.boot.end(errSuiteOver) // the hosts are torn down once it no longer has to do with them
+		defer f.boot.close()
+	}
+	fail(tearDown(ctx, f.labels))
+}
+
+func tearDown(ctx context.Context, labels []string) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
+	defer cancel()
+	return each(labels, func(label string) error { return fixture.TearDown(bounded, label) })
+}
+
+// each does something with several hosts at once and waits for all of them. A
+// panic becomes an error: in a goroutine, it would end the process, and nothing
+// would be cleaned up.
 func each(labels []string, do func(label string) error) error {
 	errs := make([]error, len(labels))
 	var all sync.WaitGroup
 	for n, label := range labels {
-		all.Go(func() { errs[n] = do(label) })
+		all.Go(func() {
+			defer func() {
+				if cause := recover(); cause != nil {
+					errs[n] = fmt.Errorf("%s: panic: %v\n%s", label, cause, debug.Stack())
+				}
+			}()
+			errs[n] = do(label)
+		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
-}
-
-// sorted parts the hosts that all processes share from those that each has.
-func (f *Fixtures) sorted() (shared, own []string, err error) {
-	for _, label := range f.labels {
-		is, err := fixture.Shared(label)
-		if err != nil {
-			return nil, nil, err
-		}
-		if is {
-			shared = append(shared, label)
-		} else {
-			own = append(own, label)
-		}
-	}
-	return shared, own, nil
-}
-
-// refuseShared refuses hosts that must not be set up once per process.
-func (f *Fixtures) refuseShared() error {
-	config, _ := ginkgo.GinkgoConfiguration()
-	if config.ParallelTotal < 2 {
-		return nil
-	}
-	shared, _, err := f.sorted()
-	if err == nil && len(shared) > 0 {
-		err = fmt.Errorf("%s would be set up by each of %d processes, but has a static address or scope = \"suite\", and can exist only once: "+
-			"write SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join) in place of BeforeSuite(hosts.SetUp), or run with one process",
-			strings.Join(shared, ", "), config.ParallelTotal)
-	}
-	return err
 }

@@ -17,7 +17,7 @@ import (
 func play(t *testing.T, conf, hosts string, more ...string) (log []string, output string, passed bool) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", binary("child.test"))
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--timeout=1m", binary("child.test"))
 	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir()}, more...)...)
 	out, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)

@@ -6,9 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -37,8 +41,11 @@ func note(format string, args ...any) {
 // noted provides hosts that do nothing but write down what is asked of them.
 type noted struct {
 	fixture.Common
-	Noted string `hocon:"noted"`
-	label string
+	Noted  string `hocon:"noted"`
+	Static bool   `hocon:"static"` // shared, and unique
+	Makes  string `hocon:"makes"`  // a file, at the begin of the set-up
+	Awaits string `hocon:"awaits"` // a file that the set-up waits for
+	label  string
 }
 
 type provider struct{}
@@ -47,22 +54,60 @@ func (provider) Keys() []string { return []string{"noted"} }
 
 func (provider) Instance(label string, section *hocon.Value) (fixture.Instance, error) {
 	made := &noted{Common: fixture.CommonDefaults(), label: label}
-	return made, section.Decode(made)
+	err := section.Decode(made)
+	if made.Static {
+		made.Scope = fixture.ScopeSuite
+	}
+	return made, err
 }
+
+func (n *noted) Unique() bool { return n.Static }
 
 func init() { fixture.Register("noted", provider{}) }
 
 func (n *noted) Address() string { return n.Noted }
 
-func (n *noted) SetUp(context.Context) error {
+func (n *noted) SetUp(ctx context.Context) error {
 	note("set up %s", n.label)
+	if n.Makes != "" {
+		if err := os.WriteFile(n.Makes, nil, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := await(ctx, n.Awaits); err != nil {
+		return err
+	}
 	switch n.Noted {
 	case "fails":
 		return errors.New("no memory left for " + n.label)
 	case "panics":
 		panic("a provider's mistake")
+	case "dies":
+		die()
 	}
 	return nil
+}
+
+// await waits until a file is there.
+func await(ctx context.Context, file string) error {
+	for file != "" {
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// die ends the process as nothing else does: nobody cleans up.
+func die() {
+	note("dies")
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
 
 func (n *noted) TearDown(ctx context.Context) error {
@@ -74,19 +119,82 @@ var labels = strings.Fields(os.Getenv("CHILD_HOSTS"))
 
 var hosts = suite.Declare(labels...)
 
+// counted is a source of the configuration that notes when it is read.
+type counted struct{ fstest.MapFS }
+
+func (c counted) Open(name string) (fs.File, error) {
+	note("read the configuration")
+	return c.MapFS.Open(name)
+}
+
 func init() {
+	if os.Getenv("CHILD_COUNTS") != "" {
+		fixture.Defaults(counted{fstest.MapFS{"defaults.conf": &fstest.MapFile{}}}, "defaults.conf")
+	}
 	if os.Getenv("CHILD_SHARES") != "" {
 		SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
 	} else {
 		BeforeSuite(hosts.SetUp)
 	}
+	if os.Getenv("CHILD_TEARS_DOWN") != "" {
+		AfterSuite(hosts.TearDown)
+	}
+}
+
+func noteAll() {
+	for _, label := range labels {
+		note("%s is at %s", label, fixture.Host(label).HostName())
+	}
 }
 
 var _ = Describe("specs", func() {
+	if os.Getenv("CHILD_SPECS") != "" {
+		return
+	}
 	for n := range 6 {
-		It(fmt.Sprintf("runs %d", n), func() {
-			for _, label := range labels {
-				note("%s is at %s", label, fixture.Host(label).HostName())
+		It(fmt.Sprintf("runs %d", n), noteAll)
+	}
+})
+
+// Specs that have the first host for themselves. What they do to it is in
+// CHILD_SPECS.
+var _ = Describe("specs that take turns", func() {
+	does := os.Getenv("CHILD_SPECS")
+	if does == "" {
+		return
+	}
+	has, wants := os.Getenv("CHILD_LOG")+".has", os.Getenv("CHILD_LOG")+".wants"
+	if does == "die" {
+		BeforeEach(func(ctx SpecContext) { // process 1 comes when process 2 has the host
+			if GinkgoParallelProcess() == 1 {
+				Expect(await(ctx, has)).To(Succeed())
+				Expect(os.WriteFile(wants, nil, 0o600)).To(Succeed())
+			}
+		})
+	}
+	BeforeEach(hosts.Exclusive(labels[0]))
+	BeforeEach(hosts.Exclusive(labels[0])) // as in a container within
+	limit := time.Minute
+	if given := os.Getenv("CHILD_SPEC_TIMEOUT"); given != "" {
+		limit, _ = time.ParseDuration(given)
+	}
+	for n := range 6 {
+		It(fmt.Sprintf("has a turn %d", n), SpecTimeout(limit), func(ctx SpecContext) {
+			note("enter %s", fixture.Host(labels[0]).HostName())
+			DeferCleanup(func() { note("leave") })
+			switch does {
+			case "fail":
+				Fail("on purpose")
+			case "panic":
+				panic("on purpose")
+			case "die":
+				if GinkgoParallelProcess() == 2 {
+					Expect(os.WriteFile(has, nil, 0o600)).To(Succeed())
+					Expect(await(ctx, wants)).To(Succeed())
+					die()
+				}
+			default:
+				Expect(await(ctx, does)).To(Succeed())
 			}
 		})
 	}

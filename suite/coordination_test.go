@@ -1,0 +1,95 @@
+package suite_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const sharing = "CHILD_SHARES=yes"
+
+// The shared host comes up only when the other process's own host is on its
+// way, and that one only when the shared is, as are those of process 1.
+func TestSharedHostsBootWhileEveryProcessBootsItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	log, output, passed := play(t, fmt.Sprintf(`one { noted = "10.0.0.1", scope = suite, makes = %q, awaits = %q }, own { noted = "10.0.0.2", makes = %[2]q, awaits = %[1]q }`,
+		filepath.Join(dir, "one"), filepath.Join(dir, "own")), "one own", sharing)
+	require.True(t, passed, output)
+	assert.Equal(t, 1, count(log, "1: set up one"), log)
+	assert.Equal(t, 6, count(log, "1: one is at 10.0.0.1")+count(log, "2: one is at 10.0.0.1"))
+}
+
+func TestWhySharedHostsFailIsToldInEveryProcess(t *testing.T) {
+	log, output, passed := play(t, `one { noted = fails, scope = suite }, own.noted = "10.0.0.2"`, "one own", sharing)
+	require.False(t, passed)
+	assert.Equal(t, 2, strings.Count(output, "setting up one: no memory left for one"), output)
+	assert.Contains(t, output, "Ran 0 of")
+	for _, line := range []string{"1: tear down one", "1: tear down own", "2: tear down own"} {
+		assert.Equal(t, 1, count(log, line), "%s, in %q", line, log)
+	}
+}
+
+func TestPanicInASetUpIsAFailureWithATeardown(t *testing.T) {
+	for name, more := range map[string][]string{"of an own host": nil, "of a shared one": {sharing}} {
+		t.Run(name, func(t *testing.T) {
+			conf := `good.noted = "10.0.0.1", bad.noted = panics`
+			if more != nil {
+				conf += `, bad.scope = suite`
+			}
+			log, output, passed := play(t, conf, "good bad", more...)
+			require.False(t, passed)
+			assert.Contains(t, output, "a provider's mistake")
+			assert.Contains(t, output, "Ran 0 of")
+			for _, line := range []string{"1: tear down good", "1: tear down bad", "2: tear down good"} {
+				assert.Equal(t, 1, count(log, line), "%s, in %q", line, log)
+			}
+		})
+	}
+}
+
+func TestNobodyWaitsForAProcessThatIsDead(t *testing.T) {
+	dir := t.TempDir()
+	log, output, passed := play(t, fmt.Sprintf(`one { noted = dies, scope = suite, awaits = %q }, own { noted = "10.0.0.2", makes = %[1]q }`, filepath.Join(dir, "own")), "one own", sharing)
+	require.False(t, passed)
+	assert.Equal(t, 1, count(log, "1: dies"), log)
+	assert.Equal(t, 0, count(log, "2: one is at dies"), output)
+	assert.Equal(t, count(log, "2: set up own"), count(log, "2: tear down own"), output)
+}
+
+func TestTheConfigurationIsReadOncePerProcess(t *testing.T) {
+	for name, more := range map[string][]string{"by SetUp": nil, "by SetUpShared and Join": {sharing}} {
+		t.Run(name, func(t *testing.T) {
+			conf := `a.noted = "10.0.0.1", b.noted = "10.0.0.2", c { noted = "10.0.0.3" }`
+			if more != nil {
+				conf += `, c.scope = suite`
+			}
+			log, output, passed := play(t, conf, "a b c", append(more, "CHILD_COUNTS=yes")...)
+			require.True(t, passed, output)
+			for _, process := range []string{"1", "2"} {
+				assert.Equal(t, 1, count(log, process+": read the configuration"), log)
+			}
+		})
+	}
+}
+
+func TestTearDownInAfterSuiteLeavesSharedHostsToTheOthers(t *testing.T) {
+	log, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own", sharing, "CHILD_TEARS_DOWN=yes")
+	require.True(t, passed, output)
+	for _, line := range []string{"1: tear down one", "1: tear down own", "2: tear down own"} {
+		assert.Equal(t, 1, count(log, line), "%s, in %q", line, log)
+	}
+	for _, line := range log[slices.Index(log, "1: tear down one"):] {
+		assert.NotRegexp(t, "^2:", line, "process 1 takes it away when all others have ended")
+	}
+}
+
+func TestASuiteWithoutHostsCoordinatesNothing(t *testing.T) {
+	log, output, passed := play(t, ``, "", sharing, "CHILD_COUNTS=yes")
+	require.True(t, passed, output)
+	assert.Equal(t, []string{""}, log)
+}

@@ -1,0 +1,120 @@
+package suite_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// static is a host that there is once, at an address of a test's own: turns
+// are taken by everybody on the machine.
+func static(address string) string { return `one { static = true, noted = "` + address + `" }` }
+
+// turns are what a log tells of who has had the host, in order.
+func turns(log []string) (list []string) {
+	for _, line := range log {
+		if process, what, _ := strings.Cut(line, ": "); strings.HasPrefix(what, "enter") || what == "leave" {
+			list = append(list, process+" "+strings.Fields(what)[0])
+		}
+	}
+	return list
+}
+
+func TestSpecsThatTakeTurnsHaveTheHostForThemselves(t *testing.T) {
+	for _, does := range []string{"/", "fail", "panic"} {
+		t.Run(does, func(t *testing.T) {
+			log, output, passed := play(t, static("192.0.2.1"), "one", sharing, "CHILD_SPECS="+does)
+			assert.Equal(t, does == "/", passed, output)
+			list := turns(log)
+			require.Len(t, list, 12, output)
+			for n := 0; n < len(list); n += 2 {
+				process, _, _ := strings.Cut(list[n], " ")
+				assert.Equal(t, []string{process + " enter", process + " leave"}, list[n:n+2], "%q", list)
+			}
+		})
+	}
+}
+
+func TestAHostIsFreeWhenItsProcessHasDied(t *testing.T) {
+	log, output, passed := play(t, static("192.0.2.2"), "one", sharing, "CHILD_SPECS=die")
+	require.False(t, passed)
+	require.Equal(t, 1, count(log, "2: dies"), output)
+	died := false
+	for n, turn := range turns(log) {
+		if turn == "2 enter" {
+			died = true
+			require.NotContains(t, turns(log)[n+1:], "2 leave")
+		}
+	}
+	require.True(t, died)
+	assert.Equal(t, count(log, "1: enter 192.0.2.2"), count(log, "1: leave"), "%q", log)
+	assert.Contains(t, turns(log), "1 leave")
+}
+
+func TestASharedStaticHostIsNotUsedWithoutATurn(t *testing.T) {
+	_, output, passed := play(t, static("192.0.2.3"), "one", sharing)
+	require.False(t, passed)
+	assert.Contains(t, output, `host "one" has a static address and is one for all 2 processes`)
+	assert.Contains(t, output, `write BeforeEach(hosts.Exclusive("one")) in its container`)
+	assert.Contains(t, output, "6 Failed")
+}
+
+func TestAHostOfOneProcessNeedsNoTurn(t *testing.T) {
+	cmd := exec.Command(binary("child.test"))
+	cmd.Env = append(os.Environ(), "CHILD_LOG="+filepath.Join(t.TempDir(), "log"), "CHILD_HOSTS=one", "OVERCAST_CONF=", "HOME="+t.TempDir(), "OVERCAST_SET="+static("192.0.2.4"), sharing)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// watcher makes a file as soon as something has been printed.
+type watcher struct {
+	mu     sync.Mutex
+	text   bytes.Buffer
+	needle string
+	file   string
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text.Write(p)
+	if strings.Contains(w.text.String(), w.needle) {
+		if err := os.WriteFile(w.file, nil, 0o600); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// The spec that has the host keeps it until Ginkgo has reported that another
+// waits for it.
+func TestProgressReportsTellWhoHasTheHost(t *testing.T) {
+	dir := t.TempDir()
+	out := &watcher{needle: `waiting for one (192.0.2.5), which one of process `, file: filepath.Join(dir, "seen")}
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--poll-progress-after=50ms", "--poll-progress-interval=50ms", "--timeout=1m", binary("child.test"))
+	cmd.Env = append(os.Environ(), "CHILD_LOG="+filepath.Join(dir, "log"), "CHILD_HOSTS=one", "OVERCAST_CONF=", "HOME="+dir,
+		"OVERCAST_SET="+static("192.0.2.5"), sharing, "CHILD_SPECS="+out.file)
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Run(), out.text.String())
+	assert.Regexp(t, `which one of process \d+ \("specs that take turns has a turn \d" in process \d of Ginkgo's\) has, in the line since`, out.text.String())
+}
+
+// Everybody on the machine stands in the same line for an address.
+func TestAWaitEndsWithTheSpec(t *testing.T) {
+	dir, err := lock.Dir()
+	require.NoError(t, err)
+	other, err := lock.Join(t.Context(), dir, "exclusive-192.0.2.6", lock.Holder{PID: os.Getpid(), Label: "theirs", Run: "another run"})
+	require.NoError(t, err)
+	defer other.Leave()
+	_, output, passed := play(t, static("192.0.2.6"), "one", sharing, "CHILD_SPECS=/", "CHILD_SPEC_TIMEOUT=100ms")
+	require.False(t, passed)
+	assert.Contains(t, output, "waiting for one (192.0.2.6), which theirs of process")
+}
