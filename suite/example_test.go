@@ -27,3 +27,27 @@ func Example() {
 	fmt.Println(fixture.Host("nat_host"))
 	// Output: nat_host (not set up)
 }
+
+// Of a host with a static address there is one: process 1 boots it while every
+// process boots its own hosts, and specs take turns with it.
+func ExampleFixtures_Exclusive() {
+	hosts := suite.Declare("nat_host", "static_host") // var hosts = ...
+
+	_ = func() bool { // var _ = ...
+		return SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
+	}
+	_ = func() bool { // var _ = ...
+		return Describe("failover", func() {
+			BeforeEach(hosts.Exclusive("static_host"))
+
+			It("comes back", func(ctx SpecContext) {
+				_, err := fixture.Host("static_host").Run(ctx, "reboot")
+				if err != nil {
+					Fail(err.Error())
+				}
+			})
+		})
+	}
+	fmt.Println(fixture.Host("static_host"))
+	// Output: static_host (not set up)
+}

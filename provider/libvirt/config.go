@@ -57,6 +57,9 @@ type Config struct {
 	// that cannot see the one that made it, after that was last heard of. It
 	// is renewed while that process lives.
 	OwnerLease time.Duration `hocon:"ownerLease"`
+	// MemoryWait bounds the wait until the clone fits into the free memory of
+	// the hypervisor.
+	MemoryWait time.Duration `hocon:"memoryWait"`
 	// StartTimeout bounds the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
 	// AddressTimeout bounds the time from there to its address. The strategy
@@ -90,6 +93,7 @@ func defaults() Config {
 		Lookup:         lookupAuto,
 		SSH:            SSHConfig{Timeout: time.Minute},
 		Static:         StaticConfig{Wait: 5 * time.Minute},
+		MemoryWait:     5 * time.Minute,
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
 		Overlay:        overlayAnonymous,
@@ -124,6 +128,8 @@ func (c *Config) settle(section *hocon.Value) error {
 		return section.Invalid("libvirtBaseDomain", "is empty")
 	case c.URL == "":
 		return section.Invalid("libvirtURL", "is empty")
+	case c.MemoryWait < 0:
+		return section.Invalid("memoryWait", "is negative")
 	case c.StartTimeout <= 0:
 		return section.Invalid("libvirtStartTimeout", "has to be more than nothing")
 	case c.AddressTimeout <= 0:

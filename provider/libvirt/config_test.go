@@ -37,6 +37,7 @@ func TestConfig(t *testing.T) {
 			c.Lookup = lookupLease
 			c.URL, c.Network, c.StartTimeout = "qemu+ssh://user@linux-box/system", "my_nat_network", 30*time.Second
 		}},
+		"memory wait":    {`nat_host { libvirtBaseDomain = base, memoryWait = 0 }`, func(c *Config) { c.MemoryWait = 0 }},
 		"duration":       {`nat_host { libvirtBaseDomain = base, libvirtStartTimeout = 3 minutes }`, func(c *Config) { c.StartTimeout = 3 * time.Minute }},
 		"static":         {`nat_host { libvirtBaseDomain = base, ipLookupStrategy = static, static.ip = "10.0.0.5" }`, static},
 		"static, unsaid": {`nat_host { libvirtBaseDomain = base, static.ip = 10.0.0.5 }`, static},
@@ -87,6 +88,7 @@ func TestConfigThatIsNotRight(t *testing.T) {
 		"a bad URL":         {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ftp://box", command = "true {0}" } }`, `overcast.conf:1:71: nat_host.SSH.url: `},
 		"no MAC":            {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ssh://box", command = "true" } }`, `nat_host.SSH.command: has no {0}`},
 		"not an address":    {`nat_host { libvirtBaseDomain = a, static.ip = ten }`, `overcast.conf:1:47: nat_host.static.ip: `},
+		"no wait at all":    {`nat_host { libvirtBaseDomain = a, memoryWait = -1 }`, `nat_host.memoryWait: is negative`},
 		"no time at all":    {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
 		"not a duration":    {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
 		"not even a list":   {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},

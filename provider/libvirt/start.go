@@ -15,6 +15,11 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	if err := i.copyFolders(ctx, on); err != nil {
 		return err
 	}
+	release, err := i.reserveMemory(ctx, on.conn, c)
+	if err != nil {
+		return err
+	}
+	defer release()
 	for n := range c.overlays {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

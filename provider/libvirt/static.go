@@ -60,6 +60,9 @@ func (i *instance) exclusive() bool {
 	return i.config.Lookup == lookupStatic && !i.config.Static.IP.IsLoopback()
 }
 
+// Unique says that no two of its kind can be there at the same time.
+func (i *instance) Unique() bool { return i.exclusive() }
+
 // makeAlone is make, once nobody else has the address.
 func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) error {
 	if !i.exclusive() {

@@ -1,0 +1,87 @@
+package itest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+	"libvirt.org/go/libvirt"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// vast defines a base domain with that much memory, in bytes, none of which its
+// clones use: they boot nothing.
+func vast(memory uint64) {
+	GinkgoHelper()
+	define(strings.NewReplacer("<name>still", "<name>vast", "<memory unit='MiB'>32", fmt.Sprintf("<memory unit='b'>%d", memory)).Replace(still))
+}
+
+// memoryOfLab is how much memory the lab's hypervisor has, and how much of it is
+// free, in bytes.
+func memoryOfLab() (total, free uint64) {
+	GinkgoHelper()
+	conn, err := libvirt.NewConnect("qemu:///system")
+	Expect(err).NotTo(HaveOccurred())
+	defer conn.Close()
+	stats, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0)
+	Expect(err).NotTo(HaveOccurred())
+	return stats.Total << 10, (stats.Free + stats.Buffers + stats.Cached) << 10
+}
+
+// vastConfig is a clone of vast that nobody waits for but to run.
+const vastConfig = `%s { libvirtBaseDomain = vast, ipLookupStrategy = static, static.ip = "127.0.0.1", %s }`
+
+var _ = Describe("the hypervisor's memory", Serial, func() {
+	It("is shared out in turn among runs that start at once, and by whoever ends", func() {
+		_, free := memoryOfLab()
+		vast(free / 10 * 4)
+		runs := map[string]*runOfOne{}
+		for _, label := range []string{"one", "two", "three"} {
+			runs[label] = somebody{config: fmt.Sprintf(vastConfig, label, "")}.bringsUp(label)
+		}
+		up := func() (labels []string) {
+			for label, run := range runs {
+				if is, _ := run.isUp(); is {
+					labels = append(labels, label)
+				}
+			}
+			return labels
+		}
+		Eventually(up).WithTimeout(time.Minute).Should(HaveLen(2))
+		first := up()
+		var third *runOfOne
+		for label, run := range runs {
+			if label != first[0] && label != first[1] {
+				third = run
+			}
+		}
+		Eventually(third.Err).WithTimeout(time.Minute).Should(gbytes.Say(`waiting for memory.* users=".*(one|two|three) of process \d+`))
+		Consistently(third.isUp).WithTimeout(2 * time.Second).Should(BeFalse())
+
+		By("telling who has the memory, if somebody does not want to wait")
+		impatient := somebody{config: fmt.Sprintf(vastConfig, "four", "memoryWait = 0")}.bringsUp("four")
+		Eventually(impatient, time.Minute).Should(gexec.Exit(1))
+		Expect(impatient.Out).To(gbytes.Say(`a clone of "vast" needs .* of memory at qemu:///system, where .* are free \(.*(one|two|three) of process \d+ .*have some, or come first\); waited .*: memoryWait of 0s is over`))
+
+		By("taking back what a run had that is killed")
+		runs[first[0]].Kill().Wait(time.Minute)
+		third.address()
+		runs[first[1]].ends()
+		third.ends()
+	})
+
+	It("is not waited for by a clone that never fits", func(ctx SpecContext) {
+		total, _ := memoryOfLab()
+		vast(total + 1<<30)
+		configure(vastConfig, "big", "")
+		_, err := fixture.SetUp(ctx, "big")
+		Expect(err).To(MatchError(fixture.ErrNotEnoughMemory))
+		Expect(err).To(MatchError(MatchRegexp(`needs \d+\.\d GiB of memory at qemu:///system, which has \d+\.\d GiB in all: it can never fit`)))
+		Expect(leftovers("big")).To(BeEmpty())
+	})
+})

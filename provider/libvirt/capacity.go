@@ -1,0 +1,264 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/lock"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// A hypervisor's memory is shared out in order of arrival. A clone about to be
+// started stands in a line, from the decision until it runs: what those ahead
+// of it need is theirs, whether they wait or are being started. What runs, the
+// hypervisor tells, whoever has started it. So nothing is counted on twice
+// within a machine; two machines that use one hypervisor see each other's
+// clones once they run.
+
+// qemuNeeds is what QEMU takes for itself beside its guest's memory, roughly.
+const qemuNeeds = 64 << 20
+
+// MemoryError says that a clone does not fit into its hypervisor's memory. It is
+// a [fixture.ErrNotEnoughMemory]. Sizes are in bytes.
+type MemoryError struct {
+	URL, Domain string        // the hypervisor, and the base
+	Needs       uint64        // with what QEMU needs
+	Free        uint64        // that nobody has, and nobody has been promised
+	Total       uint64        // that the hypervisor has
+	Users       []string      // clones that have the memory, or come first
+	Waited      time.Duration // 0 where waiting cannot help
+	Cause       error         // why the wait ended; nil if there was none
+}
+
+// Error names the sizes, who has the memory, and what to do.
+func (e *MemoryError) Error() string {
+	text := fmt.Sprintf("a clone of %q needs %s of memory at %s", e.Domain, size(e.Needs), shownURL(e.URL))
+	if e.Cause == nil {
+		return text + fmt.Sprintf(", which has %s in all: it can never fit: give the base domain less <memory>, or use another hypervisor", size(e.Total))
+	}
+	who := "no clone has any"
+	if len(e.Users) > 0 {
+		who = strings.Join(e.Users, ", ") + " have some, or come first"
+	}
+	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v", size(e.Free), size(e.Total), who, e.Waited.Round(10*time.Millisecond), e.Cause)
+}
+
+// Is makes the error a [fixture.ErrNotEnoughMemory].
+func (e *MemoryError) Is(target error) bool { return target == fixture.ErrNotEnoughMemory }
+
+// Unwrap gives the cause.
+func (e *MemoryError) Unwrap() error { return e.Cause }
+
+// size is an amount of memory for people.
+func size(bytes uint64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+}
+
+// reserveMemory waits until the clone fits into the memory of its hypervisor.
+// The function that it answers with is to be called once the clone runs, or will
+// not.
+func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, c *clone) (release func(), err error) {
+	needs := memoryOf(c.definition)
+	total, _, err := nodeMemory(conn)
+	if isCode(err, libvirt.ERR_NO_SUPPORT) || needs == 0 {
+		return func() {}, nil // nobody can count it
+	}
+	if err != nil {
+		return nil, err
+	}
+	wait := &memoryWait{label: i.label, start: time.Now(), short: MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Needs: needs, Total: total}}
+	if needs > total {
+		return nil, &wait.short
+	}
+	ticket, err := joinMemoryLine(ctx, conn, i.label, needs)
+	if err != nil {
+		return nil, err
+	}
+	limit := i.config.MemoryWait
+	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
+	defer cancel()
+	err = ticket.Await(waiting, func(ahead []lock.Holder) (bool, error) { return wait.over(conn, ahead) })
+	if err == nil {
+		return func() { _ = ticket.Leave() }, nil // a ticket that stays is of a process that has ended, to all others
+	}
+	_ = ticket.Leave()
+	if waiting.Err() != nil && errors.Is(err, context.Cause(waiting)) {
+		wait.short.Waited, wait.short.Cause = time.Since(wait.start), err
+		err = &wait.short
+	}
+	return nil, err
+}
+
+// memoryOf is what a clone takes of the hypervisor's free memory. One on huge
+// pages takes nothing: those were set apart when the hypervisor booted.
+func memoryOf(definition *libvirtxml.Domain) uint64 {
+	if definition.Memory == nil || (definition.MemoryBacking != nil && definition.MemoryBacking.MemoryHugePages != nil) {
+		return 0
+	}
+	return uint64(definition.Memory.Value)<<10 + qemuNeeds // libvirt tells KiB, in whatever unit it was told
+}
+
+// joinMemoryLine stands in the line of a hypervisor. All URLs by which this
+// machine knows it lead to one line.
+func joinMemoryLine(ctx context.Context, conn *libvirt.Connect, label string, needs uint64) (*lock.Ticket, error) {
+	name, err := conn.GetHostname()
+	if err != nil {
+		return nil, fmt.Errorf("asking the hypervisor for its name: %w", said(err))
+	}
+	dir, err := lock.Dir()
+	if err != nil {
+		return nil, err
+	}
+	folder, _ := os.Getwd() // for people
+	return lock.Join(ctx, dir, "memory-"+name, lock.Holder{
+		PID: os.Getpid(), Label: label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now(), Needs: needs,
+	})
+}
+
+// memoryWait is the wait for memory.
+type memoryWait struct {
+	label string
+	start time.Time
+	short MemoryError // what it is short of, as of the last look
+	told  string      // who was said to have the memory
+}
+
+// over says whether the clone fits. Those ahead have been looked at before the
+// hypervisor is: who has left the line since is found there.
+func (w *memoryWait) over(conn *libvirt.Connect, ahead []lock.Holder) (bool, error) {
+	_, free, err := nodeMemory(conn)
+	if err != nil {
+		return false, err
+	}
+	clones, err := runningClones(conn)
+	if err != nil {
+		return false, err
+	}
+	defer clones.free()
+	promised := uint64(0)
+	w.short.Users = nil
+	for _, next := range ahead {
+		promised += next.Needs
+		w.short.Users = append(w.short.Users, next.String())
+	}
+	// What clones have taken of what they may take, the free memory is short of
+	// already. That is one more question for each, which is asked only if need
+	// be.
+	if w.short.Needs+promised+clones.mayTake() <= free {
+		return true, nil
+	}
+	clones.readTaken()
+	promised += clones.mayTake()
+	w.short.Users = append(w.short.Users, clones.users()...)
+	w.short.Free = free - min(promised, free)
+	if w.short.Needs <= w.short.Free {
+		return true, nil
+	}
+	w.tell()
+	return false, nil
+}
+
+// tell says, each time that it changes, who is waited for.
+func (w *memoryWait) tell() {
+	who := strings.Join(w.short.Users, ", ")
+	if who == w.told {
+		return
+	}
+	w.told = who
+	slog.Info("waiting for memory", "host", w.label, "hypervisor", shownURL(w.short.URL),
+		"needs", size(w.short.Needs), "free", size(w.short.Free), "total", size(w.short.Total), "users", who)
+}
+
+// nodeMemory is how much memory a hypervisor has, and how much of it is free, or
+// will be as soon as somebody needs it, in bytes.
+func nodeMemory(conn *libvirt.Connect) (total, free uint64, err error) {
+	stats, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0)
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking the hypervisor for its memory: %w", said(err))
+	}
+	return stats.Total << 10, (stats.Free + stats.Buffers + stats.Cached) << 10, nil
+}
+
+// memoryUsers are the clones that run on a hypervisor, of all runs.
+type memoryUsers []memoryUser
+
+type memoryUser struct {
+	domain libvirt.Domain
+	made   madeName
+	most   uint64 // that it may take
+	taken  uint64 // of it, as far as is known
+}
+
+func runningClones(conn *libvirt.Connect) (memoryUsers, error) {
+	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return nil, fmt.Errorf("listing the domains that run: %w", said(err))
+	}
+	var users memoryUsers
+	for n := range domains {
+		user := memoryUser{domain: domains[n]}
+		name, err := domains[n].GetName()
+		ours := false
+		if err == nil {
+			user.made, ours = parseName(name)
+		}
+		if ours {
+			if info, err := domains[n].GetInfo(); err == nil { // else it has ended since
+				user.most = info.MaxMem<<10 + qemuNeeds
+				users = append(users, user)
+				continue
+			}
+		}
+		_ = domains[n].Free()
+	}
+	return users, nil
+}
+
+func (u memoryUsers) free() {
+	for n := range u {
+		_ = u[n].domain.Free()
+	}
+}
+
+// readTaken asks how much each clone has taken. One that cannot be asked now, as
+// it is being started, has taken nothing yet.
+func (u memoryUsers) readTaken() {
+	for n := range u {
+		stats, err := u[n].domain.MemoryStats(uint32(libvirt.DOMAIN_MEMORY_STAT_NR), 0)
+		if err != nil {
+			continue
+		}
+		for _, stat := range stats {
+			if libvirt.DomainMemoryStatTags(stat.Tag) == libvirt.DOMAIN_MEMORY_STAT_RSS {
+				u[n].taken = stat.Val << 10
+			}
+		}
+	}
+}
+
+// mayTake is how much more all of them may take.
+func (u memoryUsers) mayTake() (sum uint64) {
+	for _, user := range u {
+		sum += user.most - min(user.taken, user.most)
+	}
+	return sum
+}
+
+// users are the clones, for people.
+func (u memoryUsers) users() (list []string) {
+	for _, user := range u {
+		list = append(list, fmt.Sprintf("%s of process %d", user.made.label, user.made.owner.PID))
+	}
+	return list
+}
