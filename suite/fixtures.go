@@ -111,11 +111,16 @@ func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 // process has ended.
 func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
+	fail(f.takeAway(ctx))
+}
+
+// takeAway ends everything of this process.
+func (f *Fixtures) takeAway(ctx context.Context) error {
 	if f.boot != nil {
 		f.boot.end(errSuiteOver) // the hosts are torn down once it no longer has to do with them
 		defer f.boot.close()
 	}
-	fail(tearDown(ctx, f.labels))
+	return tearDown(ctx, f.labels)
 }
 
 func tearDown(ctx context.Context, labels []string) error {
