@@ -35,6 +35,8 @@ bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench . ./hocon
 	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench Memory -benchtime 1x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench FourProcesses -benchtime 5x ./itest
+	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	$(LAB) $(GINKGO) -p ./itest

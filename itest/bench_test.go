@@ -57,10 +57,17 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// byHand makes and starts a clone by libvirt's calls alone, and answers with it.
+// byHand makes and starts a clone of still by libvirt's calls alone, and answers
+// with it.
 func byHand(b *testing.B, conn *libvirt.Connect, name string) *libvirt.Domain {
 	b.Helper()
-	base, err := conn.LookupDomainByName("still")
+	return byHandOf(b, conn, "still", name)
+}
+
+// byHandOf is byHand with a base of one disk.
+func byHandOf(b *testing.B, conn *libvirt.Connect, from, name string) *libvirt.Domain {
+	b.Helper()
+	base, err := conn.LookupDomainByName(from)
 	must(b, err)
 	text, err := base.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
 	must(b, err)

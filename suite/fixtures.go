@@ -47,7 +47,7 @@ const teardownLimit = 2 * time.Minute
 // the suite with the causes of all hosts that could not be set up.
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.finish)
+	f.cleanUp()
 	p, err := f.plan()
 	fail(err)
 	fail(p.refuseShared())
@@ -61,7 +61,7 @@ func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 // has returned, they can be used.
 func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.finish)
+	f.cleanUp()
 	p, err := f.plan()
 	fail(err)
 	told, err := f.bootShared(ctx, p)
@@ -74,7 +74,7 @@ func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 // process. It fails the suite with all causes, those from process 1 among them.
 func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
 	ginkgo.GinkgoHelper()
-	ginkgo.DeferCleanup(f.finish)
+	f.cleanUp()
 	p, err := f.plan()
 	fail(err)
 	var joined error
@@ -105,6 +105,15 @@ func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 		labels = f.boot.others(labels)
 	}
 	fail(tearDown(ctx, labels))
+}
+
+// cleanUp registers the clean-up. A suite without hosts has none: process 1 would
+// wait with it for all the others.
+func (f *Fixtures) cleanUp() {
+	ginkgo.GinkgoHelper()
+	if len(f.labels) > 0 {
+		ginkgo.DeferCleanup(f.finish)
+	}
 }
 
 // finish is what setting up registers. In process 1, it runs when every other

@@ -1,0 +1,46 @@
+package itest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+const turnsConfig = `
+turns_own {
+	libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
+	connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}
+}
+turns_static = ${turns_own} { libvirtBaseDomain = lab-static, ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP} }
+`
+
+var _ = Describe("a suite of two processes", Serial, func() {
+	It("boots its static host once, and has specs take turns with it", func() {
+		dir := GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(turnsConfig), 0o644)).To(Succeed())
+		for _, args := range [][]string{
+			{"build", "-o", filepath.Join(dir, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"},
+			{"test", "-c", "-o", filepath.Join(dir, "turns.test"), "./testdata/turns"},
+		} {
+			out, err := exec.Command("go", args...).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+		}
+		cmd := exec.Command(filepath.Join(dir, "ginkgo"), "-procs=2", "--no-color", "--timeout=4m", "turns.test")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "OVERCAST_SET=")
+		session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
+		Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
+		said := string(session.Out.Contents())
+		Expect(said).To(ContainSubstring("6 Passed | 1 Failed"))
+		Expect(said).To(ContainSubstring(`host "turns_static" has a static address and is one for all 2 processes, and this spec does not have it for itself: write BeforeEach(hosts.Exclusive("turns_static"))`))
+		Expect(leftovers("turns_static")).To(BeEmpty())
+		Expect(leftovers("turns_own")).To(BeEmpty())
+	})
+})
