@@ -95,10 +95,11 @@ const tellLimit = 10 * time.Second
 
 // answer tells every process that asks, when there is something to tell.
 func (b *boot) answer() {
+	defer b.listener.Close() // who still waits for an answer then is not kept waiting
 	for {
 		conn, err := b.listener.Accept()
 		if err != nil {
-			return // it has been closed
+			return // it has been closed, or nobody can be answered any more
 		}
 		b.answers.Go(func() {
 			defer conn.Close()
@@ -116,7 +117,7 @@ var errSuiteOver = errors.New("the suite has ended before they were up")
 func (b *boot) close() {
 	<-b.over
 	if b.listener != nil {
-		_ = b.listener.Close() // Accept sees to what fails
+		_ = b.listener.Close() // it may be closed already
 		b.answers.Wait()
 	}
 }
