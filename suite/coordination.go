@@ -71,7 +71,7 @@ func (f *Fixtures) bootShared(ctx context.Context, p *plan) ([]byte, error) {
 		// The node's context ends before the hosts are up.
 		ctx, b.end = context.WithCancelCause(context.WithoutCancel(ctx))
 		go b.setUp(ctx, p)
-		f.boot = b
+		f.boot.Store(b)
 	}
 	return json.Marshal(invited)
 }
@@ -161,10 +161,10 @@ func (f *Fixtures) joinShared(ctx context.Context, p *plan, told []byte) error {
 // await waits for the outcome: here in process 1, and else there.
 func (f *Fixtures) await(ctx context.Context, invited *invitation) (*outcome, error) {
 	var told []byte
-	if f.boot != nil {
+	if b := f.boot.Load(); b != nil {
 		select {
-		case <-f.boot.over:
-			told = f.boot.told
+		case <-b.over:
+			told = b.told
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -16,7 +17,7 @@ import (
 type Fixtures struct {
 	labels []string
 	plan   func() (*plan, error) // what the configuration says of them; read once
-	boot   *boot                 // of the shared ones, in process 1
+	boot   atomic.Pointer[boot]  // of the shared ones, in process 1
 	turns  turns
 }
 
@@ -47,11 +48,11 @@ const teardownLimit = 2 * time.Minute
 // the suite with the causes of all hosts that could not be set up.
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	f.cleanUp()
+	begun := f.begin(ctx)
 	p, err := f.plan()
 	fail(err)
 	fail(p.refuseShared())
-	fail(p.setUp(ctx, f.labels))
+	fail(p.setUp(begun, f.labels))
 }
 
 // SetUpShared, the first body of a SynchronizedBeforeSuite, begins to set up in
@@ -61,10 +62,10 @@ func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 // has returned, they can be used.
 func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 	ginkgo.GinkgoHelper()
-	f.cleanUp()
+	begun := f.begin(ctx)
 	p, err := f.plan()
 	fail(err)
-	told, err := f.bootShared(ctx, p)
+	told, err := f.bootShared(begun, p)
 	fail(err)
 	return told
 }
@@ -74,13 +75,13 @@ func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 // process. It fails the suite with all causes, those from process 1 among them.
 func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
 	ginkgo.GinkgoHelper()
-	f.cleanUp()
+	begun := f.begin(ctx)
 	p, err := f.plan()
 	fail(err)
 	var joined error
 	var shared sync.WaitGroup
-	shared.Go(func() { joined = f.joinShared(ctx, p, told) })
-	err = p.setUp(ctx, p.own)
+	shared.Go(func() { joined = f.joinShared(begun, p, told) })
+	err = p.setUp(begun, p.own)
 	shared.Wait()
 	fail(errors.Join(joined, err))
 }
@@ -101,19 +102,21 @@ func fail(err error) {
 func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	labels := f.labels
-	if f.boot != nil && processes() > 1 {
-		labels = f.boot.others(labels)
+	if b := f.boot.Load(); b != nil && processes() > 1 {
+		labels = b.others(labels)
 	}
 	fail(tearDown(ctx, labels))
 }
 
-// cleanUp registers the clean-up. A suite without hosts has none: process 1 would
-// wait with it for all the others.
-func (f *Fixtures) cleanUp() {
+// begin registers the clean-up, and answers with the context of the set-up. A
+// suite without hosts has no clean-up: process 1 would wait with it for all the
+// others.
+func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
 	ginkgo.GinkgoHelper()
 	if len(f.labels) > 0 {
 		ginkgo.DeferCleanup(f.finish)
 	}
+	return ctx
 }
 
 // finish is what setting up registers. In process 1, it runs when every other
@@ -125,9 +128,9 @@ func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
 
 // takeAway ends everything of this process.
 func (f *Fixtures) takeAway(ctx context.Context) error {
-	if f.boot != nil {
-		f.boot.end(errSuiteOver) // the hosts are torn down once it no longer has to do with them
-		defer f.boot.close()
+	if b := f.boot.Load(); b != nil {
+		b.end(errSuiteOver) // the hosts are torn down once it no longer has to do with them
+		defer b.close()
 	}
 	return tearDown(ctx, f.labels)
 }
