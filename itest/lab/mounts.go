@@ -18,9 +18,9 @@ import (
 const labDir = "/run/lab"
 
 // stateDirs are replaced by empty folders of the lab's own: libvirt's, that of
-// the authority that certifies emulated TPMs, and all of /var/log, where sshd
-// keeps account of logins.
-var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", tpmAuthorityDir, "/var/log", "/var/cache/libvirt"}
+// the authority that certifies emulated TPMs, all of /var/log, where sshd keeps
+// account of logins, and /var/tmp, where folders are copied to for clones.
+var stateDirs = []string{"/var/lib/libvirt", "/etc/libvirt", tpmAuthorityDir, "/var/log", "/var/cache/libvirt", "/var/tmp"}
 
 // tpmAuthorityDir belongs to the account that emulated TPMs run as.
 const (

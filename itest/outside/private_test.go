@@ -58,7 +58,7 @@ func TestTheLabSeesNoProcessOfTheMachine(t *testing.T) {
 func TestTheLabsStateIsNotTheMachines(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	for _, dir := range []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log", "/var/cache/libvirt", "/run"} {
+	for _, dir := range []string{"/var/lib/libvirt", "/etc/libvirt", "/var/log", "/var/cache/libvirt", "/var/tmp", "/run"} {
 		name := filepath.Join(dir, "lab-outside-"+itoa(os.Getpid()))
 		s.sh(t, "touch "+name)
 		assert.FileExists(t, s.path(name))
