@@ -232,9 +232,13 @@ func (u memoryUsers) free() {
 }
 
 // readTaken asks how much each clone has taken. One that cannot be asked now, as
-// it is being started, has taken nothing yet.
+// it is being started, has taken nothing yet. Memory that a clone shares with
+// virtiofsd, the hypervisor counts as cached, and that as free.
 func (u memoryUsers) readTaken() {
 	for n := range u {
+		if definition, err := readDefinition(&u[n].domain, 0); err != nil || sharesMemory(definition) {
+			continue
+		}
 		stats, err := u[n].domain.MemoryStats(uint32(libvirt.DOMAIN_MEMORY_STAT_NR), 0)
 		if err != nil {
 			continue
@@ -245,6 +249,11 @@ func (u memoryUsers) readTaken() {
 			}
 		}
 	}
+}
+
+func sharesMemory(definition *libvirtxml.Domain) bool {
+	backing := definition.MemoryBacking
+	return backing != nil && backing.MemoryAccess != nil && backing.MemoryAccess.Mode == "shared"
 }
 
 // mayTake is how much more all of them may take.

@@ -32,6 +32,19 @@ func TestClonesMayTakeWhatTheyHaveNotTaken(t *testing.T) {
 	assert.EqualValues(t, 70, memoryUsers{{most: 100, taken: 30}, {most: 100, taken: 120}}.mayTake())
 }
 
+func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
+	for text, want := range map[string]bool{
+		`<domain/>`: false,
+		`<domain><memoryBacking><source type='memfd'/></memoryBacking></domain>`:                         false,
+		`<domain><memoryBacking><source type='memfd'/><access mode='private'/></memoryBacking></domain>`: false,
+		`<domain><memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking></domain>`:  true,
+	} {
+		var definition libvirtxml.Domain
+		require.NoError(t, definition.Unmarshal(text))
+		assert.Equal(t, want, sharesMemory(&definition), text)
+	}
+}
+
 func TestMemoryErrorTellsTheSizes(t *testing.T) {
 	short := &MemoryError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
 	require.ErrorIs(t, short, fixture.ErrNotEnoughMemory)
