@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,17 +95,31 @@ func (w *watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// playUntil runs the child suite in two processes that report their progress all
+// the time, and makes a file as soon as they have printed something. It answers
+// with all that they have.
+func playUntil(t *testing.T, needle, file, conf, hosts string, more ...string) string {
+	t.Helper()
+	out := &watcher{needle: needle, file: file}
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--poll-progress-after=50ms", "--poll-progress-interval=50ms", "--timeout=1m", binary("child.test"))
+	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + filepath.Join(t.TempDir(), "log"), "CHILD_HOSTS=" + hosts, "OVERCAST_CONF=", "HOME=" + t.TempDir(), "OVERCAST_SET=" + conf, sharing}, more...)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Run(), out.text.String())
+	return out.text.String()
+}
+
 // The spec that has the host keeps it until Ginkgo has reported that another
 // waits for it.
 func TestProgressReportsTellWhoHasTheHost(t *testing.T) {
-	dir := t.TempDir()
-	out := &watcher{needle: `waiting for one (192.0.2.5), which one of process `, file: filepath.Join(dir, "seen")}
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--poll-progress-after=50ms", "--poll-progress-interval=50ms", "--timeout=1m", binary("child.test"))
-	cmd.Env = append(os.Environ(), "CHILD_LOG="+filepath.Join(dir, "log"), "CHILD_HOSTS=one", "OVERCAST_CONF=", "HOME="+dir,
-		"OVERCAST_SET="+static("192.0.2.5"), sharing, "CHILD_SPECS="+out.file)
-	cmd.Stdout, cmd.Stderr = out, out
-	require.NoError(t, cmd.Run(), out.text.String())
-	assert.Regexp(t, `which one of process \d+ \("specs that take turns has a turn \d" in process \d of Ginkgo's\) has, in the line since`, out.text.String())
+	seen := filepath.Join(t.TempDir(), "seen")
+	output := playUntil(t, `waiting for one (192.0.2.5), which one of process `, seen, static("192.0.2.5"), "one", "CHILD_SPECS="+seen)
+	assert.Regexp(t, `which one of process \d+ \("specs that take turns has a turn \d" in process \d of Ginkgo's\) has, in the line since`, output)
+}
+
+// The shared host is up only when Ginkgo has reported that it is waited for.
+func TestProgressReportsTellWhichHostIsComing(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "seen")
+	playUntil(t, `waiting for process 1 to set up one, for`, seen, fmt.Sprintf(`one { noted = "10.0.0.1", scope = suite, awaits = %q }`, seen), "one")
 }
 
 // Everybody on the machine stands in the same line for an address.
