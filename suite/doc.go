@@ -56,4 +56,41 @@
 //	var _ = AfterSuite(hosts.TearDown)
 //
 // with which process 1 takes its own hosts away when it has run its last spec.
+//
+// # Nothing skips teardown
+//
+// What becomes of the hosts, however the run ends. "torn down" is the clean-up
+// that set-up registers: when the run has ended, nothing is left. "with the
+// process" is for ends that run no clean-up: the kernel ends what the process
+// has locked and forwarded, and libvirtd ends its clones within a moment, with
+// everything that belongs to them but a file that an overlay was to be
+// (overlay = "file"). The file goes with the start of the next run, or with
+// overcast gc. The base is untouched throughout.
+//
+//	all specs pass                                    torn down
+//	a spec fails                                      torn down
+//	a spec panics                                     torn down
+//	BeforeSuite fails half-way through its hosts      torn down
+//	BeforeSuite panics half-way through its hosts     torn down
+//	AfterSuite panics                                 torn down
+//	a goroutine panics                                with the process
+//	os.Exit in a spec                                 with the process
+//	SIGINT, once, during boot                         torn down
+//	SIGINT, once, during specs                        torn down, however short the grace period
+//	SIGINT, twice or three times, during boot         with the process
+//	SIGINT, twice or three times, during specs        with the process; torn down where Ginkgo has begun to
+//	SIGTERM to the runner only                        nothing: it waits for its processes, then torn down
+//	SIGKILL to a process                              with the process; the others' are torn down
+//	SIGKILL to process 1                              with the process; the others' are torn down
+//	SIGKILL to the runner of several processes        torn down: they notice it, and end
+//	--timeout                                         torn down
+//	--fail-fast                                       torn down
+//	go test's -timeout                                with the process
+//	libvirtd is restarted during specs                torn down, over a new connection
+//	the same, and then the process is killed          clones run until the next start, or overcast gc
+//
+// The clones of keep = "on-failure" and "always" are not libvirtd's to end: where
+// the table says "with the process", they run until the next start, or overcast
+// gc. A run of one process whose runner is killed goes on to its end, and tears
+// down then.
 package suite

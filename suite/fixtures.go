@@ -113,10 +113,12 @@ func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 // others.
 func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
 	ginkgo.GinkgoHelper()
-	if len(f.labels) > 0 {
-		ginkgo.DeferCleanup(f.finish)
+	if len(f.labels) == 0 {
+		return ctx
 	}
-	return ctx
+	begun := f.watchRunner(ctx)
+	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
+	return begun
 }
 
 // finish is what setting up registers. In process 1, it runs when every other

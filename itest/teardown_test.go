@@ -1,0 +1,371 @@
+package itest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/overcast-go/overcast/internal/lock"
+)
+
+// built builds a program or a test once in a process, and answers with its path.
+func built(name string, args ...string) func() string {
+	return sync.OnceValue(func() string {
+		path := filepath.Join(os.TempDir(), fmt.Sprintf("itest-%d-%s", os.Getpid(), name))
+		out, err := exec.Command("go", append(args[:1:1], append([]string{"-o", path}, args[1:]...)...)...).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		return path
+	})
+}
+
+var (
+	ginkgoBinary = built("ginkgo", "build", "github.com/onsi/ginkgo/v2/ginkgo")
+	childSuite   = built("child.test", "test", "-c", "./testdata/child")
+)
+
+// childRun is a run of the suite in testdata/child, in a folder of its own, with
+// hosts and a base domain that nobody else has.
+type childRun struct {
+	*gexec.Session
+	name   string
+	dir    string
+	number int
+	base   map[string]string // what belongs to the base domain, before the run
+}
+
+// childHosts are the hosts of a run: one as most are, one whose overlay is a
+// file, and one with a static address, which process 1 sets up for both; hosts
+// that cannot be logged in to, and that never get an address. Nothing boots in
+// their base: somebody who is asked makes their address up.
+const childHosts = `
+child {
+	libvirtURL = "qemu:///system"
+	libvirtBaseDomain = "%[1]s-base"
+	networkDeviceId = "my_nat_network"
+	ipLookupStrategy = "SSH"
+	SSH {
+		url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa&passphrase=bigsecret"
+		command = "echo 127.0.0.1 # {0}"
+	}
+}
+%[1]s_plain = ${child}
+%[1]s_filed = ${child} { overlay = file }
+%[1]s_slow = ${%[1]s_filed} { shutdownTimeout = 3 }
+%[1]s_third = ${child}
+%[1]s_fixed = ${child} { ipLookupStrategy = static, static.ip = "10.99.0.%[2]d" }
+%[1]s_late = ${child} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }
+%[1]s_boots = ${child} { ipLookupStrategy = lease, addressTimeout = 10 minutes }
+%[1]s_boots_filed = ${%[1]s_boots} { overlay = file }
+`
+
+// numbers tells runs of a process apart. Those of all processes are, too.
+var numbers = 0
+
+// prepareChild makes the folder and the base of a run.
+func prepareChild() *childRun {
+	GinkgoHelper()
+	numbers++
+	r := &childRun{number: numbers*suiteConfig().ParallelTotal + GinkgoParallelProcess(), dir: openDir()}
+	r.name = fmt.Sprintf("end%d", r.number)
+	Expect(os.Symlink(childSuite(), filepath.Join(r.dir, "child.test"))).To(Succeed())
+	Expect(os.WriteFile(filepath.Join(r.dir, "overcast.conf"), fmt.Appendf(nil, childHosts, r.name, r.number), 0o644)).To(Succeed())
+	disk := emptyDisk(r.name+"-base.qcow2", "qcow2", "1M")
+	eventuallyRefresh("default")
+	define(strings.NewReplacer("<name>still<", "<name>"+r.name+"-base<", imageDir+"/lab-two-disks.qcow2", disk).Replace(still))
+	r.base = r.baseNow()
+	return r
+}
+
+// baseNow is what must not change.
+func (r *childRun) baseNow() map[string]string {
+	GinkgoHelper()
+	return map[string]string{
+		"disk":       contentOf(filepath.Join(imageDir, r.name+"-base.qcow2")),
+		"definition": virsh("dumpxml", "--inactive", r.name+"-base"),
+	}
+}
+
+// start starts a program in the run's folder, in a process group of its own, as
+// a shell does.
+func (r *childRun) start(does string, hosts []string, name string, args ...string) {
+	GinkgoHelper()
+	for n := range hosts {
+		hosts[n] = r.name + "_" + hosts[n]
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "CHILD_DOES="+does, "CHILD_HOSTS="+strings.Join(hosts, " "), "OVERCAST_SET=")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var err error
+	r.Session, err = gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		r.Session.Wait(30 * time.Second)
+	})
+}
+
+// processes are those that have the run's folder as theirs: all of the run.
+func (r *childRun) processes() []int {
+	var found []int
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	for _, link := range links {
+		if dir, err := os.Readlink(link); err == nil && dir == r.dir {
+			pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// awaits waits until processes of the run tell how far they are, and answers
+// with their IDs.
+func (r *childRun) awaits(what string, processes ...int) (pids []int) {
+	GinkgoHelper()
+	for _, n := range processes {
+		path := filepath.Join(r.dir, fmt.Sprintf("%s-%d", what, n))
+		Eventually(path).WithTimeout(time.Minute).Should(BeAnExistingFile())
+		text, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		pid, err := strconv.Atoi(string(text))
+		Expect(err).NotTo(HaveOccurred())
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// boots waits until so many clones run that never get an address.
+func (r *childRun) boots(clones int) {
+	GinkgoHelper()
+	Eventually(func() int {
+		return strings.Count(virsh("list", "--name", "--state-running"), "overcast-"+r.name+"_boots")
+	}).WithTimeout(time.Minute).Should(Equal(clones))
+}
+
+// says waits until Ginkgo has said something so often: each process does it.
+func (r *childRun) says(words string, times int) {
+	GinkgoHelper()
+	Eventually(func() int { return strings.Count(string(r.Out.Contents()), words) }).WithTimeout(time.Minute).Should(BeNumerically(">=", times))
+}
+
+// interrupt sends what a terminal does for Ctrl-C.
+func (r *childRun) interrupt() {
+	GinkgoHelper()
+	Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGINT)).To(Succeed())
+}
+
+// word tells those that wait for it to go on.
+func (r *childRun) word() {
+	GinkgoHelper()
+	Expect(os.WriteFile(filepath.Join(r.dir, "word"), nil, 0o600)).To(Succeed())
+}
+
+// ends waits until no process of the run is left. What it forwarded, and the
+// locks that it held, the kernel has ended by then.
+func (r *childRun) ends() {
+	GinkgoHelper()
+	Eventually(r.processes).WithTimeout(time.Minute).Should(BeEmpty())
+}
+
+// domains are those that are left of the run.
+func (r *childRun) domains() []string {
+	GinkgoHelper()
+	return slices.DeleteFunc(strings.Fields(virsh("list", "--all", "--name")), func(name string) bool { return !strings.HasPrefix(name, "overcast-"+r.name+"_") })
+}
+
+// rest is everything but domains that is left of the run.
+func (r *childRun) rest() []string {
+	GinkgoHelper()
+	var found []string
+	for _, path := range append(belongings(), strings.Fields(virsh("vol-list", "default"))...) {
+		if strings.Contains(filepath.Base(path), "overcast-"+r.name+"_") {
+			found = append(found, filepath.Base(path))
+		}
+	}
+	files, err := os.ReadDir(imageDir)
+	Expect(err).NotTo(HaveOccurred())
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "overcast-"+r.name+"_") {
+			found = append(found, f.Name())
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// When what a run has made is gone.
+const (
+	tornDown  = "torn down"       // by the time that its last process has ended
+	byLibvirt = "gone"            // a moment later; a file of an overlay stays
+	byGC      = "gone by gc"      // not before overcast gc, or the next run's start
+	either    = "gone, files too" // as byLibvirt, but a file may be gone as well
+)
+
+// leaves looks at what is left, and then whether overcast gc takes it away.
+func (r *childRun) leaves(when string, volumes int) {
+	GinkgoHelper()
+	r.ends()
+	switch when {
+	case tornDown:
+		Expect(r.domains()).To(BeEmpty())
+		Expect(r.rest()).To(BeEmpty())
+	case byLibvirt, either:
+		Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
+	case byGC:
+		Expect(r.domains()).NotTo(BeEmpty())
+	}
+	if when == byLibvirt {
+		Expect(r.rest()).To(And(HaveLen(volumes), HaveEach(And(ContainSubstring("filed-"), HaveSuffix("-vdb.qcow2")))))
+	}
+	if when != tornDown {
+		overcast("gc", "-c", "qemu:///system")
+		Expect(r.domains()).To(BeEmpty())
+		Expect(r.rest()).To(BeEmpty())
+	}
+	Expect(virsh("pool-list", "--all", "--name")).NotTo(ContainSubstring("overcast-" + r.name))
+	Expect(r.baseNow()).To(Equal(r.base))
+
+	dir, err := lock.Dir()
+	Expect(err).NotTo(HaveOccurred())
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	free, err := lock.Acquire(now, dir, fmt.Sprintf("static-10.99.0.%d", r.number), lock.Holder{PID: os.Getpid()}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(free.Release()).To(Succeed())
+}
+
+// ending is a row of the table in the documentation of package suite.
+type ending struct {
+	does    string          // what the child does
+	hosts   []string        // that it has; nil is one of each kind
+	args    []string        // of ginkgo
+	disturb func(*childRun) // what is done to it from outside
+	when    string          // what it has made is gone
+	volumes int             // that only gc removes
+	says    string          // what it says
+}
+
+var _ = Describe("a suite leaves nothing when", func() {
+	// What a run leaves, the start of any other removes: those that leave
+	// something are Serial.
+	DescribeTable("however it ends:", func(e ending) {
+		r := prepareChild()
+		hosts := e.hosts
+		if hosts == nil {
+			hosts = []string{"plain", "filed", "fixed"}
+		}
+		r.start(e.does, slices.Clone(hosts), ginkgoBinary(), append(append([]string{"-procs=2", "--no-color", "--grace-period=20s"}, e.args...), "child.test")...)
+		if e.disturb != nil {
+			e.disturb(r)
+		}
+		r.leaves(e.when, e.volumes)
+		Expect(string(r.Out.Contents()) + string(r.Err.Contents())).To(ContainSubstring(e.says))
+	},
+		Entry("all specs pass", ending{does: "pass", when: tornDown, says: "2 Passed"}),
+		Entry("a spec fails", ending{does: "fail", when: tornDown, says: "2 Failed"}),
+		Entry("a spec panics", ending{does: "panic", when: tornDown, says: "2 Failed"}),
+		Entry("BeforeSuite fails half-way through three hosts", ending{hosts: []string{"plain", "filed", "late"}, when: tornDown, says: "host is not reachable"}),
+		Entry("BeforeSuite panics half-way through three hosts", ending{does: "panic in BeforeSuite", hosts: []string{"plain", "filed", "third"}, when: tornDown, says: "half-way"}),
+		Entry("AfterSuite panics", ending{does: "panic in AfterSuite", when: tornDown, says: "after the specs"}),
+		Entry("a goroutine panics", Serial, ending{does: "panic in a goroutine", when: byLibvirt, volumes: 2, says: "exit status 2"}),
+		Entry("a spec calls os.Exit", Serial, ending{does: "exit", when: byLibvirt, volumes: 2, says: "exit status 3"}),
+
+		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes twice, during specs", Serial, ending{does: "be deaf", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.interrupt()
+			r.says("First interrupt received", 2)
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes three times, during specs", Serial, ending{does: "be deaf to the end", when: byLibvirt, volumes: 2, says: "Final interrupt received", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.interrupt()
+			r.says("First interrupt received", 2)
+			r.interrupt()
+			r.awaits("reporting", 1)
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes once, during boot", ending{hosts: []string{"boots", "boots_filed"}, when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
+			r.boots(4)
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes twice, during boot", Serial, ending{hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+			r.boots(4)
+			r.interrupt()
+			r.says("First interrupt received", 2)
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes three times, during boot", Serial, ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+			r.boots(4)
+			r.interrupt()
+			r.says("First interrupt received", 2)
+			r.interrupt()
+			r.interrupt()
+		}}),
+		Entry("SIGINT comes once, and the guests take longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.interrupt()
+		}}),
+		Entry("SIGTERM comes to the runner only", ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.Terminate()
+			r.word()
+		}}),
+		Entry("SIGKILL comes to a process", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+			Expect(syscall.Kill(r.awaits("running", 1, 2)[1], syscall.SIGKILL)).To(Succeed())
+			r.word()
+		}}),
+		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
+			r.word()
+		}}),
+		Entry("SIGKILL comes to the runner", ending{does: "wait", when: tornDown, disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.Kill()
+		}}),
+		Entry("--timeout is over", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),
+		Entry("--fail-fast ends it", ending{does: "fail first", args: []string{"--fail-fast"}, when: tornDown, says: "Interrupted by Other Ginkgo Process", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			r.word()
+		}}),
+		Entry("libvirtd is restarted during specs", Serial, ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			restartLibvirtd()
+			r.word()
+		}}),
+		Entry("libvirtd is restarted during specs, and then SIGKILL comes to all", Serial, ending{does: "wait for a word", when: byGC, disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			restartLibvirtd()
+			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGKILL)).To(Succeed())
+		}}),
+	)
+
+	It("go test's own -timeout is over", Serial, func() {
+		r := prepareChild()
+		r.start("be deaf", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
+		r.leaves(either, 1)
+		Expect(r.Err).To(gbytes.Say("panic: test timed out after 10s"))
+	})
+})
+
+func suiteConfig() (config types.SuiteConfig) {
+	config, _ = GinkgoConfiguration()
+	return config
+}

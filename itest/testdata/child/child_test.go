@@ -1,0 +1,106 @@
+// Package child is a small suite with real hosts that the specs of package
+// itest run by itself, to see what is left when it ends in the way that
+// CHILD_DOES names. It tells how far it is by files in its folder, which is
+// also where it finds its configuration.
+package child
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	_ "github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/overcast-go/overcast/suite"
+)
+
+func TestChild(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "child")
+}
+
+// does says what goes wrong.
+var does = os.Getenv("CHILD_DOES")
+
+var hosts = suite.Declare(strings.Fields(os.Getenv("CHILD_HOSTS"))...)
+
+// tell leaves a file with this process's ID in it.
+func tell(what string) {
+	path := fmt.Sprintf("%s-%d", what, GinkgoParallelProcess())
+	if err := os.WriteFile(path+".new", fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+		panic(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		panic(err)
+	}
+}
+
+func init() {
+	switch does {
+	case "panic in BeforeSuite":
+		labels := strings.Fields(os.Getenv("CHILD_HOSTS"))
+		half, rest := suite.Declare(labels[:2]...), suite.Declare(labels[2:]...)
+		BeforeSuite(func(ctx SpecContext) {
+			half.SetUp(ctx)
+			tell("booted")
+			if len(labels) > 2 { // always
+				panic("half-way")
+			}
+			rest.SetUp(ctx)
+		})
+	default:
+		SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
+			tell("booting")
+			return hosts.SetUpShared(ctx)
+		}, func(ctx SpecContext, shared []byte) {
+			tell("booting")
+			hosts.Join(ctx, shared)
+			tell("booted")
+		})
+	}
+	if does == "panic in AfterSuite" {
+		AfterSuite(func() { panic("after the specs") })
+	}
+	if does == "be deaf to the end" {
+		ReportAfterSuite("deaf", func(SpecContext, Report) {
+			tell("reporting")
+			select {}
+		})
+	}
+}
+
+// Each process gets one of two specs that wait for something.
+var _ = Describe("specs", func() {
+	for n := range 2 {
+		It(fmt.Sprintf("number %d", n), func(ctx SpecContext) {
+			tell("running")
+			switch does {
+			case "fail":
+				Fail("as it is to")
+			case "panic":
+				panic("as it is to")
+			case "panic in a goroutine":
+				go panic("where nobody recovers")
+				select {}
+			case "exit":
+				os.Exit(3)
+			case "wait":
+				<-ctx.Done()
+			case "be deaf", "be deaf to the end":
+				select {}
+			case "wait for a word":
+				Eventually(func() error { _, err := os.Stat("word"); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+			case "fail first":
+				if n == 0 {
+					Eventually(func() error { _, err := os.Stat("word"); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+					Fail("before the other spec is over")
+				}
+				<-ctx.Done()
+			}
+		})
+	}
+})

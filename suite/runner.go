@@ -1,0 +1,58 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+)
+
+// runnerPause is how often a process looks whether the program that has
+// started it still runs.
+const runnerPause = 500 * time.Millisecond
+
+var errRunnerGone = errors.New("the ginkgo command that runs this process has ended")
+
+// watchRunner takes this process's hosts away, and then interrupts its specs,
+// when the ginkgo command that runs several processes has ended before them:
+// nobody gets to know any more how the specs end, and process 1 would skip its
+// clean-up. The context that it answers with ends then, too. A clean-up of the
+// suite ends the watch, and waits for that.
+func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
+	if processes() < 2 {
+		return ctx
+	}
+	watched, cancel := context.WithCancelCause(ctx)
+	over, ended := make(chan struct{}), make(chan struct{})
+	ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
+		close(over)
+		<-ended
+	})
+	runner := os.Getppid()
+	go func() {
+		defer close(ended)
+		look := time.NewTicker(runnerPause)
+		defer look.Stop()
+		for os.Getppid() == runner {
+			select {
+			case <-look.C:
+			case <-over:
+				return
+			}
+		}
+		cancel(errRunnerGone)
+		f.abandoned()
+	}()
+	return watched
+}
+
+// abandoned is what is done in a process whose runner has gone. What cannot be
+// removed here, the start of the next run removes.
+func (f *Fixtures) abandoned() {
+	_ = f.takeAway(context.Background())
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Signal(os.Interrupt) // Ginkgo ends the spec that runs, and then the process
+	}
+}
