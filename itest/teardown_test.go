@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,8 +76,9 @@ child {
 // numbers tells runs of a process apart. Those of all processes are, too.
 var numbers = 0
 
-// prepareChild makes the folder and the base of a run.
-func prepareChild() *childRun {
+// prepareChild makes the folder and the base of a run. The changes are words of
+// the base's definition and what takes their place.
+func prepareChild(changes ...string) *childRun {
 	GinkgoHelper()
 	numbers++
 	r := &childRun{number: numbers*suiteConfig().ParallelTotal + GinkgoParallelProcess(), dir: openDir()}
@@ -85,7 +87,7 @@ func prepareChild() *childRun {
 	Expect(os.WriteFile(filepath.Join(r.dir, "overcast.conf"), fmt.Appendf(nil, childHosts, r.name, r.number), 0o644)).To(Succeed())
 	disk := emptyDisk(r.name+"-base.qcow2", "qcow2", "1M")
 	eventuallyRefresh("default")
-	define(strings.NewReplacer("<name>still<", "<name>"+r.name+"-base<", imageDir+"/lab-two-disks.qcow2", disk).Replace(still))
+	define(strings.NewReplacer(append(changes, "<name>still<", "<name>"+r.name+"-base<", imageDir+"/lab-two-disks.qcow2", disk)...).Replace(still))
 	r.base = r.baseNow()
 	return r
 }
@@ -99,17 +101,24 @@ func (r *childRun) baseNow() map[string]string {
 	}
 }
 
-// start starts a program in the run's folder, in a process group of its own, as
-// a shell does.
-func (r *childRun) start(does string, hosts []string, name string, args ...string) {
-	GinkgoHelper()
-	for n := range hosts {
-		hosts[n] = r.name + "_" + hosts[n]
+// command is what runs a program in the run's folder, in a process group of its
+// own, as a shell does.
+func (r *childRun) command(does string, hosts []string, name string, args ...string) *exec.Cmd {
+	var labels []string
+	for _, host := range hosts {
+		labels = append(labels, r.name+"_"+host)
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "CHILD_DOES="+does, "CHILD_HOSTS="+strings.Join(hosts, " "), "OVERCAST_SET=")
+	cmd.Env = append(os.Environ(), "CHILD_DOES="+does, "CHILD_HOSTS="+strings.Join(labels, " "), "OVERCAST_SET=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// start starts it. It ends with the spec.
+func (r *childRun) start(does string, hosts []string, name string, args ...string) {
+	GinkgoHelper()
+	cmd := r.command(does, hosts, name, args...)
 	var err error
 	r.Session, err = gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
@@ -268,7 +277,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		if hosts == nil {
 			hosts = []string{"plain", "filed", "fixed"}
 		}
-		r.start(e.does, slices.Clone(hosts), ginkgoBinary(), append(append([]string{"-procs=2", "--no-color", "--grace-period=20s"}, e.args...), "child.test")...)
+		r.start(e.does, hosts, ginkgoBinary(), append(append([]string{"-procs=2", "--no-color", "--grace-period=20s"}, e.args...), "child.test")...)
 		if e.disturb != nil {
 			e.disturb(r)
 		}
@@ -364,6 +373,66 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Expect(r.Err).To(gbytes.Say("panic: test timed out after 10s"))
 	})
 })
+
+// Of a small suite, so many runs are killed, that many at once.
+const (
+	killedRuns   = 100
+	killedAtOnce = 5
+)
+
+var _ = Describe("a small suite that is killed at any moment", Serial, func() {
+	It("leaves nothing after one gc, 100 times", func() {
+		var all sync.WaitGroup
+		var runs []*childRun
+		for range killedAtOnce {
+			runs = append(runs, prepareChild())
+		}
+		for _, r := range runs {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range killedRuns / killedAtOnce {
+					r.killAtRandom(4 * time.Second)
+				}
+			})
+		}
+		all.Wait()
+		for _, r := range runs {
+			Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
+		}
+		GinkgoWriter.Println(overcast("gc", "-c", "qemu:///system"))
+		for _, r := range runs {
+			r.leaves(tornDown, 0)
+		}
+	})
+})
+
+// killAtRandom starts the run, and kills its runner, a process, or all of it,
+// within a time. What is not killed ends by itself.
+func (r *childRun) killAtRandom(within time.Duration) {
+	GinkgoHelper()
+	cmd := r.command("wait", []string{"plain", "filed", "fixed"}, ginkgoBinary(), "-procs=2", "child.test")
+	Expect(cmd.Start()).To(Succeed())
+	group := -cmd.Process.Pid
+	killing := time.AfterFunc(rand.N(within), func() {
+		switch processes := r.processes(); rand.N(3) {
+		case 0:
+			_ = cmd.Process.Kill()
+		case 1:
+			for _, pid := range processes {
+				if pid != cmd.Process.Pid {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+					break
+				}
+			}
+			_ = syscall.Kill(group, syscall.SIGINT) // the others' specs would wait for ever
+		default:
+			_ = syscall.Kill(group, syscall.SIGKILL)
+		}
+	})
+	defer killing.Stop()
+	_ = cmd.Wait()
+	r.ends()
+}
 
 func suiteConfig() (config types.SuiteConfig) {
 	config, _ = GinkgoConfiguration()

@@ -93,4 +93,31 @@
 // the table says "with the process", they run until the next start, or overcast
 // gc. A run of one process whose runner is killed goes on to its end, and tears
 // down then.
+//
+// # What a person sees
+//
+// While hosts are set up, a line for each step that one reaches, as in
+//
+//	overcast: nat_host: cloned overcast-nat_host-... after 0.2s
+//	overcast: nat_host: started after 0.7s
+//	overcast: nat_host: address 192.168.122.33 after 8.1s
+//	overcast: nat_host: reachable 192.168.122.33 after 8.4s
+//
+// at once on the terminal, where the run has one; otherwise, as in CI, on
+// standard output, which Ginkgo shows at the end of the node when there are
+// several processes. GinkgoWriter gets the lines, too, for the reports.
+//
+// Ginkgo's progress reports (SIGUSR1, Ctrl-T where there is SIGINFO,
+// --poll-progress-after) show each host's state and the last line of its console.
+//
+// A failure of anything after the set-up of the suite's first host adds a report
+// entry for every host of the process: its state and address, how to log in,
+// whether it is kept, the last lines of its serial console, and the path of a
+// screenshot in the folder artifacts, or the one that OVERCAST_ARTIFACTS names.
+// It is made before anything is torn down, takes 15 seconds at the most, and is
+// also in the JSON report, as a [fixture.Evidence], and in the JUnit report. Of
+// a host that all share, only process 1 has heard the console and can see the
+// screen.
+//
+// OVERCAST_KEEP=on-failure leaves the host of a spec that has failed where it is.
 package suite

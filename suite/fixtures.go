@@ -29,6 +29,7 @@ func Declare(labels ...string) *Fixtures {
 	f := &Fixtures{labels: labels}
 	f.plan = sync.OnceValues(f.readPlan)
 	ginkgo.ReportAfterEach(f.noteFailure)
+	ginkgo.AttachProgressReporter(f.progress)
 	return f
 }
 
@@ -49,6 +50,7 @@ const teardownLimit = 2 * time.Minute
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	begun := f.begin(ctx)
+	f.showOnFailure()
 	p, err := f.plan()
 	fail(err)
 	fail(p.refuseShared())
@@ -76,6 +78,7 @@ func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
 	ginkgo.GinkgoHelper()
 	begun := f.begin(ctx)
+	f.showOnFailure()
 	p, err := f.plan()
 	fail(err)
 	var joined error
@@ -118,7 +121,7 @@ func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
 	}
 	begun := f.watchRunner(ctx)
 	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
-	return begun
+	return fixture.WithSteps(begun, tellSteps())
 }
 
 // finish is what setting up registers. In process 1, it runs when every other

@@ -16,8 +16,14 @@ import (
 // processes wrote down, and what Ginkgo printed.
 func play(t *testing.T, conf, hosts string, more ...string) (log []string, output string, passed bool) {
 	t.Helper()
+	return playWith(t, []string{"-procs=2"}, conf, hosts, more...)
+}
+
+// playWith is play with arguments for ginkgo.
+func playWith(t *testing.T, args []string, conf, hosts string, more ...string) (log []string, output string, passed bool) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--timeout=1m", binary("child.test"))
+	cmd := exec.Command(binary("ginkgo"), append(args, "--no-color", "--timeout=1m", binary("child.test"))...)
 	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir()}, more...)...)
 	out, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)

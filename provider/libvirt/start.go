@@ -28,11 +28,13 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 			return err
 		}
 	}
+	fixture.Reached(ctx, fixture.StepCloned, c.name)
 	g := newGuard(on, c.name)
 	i.watchOver(g)
 	if err := i.start(ctx, on.conn, c, g); err != nil {
 		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
 	}
+	fixture.Reached(ctx, fixture.StepStarted, "")
 	return nil
 }
 

@@ -69,6 +69,7 @@ func (n *noted) Address() string { return n.Noted }
 
 func (n *noted) SetUp(ctx context.Context) error {
 	note("set up %s", n.label)
+	fixture.Reached(ctx, fixture.StepCloned, "as "+n.label)
 	if n.Makes != "" {
 		if err := os.WriteFile(n.Makes, nil, 0o600); err != nil {
 			return err
@@ -78,6 +79,8 @@ func (n *noted) SetUp(ctx context.Context) error {
 		return err
 	}
 	switch n.Noted {
+	case "until told":
+		<-told
 	case "fails":
 		return errors.New("no memory left for " + n.label)
 	case "panics":
@@ -168,7 +171,10 @@ var _ = Describe("specs", func() {
 		return
 	}
 	for n := range 6 {
-		It(fmt.Sprintf("runs %d", n), noteAll)
+		It(fmt.Sprintf("runs %d", n), func() {
+			noteAll()
+			failAsIsToBe(n)
+		})
 	}
 })
 

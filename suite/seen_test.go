@@ -1,0 +1,116 @@
+package suite_test
+
+import (
+	"encoding/json"
+	"html"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2/types"
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const twoHosts = `a.noted = "10.0.0.1", b.noted = "10.0.0.2"`
+
+func TestStepsAreShownOnceWhereThereIsNoTerminal(t *testing.T) {
+	for name, test := range map[string]struct {
+		args      []string
+		processes int
+	}{
+		"one process":             {[]string{"-procs=1"}, 1},
+		"one process, verbose":    {[]string{"-procs=1", "-v"}, 1},
+		"two processes":           {[]string{"-procs=2"}, 2},
+		"two processes, verbose":  {[]string{"-procs=2", "-v"}, 2},
+		"without a child's words": {[]string{"-procs=2", "--output-interceptor-mode=none", "-v"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, output, passed := playWith(t, test.args, twoHosts, "a b")
+			require.True(t, passed, output)
+			for _, label := range []string{"a", "b"} {
+				for _, step := range []string{"cloned as " + label, "address"} {
+					lines := regexp.MustCompile(`(?m)^ *overcast: `+label+`: `+step+` .*after \d+\.\ds$`).FindAllString(output, -1)
+					assert.Len(t, lines, test.processes, "%s of %s in:\n%s", step, label, output)
+				}
+			}
+		})
+	}
+}
+
+func TestProgressReportsShowTheHosts(t *testing.T) {
+	_, output, passed := playWith(t, []string{"-procs=1", "--poll-progress-after=1ms", "--poll-progress-interval=10ms"}, `a.noted = "10.0.0.1", b.noted = "until told"`, "a b")
+	require.True(t, passed, output)
+	assert.Contains(t, output, "Hosts:\n")
+	assert.Contains(t, output, "a: up, running at 10.0.0.1; its console: a login:")
+	assert.Contains(t, output, "b: being set up, cloned after 0.")
+}
+
+func TestFailureShowsTheHostsInAllReports(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		more []string
+	}{
+		"one process": {[]string{"-procs=1"}, nil},
+		"processes":   {[]string{"-procs=2"}, nil},
+		"sharing":     {[]string{"-procs=2"}, []string{"CHILD_SHARES=yes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reports, artifacts := t.TempDir(), t.TempDir()
+			args := append(test.args, "--output-dir="+reports, "--json-report=report.json", "--junit-report=report.xml")
+			log, output, passed := playWith(t, args, twoHosts, "a b", append(test.more, "CHILD_FAILS=3", "OVERCAST_ARTIFACTS="+artifacts)...)
+			require.False(t, passed)
+			assert.NotEmpty(t, log)
+			xml, err := os.ReadFile(filepath.Join(reports, "report.xml"))
+			require.NoError(t, err)
+			for _, text := range []string{output, html.UnescapeString(string(xml))} {
+				for _, label := range []string{"a", "b"} {
+					assert.Regexp(t, `host `+label+` (-|@) `, text)
+					assert.Regexp(t, label+`: up, running at 10\.0\.0\.\d\n\s+kept:\s+no`, text)
+					assert.Regexp(t, `screenshot:\s+\S*/specs-runs-3-\d-`+label+`-\d+\.png\n`, text)
+					assert.Contains(t, text, "| "+label+" login:")
+				}
+			}
+			found := evidenceIn(t, filepath.Join(reports, "report.json"))
+			require.Len(t, found, 2, "of one spec, and no other")
+			for _, evidence := range found {
+				text, err := os.ReadFile(evidence.Screenshot)
+				require.NoError(t, err)
+				assert.Equal(t, "PNG of "+evidence.Label, string(text))
+				assert.Equal(t, []string{evidence.Label + " login:"}, evidence.Console)
+			}
+		})
+	}
+}
+
+func TestFailureOfASetUpShowsTheHostsThatAreUp(t *testing.T) {
+	artifacts := t.TempDir()
+	_, output, passed := playWith(t, []string{"-procs=1"}, `a.noted = "10.0.0.1", b.noted = fails`, "a b", "OVERCAST_ARTIFACTS="+artifacts)
+	require.False(t, passed)
+	assert.Regexp(t, `a: up, running at 10\.0\.0\.1\n`, output)
+	assert.NotContains(t, output, "host b -")
+}
+
+// evidenceIn reads the evidence from Ginkgo's JSON report.
+func evidenceIn(t *testing.T, path string) (found []fixture.Evidence) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var reports []types.Report
+	require.NoError(t, json.Unmarshal(text, &reports))
+	for _, report := range reports {
+		for _, spec := range report.SpecReports {
+			for _, entry := range spec.ReportEntries {
+				if strings.HasPrefix(entry.Name, "host ") {
+					var evidence fixture.Evidence
+					require.NoError(t, json.Unmarshal([]byte(entry.Value.AsJSON), &evidence))
+					found = append(found, evidence)
+				}
+			}
+		}
+	}
+	return found
+}
