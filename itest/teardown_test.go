@@ -366,6 +366,14 @@ var _ = Describe("a suite leaves nothing when", func() {
 		}}),
 	)
 
+	It("testify's SetupSuite calls t.FailNow", func() {
+		r := prepareChild()
+		r.start("FailNow in SetupSuite", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.run=^TestTestify$")
+		r.awaits("booted", 1)
+		r.leaves(tornDown, 0)
+		Expect(r.Out).To(gbytes.Say("--- FAIL: TestTestify"))
+	})
+
 	It("go test's own -timeout is over", Serial, func() {
 		r := prepareChild()
 		r.start("be deaf", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")

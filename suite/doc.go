@@ -86,6 +86,7 @@
 //	--timeout                                         torn down
 //	--fail-fast                                       torn down
 //	go test's -timeout                                with the process
+//	t.FailNow in testify's SetupSuite                 torn down
 //	libvirtd is restarted during specs                torn down, over a new connection
 //	the same, and then the process is killed          clones run until the next start, or overcast gc
 //

@@ -16,11 +16,29 @@ import (
 
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/overcast-go/overcast/suite"
+	testifysuite "github.com/overcast-go/overcast/suite/testify"
 )
 
 func TestChild(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "child")
+}
+
+// failing is a suite of testify's.
+type failing struct{ testifysuite.Suite }
+
+func (s *failing) SetupSuite() {
+	tell("booted")
+	s.T().FailNow()
+}
+
+func (s *failing) TestNothing() {}
+
+// TestTestify is run by itself.
+func TestTestify(t *testing.T) {
+	if does == "FailNow in SetupSuite" {
+		testifysuite.Run(t, new(failing), strings.Fields(os.Getenv("CHILD_HOSTS"))...)
+	}
 }
 
 // does says what goes wrong.
