@@ -8,7 +8,7 @@ GINKGO  := .build/ginkgo
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test reference itest lab-test bench lint lab-shell clean
+.PHONY: help deps build test reference itest kills lab-test bench lint lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	$(LAB) $(GINKGO) -p ./itest
+
+kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
+	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest
 
 lab-test: deps ## what the lab itself promises, looked at from outside (as root)
 	$(GO) test -count=1 ./itest/outside

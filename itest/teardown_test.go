@@ -382,14 +382,21 @@ var _ = Describe("a suite leaves nothing when", func() {
 	})
 })
 
-// Of a small suite, so many runs are killed, that many at once.
+// killsVariable says how many runs of a small suite are killed.
+const killsVariable = "ITEST_KILLS"
+
+// killedRuns is that number, and killedAtOnce how many of them run at once.
 const (
-	killedRuns   = 100
+	killedRuns   = 20
 	killedAtOnce = 5
 )
 
 var _ = Describe("a small suite that is killed at any moment", Serial, func() {
-	It("leaves nothing after one gc, 100 times", func() {
+	It("leaves nothing after one gc, 20 times, or 100 times (make kills)", func() {
+		kills := killedRuns
+		if more, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
+			kills = more
+		}
 		var all sync.WaitGroup
 		var runs []*childRun
 		for range killedAtOnce {
@@ -398,7 +405,7 @@ var _ = Describe("a small suite that is killed at any moment", Serial, func() {
 		for _, r := range runs {
 			all.Go(func() {
 				defer GinkgoRecover()
-				for range killedRuns / killedAtOnce {
+				for range kills / killedAtOnce {
 					r.killAtRandom(4 * time.Second)
 				}
 			})
@@ -418,11 +425,13 @@ var _ = Describe("a small suite that is killed at any moment", Serial, func() {
 // within a time. What is not killed ends by itself.
 func (r *childRun) killAtRandom(within time.Duration) {
 	GinkgoHelper()
-	cmd := r.command("wait", []string{"plain", "filed", "fixed"}, ginkgoBinary(), "-procs=2", "child.test")
+	cmd := r.command("wait a second", []string{"plain", "filed", "fixed"}, ginkgoBinary(), "-procs=2", "child.test")
 	Expect(cmd.Start()).To(Succeed())
-	group := -cmd.Process.Pid
-	killing := time.AfterFunc(rand.N(within), func() {
-		switch processes := r.processes(); rand.N(3) {
+	moment := rand.N(within)
+	killing := time.AfterFunc(moment, func() {
+		processes, what := r.processes(), rand.N(3)
+		GinkgoWriter.Printf("%s: after %v, of %v: %s\n", r.name, moment, processes, []string{"the runner", "a process", "all"}[what])
+		switch what {
 		case 0:
 			_ = cmd.Process.Kill()
 		case 1:
@@ -432,9 +441,8 @@ func (r *childRun) killAtRandom(within time.Duration) {
 					break
 				}
 			}
-			_ = syscall.Kill(group, syscall.SIGINT) // the others' specs would wait for ever
 		default:
-			_ = syscall.Kill(group, syscall.SIGKILL)
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
 	})
 	defer killing.Stop()

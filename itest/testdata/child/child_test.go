@@ -108,6 +108,11 @@ var _ = Describe("specs", func() {
 				os.Exit(3)
 			case "wait":
 				<-ctx.Done()
+			case "wait a second":
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
 			case "be deaf", "be deaf to the end":
 				select {}
 			case "wait for a word":
