@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -110,14 +111,15 @@ func (c *Client) spawn(task func()) bool {
 }
 
 // orLost is why the connection ended, if it did: what fails then fails for
-// that reason, however it puts it. What ends without a word may have noticed
-// the end before we did, so that is asked for.
+// that reason, however it puts it. What ends without a word, or cannot write, may
+// have noticed the end before we did, so that is asked for.
 func (c *Client) orLost(err error) error {
 	if err == nil {
 		return nil
 	}
 	var silent *xssh.ExitMissingError
-	if errors.Is(err, io.EOF) || errors.As(err, &silent) {
+	var unwritten *net.OpError
+	if errors.Is(err, io.EOF) || errors.As(err, &silent) || errors.As(err, &unwritten) {
 		c.awaitEnd()
 	}
 	if lost := c.Err(); lost != nil {

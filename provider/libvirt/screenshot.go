@@ -50,7 +50,7 @@ func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	taken := make(chan []byte, 1)
-	err = bounded(ctx, func() error {
+	err = bounded(ctx, on.conn, func() error {
 		defer release()
 		shot, err := screenshot(on.conn, g.domain)
 		taken <- shot
