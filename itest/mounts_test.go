@@ -331,7 +331,7 @@ var _ = Describe("a folder that is copied to the hypervisor's machine", func() {
 	}
 	config := func(label, dir string) string {
 		return seed("nat-network") + fmt.Sprintf(`
-			%s = ${nat_host} { connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, fsMapping.docs { hostPath = %q, sync = true, mountAt = /docs } }
+			%s = ${nat_host} { reach = direct, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, fsMapping.docs { hostPath = %q, sync = true, mountAt = /docs } }
 			`, label, dir)
 	}
 

@@ -160,3 +160,12 @@ func TestMountsAreThoseThatMountAtAsksFor(t *testing.T) {
 	assert.Equal(t, mount.Guest{Tag: "outer", Path: "/data", Driver: mount.NineP, ReadOnly: true}, mounts[0])
 	assert.Equal(t, mount.Guest{Tag: "inner", Path: "/data/inner", Driver: mount.NineP}, mounts[1])
 }
+
+func TestWhatIsMadeForAFolderIsKnownByItsName(t *testing.T) {
+	clone := newName("web", self())
+	for _, suffix := range []string{"-fs0", "-fs12", "-look1"} {
+		made, ok := parseName(clone + suffix)
+		require.True(t, ok, suffix)
+		assert.Equal(t, clone, made.clone)
+	}
+}

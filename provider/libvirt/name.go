@@ -28,7 +28,7 @@ func newName(label string, by owner) string {
 	return fmt.Sprintf("%s%s-%s%s-%d-%d-%x", NamePrefix, plain, by.Boot, by.Space, by.PID, by.Started, random)
 }
 
-var ownName = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{8})([0-9a-f]{4})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.qcow2|-tpmfrom|-tpmto)?$`)
+var ownName = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{8})([0-9a-f]{4})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.qcow2|-tpmfrom|-tpmto|-look\d+|-fs\d+)?$`)
 
 // madeName is what the name of something says that this provider has made.
 type madeName struct {
