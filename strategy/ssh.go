@@ -24,6 +24,9 @@ type SSH struct {
 	Command string
 	// Timeout bounds the look-up, the login included.
 	Timeout time.Duration
+	// Reach helps to choose when several addresses are printed; see Best. It
+	// may be nil.
+	Reach Reach
 	// Options are for the login; nil are the usual ones.
 	Options *ssh.Options
 }
@@ -49,34 +52,56 @@ func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, err
 	command := strings.ReplaceAll(s.Command, MACPlaceholder, mac.String())
 	return poll(ctx, missing, func() (netip.Addr, error) {
 		result, err := client.Run(ctx, command)
+		missing.Attempts++
+		// One that was cut short and said nothing tells less than the one before it.
+		if said := strings.TrimSpace(result.Stdout+result.Stderr) != ""; err == nil || said || missing.Attempts == 1 {
+			missing.Seen = s.seen(command, result, err)
+		}
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		missing.Attempts++
-		missing.Seen = s.seen(command, result)
-		printed := strings.TrimSpace(result.Stdout)
-		if printed == "" {
+		printed := strings.Fields(result.Stdout)
+		if len(printed) == 0 {
 			return netip.Addr{}, errAskAgain
 		}
-		addr, err := netip.ParseAddr(firstWord(printed))
+		addrs, err := addresses(printed)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("SSH.command printed %q, which is no address", firstWord(printed))
+			return netip.Addr{}, err
 		}
-		return addr, nil
+		best, ok := Best(ctx, addrs, s.Reach)
+		if !ok {
+			return netip.Addr{}, fmt.Errorf("SSH.command printed %q, which is no address that others could use", printed[0])
+		}
+		return best, nil
 	})
 }
 
-// seen tells what a command did that printed no address.
-func (s SSH) seen(command string, result ssh.Result) string {
-	seen := fmt.Sprintf("%q on %s printed %q and exited with %d", command, s.Target.Host, strings.TrimSpace(result.Stdout), result.ExitCode)
+// addresses reads what a command has printed: one address, or several, as a
+// machine that has been given a second lease has a line for each.
+func addresses(printed []string) ([]netip.Addr, error) {
+	var found []netip.Addr
+	for _, word := range printed {
+		addr, err := netip.ParseAddr(word)
+		if err != nil {
+			return nil, fmt.Errorf("SSH.command printed %q, which is no address", word)
+		}
+		found = append(found, addr)
+	}
+	return found, nil
+}
+
+// seen tells what a command did that has given no address yet; err says that it
+// did not end by itself.
+func (s SSH) seen(command string, result ssh.Result, err error) string {
+	how := fmt.Sprintf("exited with %d", result.ExitCode)
+	if err != nil {
+		how = "had not ended"
+	}
+	seen := fmt.Sprintf("%q on %s printed %q and %s", command, s.Target.Host, strings.TrimSpace(result.Stdout), how)
 	if complaint := strings.TrimSpace(result.Stderr); complaint != "" {
 		seen += fmt.Sprintf(" (standard error: %q)", complaint)
 	}
 	return seen
 }
-
-// firstWord is the first of several addresses: a machine that has been given
-// a second lease has a line for each.
-func firstWord(text string) string { return strings.Fields(text)[0] }
 
 func (s SSH) String() string { return "SSH to " + s.Target.String() }

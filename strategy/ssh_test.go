@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,11 +43,39 @@ func TestSSHRunsTheCommandUntilItPrintsAnAddress(t *testing.T) {
 	}
 }
 
-func TestSSHTakesTheFirstOfSeveralAddresses(t *testing.T) {
+func TestSSHTakesTheBestOfSeveralAddresses(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
-	got, err := lookup(t, server, "echo '  fd00::7 '; echo 10.0.0.9 # {0}").Address(t.Context(), mac)
+	s := lookup(t, server, "echo '  fd00::7 '; echo 127.0.0.1; echo 10.0.0.9; echo 10.0.0.10 # {0}")
+	got, err := s.Address(t.Context(), mac)
 	require.NoError(t, err)
-	assert.Equal(t, "fd00::7", got.String())
+	assert.Equal(t, "10.0.0.9", got.String(), "IPv4 first, and the lower one")
+	s.Reach = func(_ context.Context, addr netip.Addr) bool { return addr == netip.MustParseAddr("fd00::7") }
+	got, err = s.Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, "fd00::7", got.String(), "the one that can be reached")
+}
+
+func TestSSHRefusesAddressesThatAreNobodysOrEverybodys(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	for _, printed := range []string{"127.0.0.1", "0.0.0.0", "::1", "ff02::1", "fe80::1"} {
+		_, err := lookup(t, server, "echo "+printed+" # {0}").Address(t.Context(), mac)
+		require.ErrorIs(t, err, strategy.ErrNotFound)
+		assert.Contains(t, err.Error(), `printed "`+printed+`", which is no address that others could use`)
+	}
+}
+
+func TestSSHTellsWhatACommandSaidThatDidNotEnd(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{Exec: func(ctx context.Context, _ string, s sshtest.Session) int {
+		fmt.Fprintln(s.Stderr, "waiting for the lock")
+		<-ctx.Done()
+		return 0
+	}})
+	s := lookup(t, server, "ask {0}")
+	s.Timeout = time.Second
+	_, err := s.Address(t.Context(), mac)
+	require.ErrorIs(t, err, strategy.ErrNotFound)
+	assert.Contains(t, err.Error(), "after 1 attempts")
+	assert.Contains(t, err.Error(), `had not ended (standard error: "waiting for the lock")`)
 }
 
 func TestSSHTellsWhatTheCommandSaid(t *testing.T) {
@@ -54,10 +83,11 @@ func TestSSHTellsWhatTheCommandSaid(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var asked atomic.Int32
 	server := sshtest.Start(t, sshtest.Config{Exec: func(_ context.Context, _ string, s sshtest.Session) int {
-		fmt.Fprintln(s.Stderr, "grep: leases: Permission denied")
-		if asked.Add(1) == 2 {
+		if asked.Add(1) == 3 { // the first ones have ended by themselves
 			cancel(stopped)
+			return 2
 		}
+		fmt.Fprintln(s.Stderr, "grep: leases: Permission denied")
 		return 2
 	}})
 	_, err := lookup(t, server, "grep {0} leases").Address(ctx, mac)

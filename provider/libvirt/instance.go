@@ -120,7 +120,7 @@ func (i *instance) plan(on *connection) (*clone, error) {
 // new one when that has been lost.
 func (i *instance) connect(ctx context.Context) (*connection, error) {
 	if i.on != nil {
-		if alive, err := i.on.conn.IsAlive(); err == nil && alive {
+		if !i.on.lost() {
 			return i.on, nil
 		}
 		i.disconnect()

@@ -39,7 +39,10 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 
 func (i *instance) bySSH() (strategy.Strategy, error) {
 	from, err := ssh.ParseURL(i.config.SSH.URL)
-	return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout}, err
+	if err == nil {
+		err = ssh.CheckKeyFile(from)
+	}
+	return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}, err
 }
 
 func (i *instance) byLease(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
