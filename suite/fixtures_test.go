@@ -24,7 +24,9 @@ func playWith(t *testing.T, args []string, conf, hosts string, more ...string) (
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	cmd := exec.Command(binary("ginkgo"), append(args, "--no-color", "--timeout=1m", binary("child.test"))...)
-	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir()}, more...)...)
+	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir(),
+		"XDG_CONFIG_HOME=" + built, // where go, which ginkgo runs, may still write after that
+	}, more...)...)
 	out, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)
 	if readErr != nil && !os.IsNotExist(readErr) {
