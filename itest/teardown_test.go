@@ -269,8 +269,8 @@ type ending struct {
 }
 
 var _ = Describe("a suite leaves nothing when", func() {
-	// What a run leaves, the start of any other removes: those that leave
-	// something are Serial.
+	// What a run leaves, the start of any other removes: those of which it is
+	// known what they leave are Serial.
 	DescribeTable("however it ends:", func(e ending) {
 		r := prepareChild()
 		hosts := e.hosts
@@ -315,17 +315,18 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.boots(4)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes twice, during boot", Serial, ending{hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes twice, during boot", ending{hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
 			r.boots(4)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during boot", Serial, ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes three times, during boot", ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
 			r.boots(4)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
+			r.awaits("reporting", 1)
 			r.interrupt()
 		}}),
 		Entry("SIGINT comes once, and the guests take longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
@@ -374,7 +375,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Expect(r.Out).To(gbytes.Say("--- FAIL: TestTestify"))
 	})
 
-	It("go test's own -timeout is over", Serial, func() {
+	It("go test's own -timeout is over", func() {
 		r := prepareChild()
 		r.start("be deaf", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
 		r.leaves(either, 1)
