@@ -79,7 +79,7 @@ var _ = Describe("what a person sees", func() {
 		}
 		Expect(syscall.Kill(processes[0], syscall.SIGUSR1)).To(Succeed())
 		r.says("You've requested a progress report", 1)
-		r.says(r.name+"_plain: up, running at 127.0.0.1", 1)
+		r.says(r.name+"_plain: up, running at 192.0.2.1", 1)
 		r.word()
 		r.leaves(tornDown, 0)
 	})
@@ -91,7 +91,7 @@ var _ = Describe("what a person sees", func() {
 		xml, err := os.ReadFile(filepath.Join(r.dir, "report.xml"))
 		Expect(err).NotTo(HaveOccurred())
 		for _, text := range []string{string(r.Out.Contents()), string(xml)} {
-			Expect(text).To(ContainSubstring(r.name + "_plain: up, running at 127.0.0.1"))
+			Expect(text).To(ContainSubstring(r.name + "_plain: up, running at 192.0.2.1"))
 			Expect(text).To(MatchRegexp(`screenshot: artifacts/specs-number-\d-\d-%s_plain-\d+\.png`, r.name))
 		}
 		var reports []types.Report

@@ -60,7 +60,7 @@ child {
 	ipLookupStrategy = "SSH"
 	SSH {
 		url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa&passphrase=bigsecret"
-		command = "echo 127.0.0.1 # {0}"
+		command = "echo 192.0.2.1 # {0}"
 	}
 }
 %[1]s_plain = ${child}
