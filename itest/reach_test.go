@@ -123,7 +123,7 @@ var _ = Describe("looking for an address", func() {
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
 		expectOnNetwork("arp_host", "my_nat_network", host.HostName())
 
-		far := somebody{via: elsewhere, config: seed("nat-network") + "nat_host.ipLookupStrategy = arp"}.bringsUp("nat_host")
+		far := somebody{via: elsewhere, config: seed("nat-network") + "nat_host { ipLookupStrategy = arp, addressTimeout = 60 }"}.bringsUp("nat_host")
 		far.address()
 		far.ends()
 	})
