@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -209,7 +207,7 @@ func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error
 	if i.config.Reach != fixture.ReachHypervisor { // or else what is here is another network
 		how = cmp.Or(probe.Own(address), probe.ARP(ctx, address))
 		if how == "" {
-			how = cmp.Or(probe.TCP(ctx, new(net.Dialer), address), neighbourHere(ctx, address))
+			how = probe.TCP(ctx, new(net.Dialer), address)
 		}
 	}
 	if how == "" && i.config.Reach != fixture.ReachDirect {
@@ -246,41 +244,10 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 	}
 	defer client.Close()
 	how := probe.TCP(ctx, client, address)
-	if result, err := client.Run(ctx, neighbourCommand); how == "" && err == nil {
-		how = neighbourAt(result.Stdout, address)
-	}
 	if how != "" {
 		how += " from the hypervisor's machine"
 	}
 	return how, nil
-}
-
-// neighbourHere says which machine on a network of this one has answered for an
-// address that somebody has just tried to reach, or "". Every account may ask
-// that, as it may not send ARP requests of its own.
-func neighbourHere(ctx context.Context, address netip.Addr) string {
-	words := strings.Fields(neighbourCommand)
-	table, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
-	if err != nil {
-		return "" // this machine has no such command: the other probes have to do
-	}
-	return neighbourAt(string(table), address)
-}
-
-// neighbourAt finds in a neighbour table who has answered for an address just
-// now. What an earlier clone of ours has answered does not count.
-func neighbourAt(table string, address netip.Addr) string {
-	for line := range strings.Lines(table) {
-		words := strings.Fields(line)
-		at := slices.Index(words, "lladdr")
-		if at < 0 || at+1 >= len(words) || words[0] != address.Unmap().String() || words[len(words)-1] != "REACHABLE" {
-			continue
-		}
-		if mac := words[at+1]; !strings.EqualFold(mac, macOf(address).String()) {
-			return mac + " answers ARP requests for it"
-		}
-	}
-	return ""
 }
 
 // domainOfMAC names the running domain one of whose MAC addresses is in a text.
