@@ -151,11 +151,17 @@ func (g *guard) alive() error {
 // context ends, with what [guard.alive] says as its cause, when the domain no
 // longer runs. The function that it returns must be called.
 func (g *guard) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return endsWith(ctx, g.ended, g.alive)
+}
+
+// endsWith is a context that ends when a channel is closed, with a cause that is
+// known by then. The function that it returns must be called.
+func endsWith(ctx context.Context, closed <-chan struct{}, cause func() error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() { // ends with ctx, which the caller ends
 		select {
-		case <-g.ended:
-			cancel(g.err)
+		case <-closed:
+			cancel(cause())
 		case <-ctx.Done():
 		}
 	}()

@@ -84,15 +84,7 @@ func (h *heartbeat) end() bool {
 // context ends, with a *ConnectionLostError as its cause, when the connection
 // is lost. The function that it returns must be called.
 func (c *connection) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() { // ends with ctx, which the caller ends
-		select {
-		case <-c.heart.lost:
-			cancel(c.loss())
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
+	return endsWith(ctx, c.heart.lost, c.loss)
 }
 
 // loss is the error of a connection that is lost.
