@@ -82,7 +82,9 @@ func byHandOf(b *testing.B, conn *libvirt.Connect, from, name string) *libvirt.D
 	path, err := volume.GetPath()
 	must(b, err)
 	definition.Name, definition.UUID = name, ""
-	definition.Devices.Interfaces[0].MAC = nil
+	for n := range definition.Devices.Interfaces {
+		definition.Devices.Interfaces[n].MAC = nil
+	}
 	definition.Devices.Disks[0].Source.File.File = path
 	definition.Devices.Disks[0].Driver.Cache = "unsafe"
 	text, err = definition.Marshal()

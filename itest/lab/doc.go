@@ -21,7 +21,8 @@
 //	base domains       my_base_domain, lab-static, lab-two-disks, and lab-agent,
 //	                   which runs the QEMU guest agent
 //	networks           my_nat_network, my_routed_network, the bridge br0;
-//	                   my_base_domain is on all three
+//	                   my_base_domain is on all three; addresses are given
+//	                   out without dnsmasq's ping of 3 s each
 //	linux-box          this machine, with an sshd for the account "user", which
 //	                   may use libvirt: qemu+ssh://user@linux-box/system
 //	dhcp-box           a machine of its own on br0, with an sshd for the account
