@@ -57,7 +57,7 @@ func (d dialing) connect(ctx context.Context, t Target, hostKeys HostKeys) (*Cli
 		if d.under, err = d.jump(ctx, e); err != nil {
 			return nil, err
 		}
-		if d.dialer = new(net.Dialer); d.under != nil {
+		if d.dialer = (&net.Dialer{Timeout: d.opts.ConnectTimeout}); d.under != nil {
 			d.dialer = d.under
 		}
 	}

@@ -38,6 +38,10 @@ type Options struct {
 	AgentSocket string
 	agentGiven  bool
 
+	// ConnectTimeout bounds a direct connection beneath, where there is
+	// neither Dialer nor ProxyJump. Default: none but that of the whole login.
+	ConnectTimeout time.Duration
+
 	// KeepAlive is the time between two keepalive requests, negative for
 	// none. Default: 5 s.
 	KeepAlive time.Duration
