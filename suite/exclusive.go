@@ -20,7 +20,13 @@ import (
 type turns struct {
 	mu   sync.Mutex
 	run  string
-	held map[string]int // how often the spec has taken a host
+	held map[string]*turn // by label
+}
+
+// turn is a host that a spec has for itself.
+type turn struct {
+	line  string // in which the spec is the first
+	taken int    // how often the spec has taken it
 }
 
 // begin notes the run that the process belongs to.
@@ -35,27 +41,46 @@ func (t *turns) begin(run string) {
 func (t *turns) again(label string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.held[label] == 0 {
-		return false
+	held := t.held[label]
+	if held != nil {
+		held.taken++
 	}
-	t.held[label]++
-	return true
+	return held != nil
 }
 
-// add counts a host as taken once more, or once less.
-func (t *turns) add(label string, n int) {
+// got notes that a spec has a host.
+func (t *turns) got(label, line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held == nil {
-		t.held = map[string]int{}
+		t.held = map[string]*turn{}
 	}
-	t.held[label] += n
+	t.held[label] = &turn{line, 1}
+}
+
+// gave notes that a spec does not need a host any more.
+func (t *turns) gave(label string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held[label].taken--; t.held[label].taken == 0 {
+		delete(t.held, label)
+	}
 }
 
 func (t *turns) has(label string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.held[label] > 0
+	return t.held[label] != nil
+}
+
+// lines are those in which the spec is the first.
+func (t *turns) lines() (names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, held := range t.held {
+		names = append(names, held.line)
+	}
+	return names
 }
 
 // Exclusive is the body of a BeforeEach whose specs have a host for themselves:
@@ -65,7 +90,8 @@ func (t *turns) has(label string) bool {
 //
 // Ginkgo's progress reports tell who has the host for which a spec waits. The
 // wait counts as the spec's time. Specs that take several hosts have to take
-// them in the same order, or they may wait for each other.
+// them in the same order: of those that would wait for each other for ever, one
+// is failed with a [*CircleError].
 //
 // Whoever takes a host by its address takes it from everybody on this machine:
 // other runs, that have the same existing machine, wait as well.
@@ -86,14 +112,15 @@ func (f *Fixtures) take(ctx context.Context, label string) error {
 		return err
 	}
 	if f.turns.again(label) {
-		ginkgo.DeferCleanup(func() { f.turns.add(label, -1) })
+		ginkgo.DeferCleanup(func() { f.turns.gave(label) })
 		return nil
 	}
 	dir, err := lock.Dir()
 	if err != nil {
 		return err
 	}
-	ticket, err := lock.Join(ctx, dir, f.turns.line(host.Address()), lock.Holder{PID: os.Getpid(), Label: label, Run: spec(), Since: time.Now()})
+	line := f.turns.line(host.Address())
+	ticket, err := lock.Join(ctx, dir, line, lock.Holder{PID: os.Getpid(), Label: label, Run: spec(), Since: time.Now(), Holds: f.turns.lines()})
 	if err != nil {
 		return err
 	}
@@ -101,8 +128,8 @@ func (f *Fixtures) take(ctx context.Context, label string) error {
 	if err := await(ctx, host, ticket); err != nil {
 		return err
 	}
-	f.turns.add(label, 1)
-	ginkgo.DeferCleanup(func(ginkgo.SpecContext) { f.turns.add(label, -1) })
+	f.turns.got(label, line)
+	ginkgo.DeferCleanup(func(ginkgo.SpecContext) { f.turns.gave(label) })
 	return nil
 }
 
@@ -122,12 +149,44 @@ func await(ctx context.Context, host *fixture.CloudHost, ticket *lock.Ticket) er
 		mu.Lock()
 		defer mu.Unlock()
 		ahead = now
-		return len(now) == 0, nil
+		if len(now) == 0 {
+			return true, nil
+		}
+		circle, err := ticket.Circle()
+		if err == nil && circle != nil {
+			err = circleOf(host.Label(), circle)
+		}
+		return false, err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", waiting(), err)
 	}
 	return nil
+}
+
+// CircleError says that specs that run at the same time would wait for each
+// other for ever: they take the same hosts in different orders.
+type CircleError struct {
+	Label string // of the host that the failed spec asked for
+	// Others are the specs in between, for people: the first has that host
+	// and waits for what the next one has, and the last waits for a host that
+	// the failed spec has.
+	Others []string
+}
+
+// Error names who waits for whom, and what to do.
+func (e *CircleError) Error() string {
+	return fmt.Sprintf("that would last for ever: the host is had by %s, which the failed spec has: have all specs take their hosts in one order",
+		strings.Join(e.Others, ", which is had by "))
+}
+
+// circleOf is the error of a spec that asks for a host, and of those in the way.
+func circleOf(label string, others []lock.Holder) *CircleError {
+	e := &CircleError{Label: label}
+	for _, other := range others {
+		e.Others = append(e.Others, fmt.Sprintf("%s, which waits for %s", other.Run, other.Label))
+	}
+	return e
 }
 
 // who tells who has a host, and who comes next.

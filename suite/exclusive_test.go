@@ -122,6 +122,17 @@ func TestProgressReportsTellWhichHostIsComing(t *testing.T) {
 	playUntil(t, `waiting for process 1 to set up one, for`, seen, fmt.Sprintf(`one { noted = "10.0.0.1", scope = suite, awaits = %q }`, seen), "one")
 }
 
+func TestOneOfTwoSpecsThatWaitForEachOtherIsFailed(t *testing.T) {
+	both := `a { static = true, noted = "192.0.2.7" }, b { static = true, noted = "192.0.2.8" }`
+	log, output, passed := play(t, both, "a b", sharing, "CHILD_SPECS=cross")
+	require.False(t, passed)
+	assert.Equal(t, 1, count(log, "1: has both")+count(log, "2: has both"), "%q", log)
+	assert.Contains(t, output, "1 Passed | 1 Failed")
+	assert.Regexp(t, `waiting for [ab] \(192\.0\.2\.[78]\), which [ab] of process .*: that would last for ever: `+
+		`the host is had by "specs that take turns crosswise with [ab] first has both" in process [12] of Ginkgo's, which waits for [ab], `+
+		`which the failed spec has: have all specs take their hosts in one order`, output)
+}
+
 // Everybody on the machine stands in the same line for an address.
 func TestAWaitEndsWithTheSpec(t *testing.T) {
 	dir, err := lock.Dir()

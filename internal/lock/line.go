@@ -21,6 +21,8 @@ import (
 // the line no longer, and holds up nobody behind.
 type Ticket struct {
 	dir    string
+	name   string // of the line
+	me     Holder
 	number uint64
 	file   *os.File
 	leave  func() error
@@ -36,7 +38,7 @@ const doorName = "door"
 // Join takes a place at the end of the line of a name in folder dir. It waits
 // for those only who come at the same moment.
 func Join(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
-	line := filepath.Join(dir, unfit.ReplaceAllString(name, "_")+".line")
+	line := linePath(dir, name)
 	if err := makeShared(line); err != nil {
 		return nil, fmt.Errorf("making the line for %s: %w", name, err)
 	}
@@ -63,7 +65,12 @@ func Join(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("joining the line for %s: %w", name, err)
 	}
+	t.name, t.me = name, me
 	return t, nil
+}
+
+func linePath(dir, name string) string {
+	return filepath.Join(dir, unfit.ReplaceAllString(name, "_")+".line")
 }
 
 // draw makes the next ticket. Nobody else does meanwhile, and so the tickets of

@@ -29,6 +29,7 @@ type Holder struct {
 	Run   string    `json:"run"`   // what the process is, for people
 	Since time.Time `json:"since"`
 	Needs uint64    `json:"needs,omitempty"` // in a line for something to be shared out: how much of it
+	Holds []string  `json:"holds,omitempty"` // names of the lines that it is the first of, and does not leave while it waits
 }
 
 // String is as in "static_host of process 4711 (itest.test in /src/itest)".
@@ -73,7 +74,7 @@ func Acquire(ctx context.Context, dir, name string, me Holder, waiting func(Hold
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of %s: %w", name, err)
 	}
-	var told Holder
+	told := ""
 	pause := firstPause
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -90,9 +91,9 @@ func Acquire(ctx context.Context, dir, name string, me Holder, waiting func(Hold
 			return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
 		}
 		holder := read(file)
-		if waiting != nil && holder != told && holder.PID != 0 {
+		if waiting != nil && holder.String() != told && holder.PID != 0 {
 			waiting(holder)
-			told = holder
+			told = holder.String()
 		}
 		select {
 		case <-ctx.Done():
