@@ -49,7 +49,7 @@ var _ = Describe("overcast doctor", func() {
 		for _, example := range []string{"nat-network", "bridged-network"} {
 			said, code := doctor(strings.Replace(seed(example), "bridged_host", "nat_host", 1))
 			Expect(code).To(BeZero())
-			for _, link := range []string{"configuration", "login", "connection", "base domain", "permissions", "disks", "pool", "network", "look-up host", "look-up command"} {
+			for _, link := range []string{"configuration", "login", "connection", "base domain", "permissions", "disks", "pool", "network", "look-up host", "look-up command", "reach"} {
 				Expect(said).To(MatchRegexp(`(?m)^ok +nat_host: %s: `, link))
 			}
 			Expect(said).NotTo(Or(ContainSubstring("FAILED"), ContainSubstring("bigsecret")))
@@ -87,6 +87,8 @@ var _ = Describe("overcast doctor", func() {
 		{link: "look-up command", breaking: "a file that is not there", with: `nat_host.SSH.command = "grep {0} /var/lib/dnsmasq/nowhere"`, says: `complains .*nowhere.*correct the command`},
 		{link: "look-up command", breaking: "one that always says something", with: `nat_host.SSH.command = "echo 10.0.0.9 # {0}"`, says: `prints "10.0.0.9" .*look for \{0\}`},
 		{link: "look-up", breaking: "an agent without a channel", with: `nat_host.ipLookupStrategy = agent`, says: `has no channel for a guest agent: add one`},
+		{link: "reach", breaking: "a gateway that is another machine", with: `nat_host { ipLookupStrategy = lease, SSH.url = "ssh://user@linux-box?hostKey=SHA256:` + strings.Repeat("A", 43) + `" }`,
+			says: `my_nat_network are reached by way of the hypervisor's machine: .*have this work: ssh linux-box true; or say reach = direct`},
 		{link: "/dev/kvm", breaking: "one that QEMU may not open", with: `nat_host.libvirtURL = "qemu:///system"`,
 			via:  []string{"unshare", "--mount", "sh", "-ec", `mount -t tmpfs dev /dev; touch /dev/kvm; chmod 600 /dev/kvm; exec "$@"`, "sh"},
 			says: `five seconds and more .*usermod -aG kvm libvirt-qemu`},
@@ -105,6 +107,15 @@ var _ = Describe("overcast doctor", func() {
 			Expect(said).NotTo(ContainSubstring("bigsecret"))
 		})
 	}
+
+	It("does not mind a gateway that nobody needs", func() {
+		for _, with := range []string{`networkDeviceId = my_routed_network`, `reach = direct`} {
+			said, code := doctor(seed("nat-network") + "\nnat_host { ipLookupStrategy = lease, SSH.url = \"ssh://user@linux-box?hostKey=SHA256:" + strings.Repeat("A", 43) + "\", " + with + " }\n")
+			Expect(code).To(BeZero())
+			Expect(said).NotTo(ContainSubstring("FAILED"))
+			Expect(strings.Contains(said, "reach: directly only: ")).To(Equal(with != "reach = direct"))
+		}
+	})
 
 	It("names the broken link and how to mend it: base domain, one that runs", func() {
 		define(`<domain type='qemu'><name>patient</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)

@@ -88,6 +88,7 @@ func (d *diagnosis) run(ctx context.Context) {
 	d.checkDisks(ctx, on.conn, c, base.Name)
 	d.find(d.checkNetwork(ctx, on.conn, c, known))
 	d.checkLookup(ctx, on.conn, c)
+	d.checkReach(ctx, on.conn, c.network)
 }
 
 // isLocal says whether the hypervisor is this machine's own.
