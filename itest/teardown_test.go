@@ -187,7 +187,14 @@ func (r *childRun) word() {
 // locks that it held, the kernel has ended by then.
 func (r *childRun) ends() {
 	GinkgoHelper()
-	Eventually(r.processes).WithTimeout(time.Minute).Should(BeEmpty())
+	NewGomega(func(message string, _ ...int) {
+		GinkgoHelper()
+		for _, pid := range r.processes() {
+			_ = syscall.Kill(pid, syscall.SIGQUIT) // it prints what it does, and ends
+		}
+		Eventually(r.processes).WithTimeout(10 * time.Second).Should(BeEmpty())
+		Fail(message)
+	}).Eventually(r.processes).WithTimeout(time.Minute).Should(BeEmpty())
 }
 
 // domains are those that are left of the run.
