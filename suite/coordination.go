@@ -36,6 +36,13 @@ type invitation struct {
 	At      string   `json:"at,omitempty"` // where to ask for the outcome; none within process 1
 }
 
+// question is what another process sends first: it asks for the outcome, or
+// tells that something has failed there.
+type question struct {
+	Run    string `json:"run"`
+	Failed bool   `json:"failed,omitempty"`
+}
+
 // outcome is what has become of the shared hosts.
 type outcome struct {
 	Version int             `json:"version"`
@@ -103,11 +110,27 @@ func (b *boot) answer() {
 		}
 		b.answers.Go(func() {
 			defer conn.Close()
-			<-b.over
-			_ = conn.SetWriteDeadline(time.Now().Add(tellLimit))
-			_, _ = conn.Write(b.told) // who has ended needs no answer
+			b.hear(conn)
 		})
 	}
+}
+
+// hear answers a question of the run's; any other gets no answer.
+func (b *boot) hear(conn net.Conn) {
+	var asked question
+	_ = conn.SetReadDeadline(time.Now().Add(tellLimit))
+	if err := json.NewDecoder(conn).Decode(&asked); err != nil || asked.Run != b.run {
+		return
+	}
+	if asked.Failed {
+		for _, label := range b.labels {
+			fixture.NoteFailure(label)
+		}
+		return
+	}
+	<-b.over
+	_ = conn.SetWriteDeadline(time.Now().Add(tellLimit))
+	_, _ = conn.Write(b.told) // who has ended needs no answer
 }
 
 // errSuiteOver is why shared hosts are not set up any further.
@@ -137,6 +160,7 @@ func (f *Fixtures) joinShared(ctx context.Context, p *plan, told []byte) error {
 		return fmt.Errorf("reading which hosts are shared: version %d is not %d: the processes of a run must be of one build", invited.Version, invitationVersion)
 	}
 	f.turns.begin(invited.Run)
+	f.invited.Store(&invited)
 	if len(invited.Coming) == 0 {
 		return nil
 	}
@@ -170,7 +194,7 @@ func (f *Fixtures) await(ctx context.Context, invited *invitation) (*outcome, er
 		}
 	} else {
 		var err error
-		if told, err = ask(ctx, invited.At); err != nil {
+		if told, err = ask(ctx, invited); err != nil {
 			return nil, err
 		}
 	}
@@ -185,13 +209,15 @@ func (f *Fixtures) await(ctx context.Context, invited *invitation) (*outcome, er
 }
 
 // ask asks process 1, and waits for the answer.
-func ask(ctx context.Context, at string) ([]byte, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
+func ask(ctx context.Context, invited *invitation) ([]byte, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", invited.At)
 	var told []byte
 	if err == nil {
 		defer conn.Close()
 		defer context.AfterFunc(ctx, func() { conn.Close() })()
-		told, err = io.ReadAll(conn)
+		if err = json.NewEncoder(conn).Encode(question{Run: invited.Run}); err == nil {
+			told, err = io.ReadAll(conn)
+		}
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -25,6 +25,7 @@ func (f *Fixtures) showOnFailure() {
 // show adds a report entry for each host that is up, or being set up.
 func (f *Fixtures) show(ctx ginkgo.SpecContext) {
 	report := ginkgo.CurrentSpecReport()
+	f.noteFailedNode(ctx, report)
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
 	found := make([]fixture.Evidence, len(f.labels))
 	var all sync.WaitGroup

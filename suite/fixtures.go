@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,10 @@ type Fixtures struct {
 	plan   func() (*plan, error) // what the configuration says of them; read once
 	boot   atomic.Pointer[boot]  // of the shared ones, in process 1
 	turns  turns
+	runner int // ID of the process that has started this one
+
+	invited atomic.Pointer[invitation] // to the shared ones, nil before Join
+	failed  sync.Once                  // process 1 has been told that something has
 }
 
 // Declare names the hosts that a suite uses, by their labels in the
@@ -26,19 +31,13 @@ type Fixtures struct {
 // keep = "on-failure" are then kept. Call it where Ginkgo takes nodes: at the
 // top level of a file.
 func Declare(labels ...string) *Fixtures {
-	f := &Fixtures{labels: labels}
+	f := &Fixtures{labels: labels, runner: os.Getppid()}
 	f.plan = sync.OnceValues(f.readPlan)
-	ginkgo.ReportAfterEach(f.noteFailure)
-	ginkgo.AttachProgressReporter(f.progress)
-	return f
-}
-
-func (f *Fixtures) noteFailure(report ginkgo.SpecReport) {
-	if report.Failed() {
-		for _, label := range f.labels {
-			fixture.NoteFailure(label)
-		}
+	if len(labels) > 0 {
+		ginkgo.ReportAfterEach(f.noteFailedSpec)
+		ginkgo.AttachProgressReporter(f.progress)
 	}
+	return f
 }
 
 // teardownLimit bounds taking all hosts of a process away, side by side.
@@ -120,6 +119,7 @@ func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
 		return ctx
 	}
 	begun := f.watchRunner(ctx)
+	fail(f.runnerIsThere())
 	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
 	return fixture.WithSteps(begun, tellSteps())
 }

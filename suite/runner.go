@@ -30,12 +30,11 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 		close(over)
 		<-ended
 	})
-	runner := os.Getppid()
 	go func() {
 		defer close(ended)
 		look := time.NewTicker(runnerPause)
 		defer look.Stop()
-		for os.Getppid() == runner {
+		for os.Getppid() == f.runner {
 			select {
 			case <-look.C:
 			case <-over:
@@ -46,6 +45,15 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 		f.abandoned()
 	}()
 	return watched
+}
+
+// runnerIsThere refuses to set anything up for a command that has ended already,
+// as a suite may do something slow before.
+func (f *Fixtures) runnerIsThere() error {
+	if processes() > 1 && os.Getppid() != f.runner {
+		return errRunnerGone
+	}
+	return nil
 }
 
 // abandoned is what is done in a process whose runner has gone. What cannot be

@@ -4,7 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,4 +40,28 @@ func TestProcessesTearDownWhenTheirRunnerIsKilled(t *testing.T) {
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 	assert.Eventually(t, logged("1: tear down a", "2: tear down a", "1: tear down b", "2: tear down b"), limit, pace)
+}
+
+// A process whose runner has gone before it comes to its hosts makes none.
+func TestNothingIsSetUpForARunnerThatHasGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", binary("child.test"))
+	cmd.Env = append(os.Environ(), "CHILD_LOG="+path, "CHILD_HOSTS=a", "CHILD_ORPHAN=yes", "OVERCAST_CONF=", "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+built, `OVERCAST_SET=a.noted = "10.0.0.1"`)
+	require.NoError(t, cmd.Start())
+	const limit, pace = time.Minute, 10 * time.Millisecond
+	starts := func() []string {
+		text, _ := os.ReadFile(path)
+		return regexp.MustCompile(`(?m)^\d: starts with \d+ as (\d+)$`).FindAllString(string(text), -1)
+	}
+	assert.Eventually(t, func() bool { return len(starts()) == 2 }, limit, pace)
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	for _, start := range starts() {
+		pid, err := strconv.Atoi(start[strings.LastIndex(start, " ")+1:])
+		require.NoError(t, err)
+		assert.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil }, limit, pace, "it ends")
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "set up")
 }

@@ -113,6 +113,11 @@ func die() {
 	select {}
 }
 
+func (n *noted) Keep(context.Context) (string, error) {
+	note("keep %s", n.label)
+	return n.label + " is kept", nil
+}
+
 func (n *noted) TearDown(ctx context.Context) error {
 	note("tear down %s", n.label)
 	return ctx.Err()
@@ -150,13 +155,31 @@ func init() {
 	if os.Getenv("CHILD_COUNTS") != "" {
 		fixture.Defaults(counted{fstest.MapFS{"defaults.conf": &fstest.MapFile{}}}, "defaults.conf")
 	}
-	if os.Getenv("CHILD_SHARES") != "" {
+	switch {
+	case os.Getenv("CHILD_SHARES") != "":
 		SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
-	} else {
-		BeforeSuite(hosts.SetUp)
+	case os.Getenv("CHILD_ORPHAN") != "":
+		BeforeSuite(func(ctx SpecContext) {
+			runner := os.Getppid()
+			note("starts with %d as %d", runner, os.Getpid())
+			for os.Getppid() == runner { // something slow of the suite's own, while the runner is killed
+				time.Sleep(time.Millisecond)
+			}
+			hosts.SetUp(ctx)
+		})
+	default:
+		BeforeSuite(func(ctx SpecContext) {
+			hosts.SetUp(ctx)
+			if os.Getenv("CHILD_FAILS") == "BeforeSuite" {
+				Fail("as it is to")
+			}
+		})
 	}
-	if os.Getenv("CHILD_TEARS_DOWN") != "" {
+	switch {
+	case os.Getenv("CHILD_TEARS_DOWN") != "":
 		AfterSuite(hosts.TearDown)
+	case os.Getenv("CHILD_FAILS") == "AfterSuite":
+		AfterSuite(func() { Fail("as it is to") })
 	}
 }
 

@@ -14,7 +14,12 @@ func (n *noted) State() string { return "running" }
 
 func (n *noted) Console(int) []string { return []string{n.label + " login:"} }
 
-func (n *noted) Screenshot(context.Context) ([]byte, error) { return []byte("PNG of " + n.label), nil }
+func (n *noted) Screenshot(context.Context) ([]byte, error) {
+	if n.Noted == "breaks" {
+		panic("a screen that breaks")
+	}
+	return []byte("PNG of " + n.label), nil
+}
 
 // told is closed once progress reports have shown that the host a is up.
 var told = make(chan struct{})
@@ -31,9 +36,14 @@ func init() {
 	})
 }
 
-// failAsIsToBe fails the spec that CHILD_FAILS names.
+// failAsIsToBe fails the spec that CHILD_FAILS names, or all of a process.
 func failAsIsToBe(n int) {
-	if os.Getenv("CHILD_FAILS") == fmt.Sprint(n) {
+	switch os.Getenv("CHILD_FAILS") {
+	case fmt.Sprint(n), fmt.Sprint("process ", GinkgoParallelProcess()):
 		Fail("as it is to")
+	case "first":
+		if CurrentSpecReport().NumAttempts == 1 {
+			Fail("as it is to, once")
+		}
 	}
 }
