@@ -8,6 +8,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/caught"
 )
 
 // evidenceLimit bounds the look at all hosts after a failure.
@@ -27,15 +28,17 @@ func (f *Fixtures) show(ctx ginkgo.SpecContext) {
 	report := ginkgo.CurrentSpecReport()
 	f.noteFailedNode(ctx, report)
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
-	found := make([]fixture.Evidence, len(f.labels))
-	var all sync.WaitGroup
-	for n, label := range f.labels {
-		all.Go(func() { found[n] = fixture.Host(label).Evidence(ctx, test) })
-	}
-	all.Wait()
-	for _, evidence := range found {
-		if evidence.Up || evidence.Step != "" {
-			ginkgo.AddReportEntry("host "+evidence.Label, evidence, ginkgo.ReportEntryVisibilityFailureOrVerbose)
+	var found sync.Map // evidence by label
+	err := caught.Each(f.labels, func(label string) error {
+		found.Store(label, fixture.Host(label).Evidence(ctx, test))
+		return nil
+	})
+	for _, label := range f.labels {
+		if evidence, ok := found.Load(label); ok && (evidence.(fixture.Evidence).Up || evidence.(fixture.Evidence).Step != "") {
+			ginkgo.AddReportEntry("host "+label, evidence, ginkgo.ReportEntryVisibilityFailureOrVerbose)
 		}
+	}
+	if err != nil {
+		ginkgo.AddReportEntry("looking at the hosts", err.Error(), ginkgo.ReportEntryVisibilityFailureOrVerbose)
 	}
 }

@@ -3,15 +3,14 @@ package suite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/caught"
 )
 
 // Fixtures are the hosts of a suite. Its methods are bodies of Ginkgo nodes.
@@ -143,25 +142,5 @@ func (f *Fixtures) takeAway(ctx context.Context) error {
 func tearDown(ctx context.Context, labels []string) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	return each(labels, func(label string) error { return fixture.TearDown(bounded, label) })
-}
-
-// each does something with several hosts at once and waits for all of them. A
-// panic becomes an error: in a goroutine, it would end the process, and nothing
-// would be cleaned up.
-func each(labels []string, do func(label string) error) error {
-	errs := make([]error, len(labels))
-	var all sync.WaitGroup
-	for n, label := range labels {
-		all.Go(func() {
-			defer func() {
-				if cause := recover(); cause != nil {
-					errs[n] = fmt.Errorf("%s: panic: %v\n%s", label, cause, debug.Stack())
-				}
-			}()
-			errs[n] = do(label)
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return caught.Each(labels, func(label string) error { return fixture.TearDown(bounded, label) })
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/caught"
 )
 
 // plan is what the configuration says of the hosts of a suite.
@@ -55,7 +56,7 @@ func (p *plan) add(label string) error {
 
 // setUp sets hosts up, side by side.
 func (p *plan) setUp(ctx context.Context, labels []string) error {
-	return each(labels, func(label string) error {
+	return caught.Each(labels, func(label string) error {
 		_, err := p.config.SetUp(ctx, label)
 		return err
 	})

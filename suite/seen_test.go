@@ -114,3 +114,13 @@ func evidenceIn(t *testing.T, path string) (found []fixture.Evidence) {
 	}
 	return found
 }
+
+func TestAPanicWhileTheHostsAreLookedAtTearsDown(t *testing.T) {
+	log, output, passed := playWith(t, []string{"-procs=1"}, `a.noted = breaks, b.noted = "10.0.0.2"`, "a b", "CHILD_FAILS=0")
+	require.False(t, passed)
+	assert.Contains(t, output, "a screen that breaks")
+	assert.Contains(t, output, "5 Passed | 1 Failed")
+	for _, label := range []string{"a", "b"} {
+		assert.Equal(t, 1, count(log, "1: tear down "+label), "%q", log)
+	}
+}

@@ -4,8 +4,10 @@
 package caught
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 )
 
 // Error is a panic that was caught.
@@ -31,4 +33,21 @@ func Call(do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// Each does something with each of several names, side by side, and waits for
+// all of them. It answers with all errors; a panic is told with its name.
+func Each(names []string, do func(name string) error) error {
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for n, name := range names {
+		all.Go(func() {
+			errs[n] = Call(func() error { return do(name) })
+			if _, panicked := errs[n].(*Error); panicked {
+				errs[n] = fmt.Errorf("%s: %w", name, errs[n])
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }

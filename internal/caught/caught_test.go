@@ -34,3 +34,18 @@ func TestPanicsWithErrorsAreThoseErrors(t *testing.T) {
 	var from runtime.Error
 	require.ErrorAs(t, err, &from)
 }
+
+func TestEachTellsOfAll(t *testing.T) {
+	err := caught.Each([]string{"good", "bad", "worse"}, func(name string) error {
+		switch name {
+		case "bad":
+			return errors.New("no memory")
+		case "worse":
+			panic("on purpose")
+		}
+		return nil
+	})
+	require.ErrorContains(t, err, "no memory\nworse: panic: on purpose")
+	assert.NotContains(t, err.Error(), "good")
+	assert.NoError(t, caught.Each(nil, nil))
+}

@@ -194,9 +194,9 @@ var _ = Describe("specs", func() {
 		return
 	}
 	for n := range 6 {
-		It(fmt.Sprintf("runs %d", n), func() {
+		It(fmt.Sprintf("runs %d", n), func(ctx SpecContext) {
 			noteAll()
-			failAsIsToBe(n)
+			failAsIsToBe(ctx, n)
 		})
 	}
 })

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
 )
@@ -36,14 +38,18 @@ func init() {
 	})
 }
 
-// failAsIsToBe fails the spec that CHILD_FAILS names, or all of a process.
-func failAsIsToBe(n int) {
-	switch os.Getenv("CHILD_FAILS") {
-	case fmt.Sprint(n), fmt.Sprint("process ", GinkgoParallelProcess()):
+// failAsIsToBe fails the spec that CHILD_FAILS names, or one of a process, which
+// the others await.
+func failAsIsToBe(ctx context.Context, n int) {
+	fails, mark := os.Getenv("CHILD_FAILS"), os.Getenv("CHILD_LOG")+".failed"
+	process, isProcess := strings.CutPrefix(fails, "process ")
+	switch {
+	case fails == fmt.Sprint(n), fails == "first" && CurrentSpecReport().NumAttempts == 1:
 		Fail("as it is to")
-	case "first":
-		if CurrentSpecReport().NumAttempts == 1 {
-			Fail("as it is to, once")
-		}
+	case isProcess && process == fmt.Sprint(GinkgoParallelProcess()):
+		Expect(os.WriteFile(mark, nil, 0o600)).To(Succeed())
+		Fail("as it is to")
+	case isProcess:
+		Expect(await(ctx, mark)).To(Succeed())
 	}
 }
