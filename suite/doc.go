@@ -117,8 +117,7 @@
 // screenshot in the folder artifacts, or the one that OVERCAST_ARTIFACTS names.
 // It is made before anything is torn down, takes 15 seconds at the most, and is
 // also in the JSON report, as a [fixture.Evidence], and in the JUnit report. Of
-// a host that all share, only process 1 has heard the console and can see the
-// screen.
+// a host that all share, only process 1 has heard the console.
 //
 // OVERCAST_KEEP=on-failure leaves the host of a spec that has failed where it is.
 package suite

@@ -19,7 +19,8 @@ type Fixtures struct {
 	plan   func() (*plan, error) // what the configuration says of them; read once
 	boot   atomic.Pointer[boot]  // of the shared ones, in process 1
 	turns  turns
-	runner int // ID of the process that has started this one
+	runner int             // ID of the process that has started this one
+	life   context.Context // ends when that has; nil before anything is set up
 
 	invited atomic.Pointer[invitation] // to the shared ones, nil before Join
 	failed  sync.Once                  // process 1 has been told that something has

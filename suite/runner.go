@@ -24,27 +24,34 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 	if processes() < 2 {
 		return ctx
 	}
+	if f.life == nil { // process 1 comes twice: with SetUpShared, and with Join
+		life, end := context.WithCancelCause(context.Background())
+		f.life = life
+		over, ended := make(chan struct{}), make(chan struct{})
+		ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
+			close(over)
+			<-ended
+		})
+		go f.lookAtRunner(over, ended, end)
+	}
 	watched, cancel := context.WithCancelCause(ctx)
-	over, ended := make(chan struct{}), make(chan struct{})
-	ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
-		close(over)
-		<-ended
-	})
-	go func() {
-		defer close(ended)
-		look := time.NewTicker(runnerPause)
-		defer look.Stop()
-		for os.Getppid() == f.runner {
-			select {
-			case <-look.C:
-			case <-over:
-				return
-			}
-		}
-		cancel(errRunnerGone)
-		f.abandoned()
-	}()
+	context.AfterFunc(f.life, func() { cancel(context.Cause(f.life)) })
 	return watched
+}
+
+func (f *Fixtures) lookAtRunner(over <-chan struct{}, ended chan<- struct{}, end context.CancelCauseFunc) {
+	defer close(ended)
+	look := time.NewTicker(runnerPause)
+	defer look.Stop()
+	for os.Getppid() == f.runner {
+		select {
+		case <-look.C:
+		case <-over:
+			return
+		}
+	}
+	end(errRunnerGone)
+	f.abandoned()
 }
 
 // runnerIsThere refuses to set anything up for a command that has ended already,

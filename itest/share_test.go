@@ -1,0 +1,73 @@
+package itest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/overcast-go/overcast/fixture"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// sharedVariable is what TestJoiningChild is told of the hosts of another
+// process.
+const sharedVariable = "ITEST_SHARED"
+
+// TestJoiningChild looks at a host of another process until that has ended.
+func TestJoiningChild(t *testing.T) {
+	shared := os.Getenv(sharedVariable)
+	if shared == "" {
+		return
+	}
+	label := os.Getenv(childVariable)
+	if err := fixture.Adopt(t.Context(), []byte(shared)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("joined:", fixture.Host(label).Status(1))
+	g := NewWithT(t)
+	g.Eventually(fixture.Host(label).Ended).WithTimeout(time.Minute).Should(HaveOccurred())
+	fmt.Println("ended:", fixture.Host(label).Ended())
+	// It would go on for an hour.
+	message := ""
+	NewGomega(func(text string, _ ...int) { message = text }).Eventually(fixture.Host(label)).WithTimeout(time.Hour).Should(BeReachableOnSSH())
+	fmt.Println(message)
+	if err := fixture.TearDown(t.Context(), label); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var _ = Describe("a host of another process", func() {
+	It("is known to run, and to have ended, as it is there", func(ctx SpecContext) {
+		configure(`shared_host = ${guest}`)
+		up(ctx, "shared_host")
+		told, err := fixture.Share("shared_host")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(told)).NotTo(ContainSubstring(os.Getenv("LAB_SSH_KEY")))
+		child := somebody{config: `shared_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
+			runs("TestJoiningChild", childVariable+"=shared_host", sharedVariable+"="+string(told))
+		Eventually(child).WithTimeout(time.Minute).Should(gbytes.Say(`joined: shared_host: up, running at 192\.168\.122\.`))
+		virsh("destroy", clones("shared_host")[0].Name)
+		Eventually(child).WithTimeout(time.Minute).Should(gexec.Exit(0))
+		said := string(child.Out.Contents())
+		Expect(said).To(MatchRegexp(`ended: .*overcast-shared_host-.*somebody destroyed it`))
+		Expect(said).To(MatchRegexp(`(?s)No future change is possible.*somebody destroyed it`))
+	})
+
+	It("is known to have ended before anybody joined", func(ctx SpecContext) {
+		configure(`gone_host = ${booting}`)
+		up(ctx, "gone_host")
+		told, err := fixture.Share("gone_host")
+		Expect(err).NotTo(HaveOccurred())
+		virsh("destroy", clones("gone_host")[0].Name)
+		child := somebody{config: `gone_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, static.ip = "127.0.0.1", connection.url = "ssh://root@{0}" }`}.
+			runs("TestJoiningChild", childVariable+"=gone_host", sharedVariable+"="+string(told))
+		Eventually(child).WithTimeout(time.Minute).Should(gexec.Exit(0))
+		Expect(string(child.Out.Contents())).To(MatchRegexp(`ended: .*overcast-gone_host-.*shut off`))
+	})
+})
