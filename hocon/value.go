@@ -113,6 +113,12 @@ type Value struct {
 	secret bool // not to be shown in errors
 }
 
+// Format is where the value is, whatever the verb: what it is may be a secret.
+func (v *Value) Format(to fmt.State, _ rune) { fmt.Fprintf(to, "%s at %v", v.Kind(), v.Position()) }
+
+// GomegaString is the same for gomega, which would take the value apart.
+func (v *Value) GomegaString() string { return fmt.Sprint(v) }
+
 // Kind is the type of the value. Strings that look like numbers are strings,
 // and an object is an object even where Elements gives elements of it.
 func (v *Value) Kind() Kind { return v.data.kind }
