@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/overcast-go/overcast/internal/caught"
 )
 
 // Auto races strategies.
@@ -34,8 +36,12 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 	answers := make(chan answer, len(a.Strategies)) // so that nobody waits to be heard
 	for _, s := range a.Strategies {
 		all.Go(func() {
-			addr, err := s.Address(racing, mac)
-			answers <- answer{addr, err}
+			var got answer
+			got.err = caught.Call(func() (err error) {
+				got.addr, err = s.Address(racing, mac)
+				return err
+			})
+			answers <- got
 		})
 	}
 	missing := &NotFoundError{Strategy: "auto", MAC: mac, Seen: "there is no strategy that could work"}
@@ -53,6 +59,8 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 			if one.Cause != nil && one.Cause != context.Cause(racing) {
 				seen[len(seen)-1] += ": " + one.Cause.Error() // it gave up by itself
 			}
+		} else {
+			seen = append(seen, got.err.Error())
 		}
 		causes = append(causes, got.err)
 	}

@@ -155,3 +155,13 @@ func TestAnAnswerThatIsNoLongerWaitedForHidesNothing(t *testing.T) {
 		assert.NotContains(t, err.Error(), "no answer")
 	})
 }
+
+func TestAutoSurvivesAStrategyThatPanics(t *testing.T) {
+	mistaken := strategy.Lease{Source: &script{onAsk: func(int) { panic("a mistake") }}}
+	want := addrs("10.0.0.9")
+	got, err := strategy.Auto{Strategies: []strategy.Strategy{mistaken, strategy.Lease{Source: &script{answers: [][]netip.Addr{want}}}}}.Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, want[0], got)
+	_, err = strategy.Auto{Strategies: []strategy.Strategy{mistaken}}.Address(t.Context(), mac)
+	assert.ErrorContains(t, err, "panic: a mistake\n")
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/caught"
 	"libvirt.org/go/libvirt"
 )
 
@@ -95,20 +96,23 @@ func (c *connection) lost() bool {
 // connect opens a connection; it is the only one who sets conn and err.
 func (c *connections) connect(to *connection) {
 	defer close(to.ready)
-	if to.err = c.loop.acquire(); to.err != nil {
-		return
+	to.err = caught.Call(func() error { return c.dial(to) })
+}
+
+func (c *connections) dial(to *connection) error {
+	if err := c.loop.acquire(); err != nil {
+		return err
 	}
 	conn, err := libvirt.NewConnect(to.url)
 	if err != nil {
 		c.loop.release()
-		to.err = connectError(to.url, err)
-		return
+		return connectError(to.url, err)
 	}
-	if to.err = to.guards.register(conn); to.err != nil {
+	if err := to.guards.register(conn); err != nil {
 		to.guards.deregister(conn)
 		_, _ = conn.Close()
 		c.loop.release()
-		return
+		return err
 	}
 	// A driver that needs no daemon has no such callback: nothing can break there.
 	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
@@ -116,6 +120,7 @@ func (c *connections) connect(to *connection) {
 	})
 	to.heart.start(conn)
 	to.conn = conn
+	return nil
 }
 
 // release ends one use. A connection that could not be opened is forgotten,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/caught"
 	"libvirt.org/go/libvirt"
 )
 
@@ -41,21 +42,29 @@ func (all *guards) of(domain *libvirt.Domain) *guard {
 	return all.byDomain[name]
 }
 
+// tell hands an event to who watches over its domain. libvirt's event loop calls
+// it, which goes on for all others whatever happens here.
+func (all *guards) tell(domain *libvirt.Domain, event func(*guard)) {
+	g := all.of(domain)
+	if g == nil {
+		return
+	}
+	if err := caught.Call(func() error { event(g); return nil }); err != nil {
+		g.stop("not watched any more: " + err.Error())
+	}
+}
+
 // register has a connection tell its events.
 func (all *guards) register(conn *libvirt.Connect) error {
 	lifecycle, err := conn.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventLifecycle) {
-		if g := all.of(domain); g != nil {
-			g.lifecycle(event)
-		}
+		all.tell(domain, func(g *guard) { g.lifecycle(event) })
 	})
 	if err != nil {
 		return fmt.Errorf("registering for events: %w", said(err))
 	}
 	all.events = append(all.events, lifecycle)
 	failures, err := conn.DomainEventIOErrorReasonRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventIOErrorReason) {
-		if g := all.of(domain); g != nil && event.Action == libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE {
-			g.stop(ioErrorHow(event))
-		}
+		all.tell(domain, func(g *guard) { g.ioError(event) })
 	})
 	if err != nil {
 		return fmt.Errorf("registering for events: %w", said(err))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/caught"
 	"libvirt.org/go/libvirt"
 )
 
@@ -49,6 +50,13 @@ func (g *guard) lifecycle(event *libvirt.DomainEventLifecycle) {
 	g.stop(stoppedHow(event))
 }
 
+// ioError is told that a disk of the domain has failed.
+func (g *guard) ioError(event *libvirt.DomainEventIOErrorReason) {
+	if event.Action == libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE {
+		g.stop(ioErrorHow(event))
+	}
+}
+
 // ioErrorHow says which disk has failed, and by what.
 func ioErrorHow(event *libvirt.DomainEventIOErrorReason) string {
 	why := event.Reason
@@ -77,7 +85,7 @@ func (g *guard) stop(how string) {
 func (g *guard) watch() {
 	select {
 	case how := <-g.stopped:
-		g.err = g.explain(how)
+		g.err = caught.Call(func() error { return g.explain(how) })
 	case <-g.on.heart.lost:
 		g.err = g.on.loss()
 	case <-g.stopping:

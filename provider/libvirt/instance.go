@@ -26,8 +26,8 @@ type instance struct {
 	release func()
 
 	address netip.Addr
-	over    chan struct{} // closed once setUp has ended; nil before it has begun
-	foundBy string        // the strategy
+	making  *call  // of setUp; nil before it has begun
+	foundBy string // the strategy
 
 	mu    sync.Mutex
 	guard *guard // from before the clone is started until it is taken away
@@ -54,24 +54,15 @@ func (i *instance) SetUp(ctx context.Context) error {
 	}
 	ctx, release := on.context(ctx)
 	defer release()
-	var failed error
-	over := make(chan struct{})
-	i.over = over
-	go func() { // TearDown waits for it
-		defer close(over)
-		failed = i.setUp(ctx, on)
-	}()
-	select {
-	case <-over:
-		return failed
-	case <-ctx.Done():
+	i.making = begin(func() error { return i.setUp(ctx, on) }) // TearDown waits for it
+	if !i.making.await(ctx) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
+		defer cancel()
+		if !i.making.await(last) {
+			return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
+		}
 	}
-	select {
-	case <-over:
-		return failed
-	case <-time.After(lastCall):
-		return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
-	}
+	return i.making.err
 }
 
 func (i *instance) setUp(ctx context.Context, on *connection) error {
@@ -188,15 +179,10 @@ func (i *instance) TearDown(ctx context.Context) error {
 
 // awaitSetUp waits until nothing more is being made behind SetUp's back.
 func (i *instance) awaitSetUp(ctx context.Context) error {
-	if i.over == nil {
+	if i.making == nil || i.making.await(ctx) {
 		return nil
 	}
-	select {
-	case <-i.over:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
-	}
+	return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
 }
 
 // watchOver begins to watch the clone.

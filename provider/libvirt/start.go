@@ -46,29 +46,21 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g
 	defer cancel()
 	ctx, release := g.context(ctx)
 	defer release()
-	var failed error
-	over := make(chan struct{}) // closed once launch has ended, and failed is set
-	// libvirt cannot be told to stop starting a domain: undoing waits until it
-	// has, so that nothing comes up behind its back.
+	var launch *call
+	// Undoing waits until libvirt has started the domain, or has failed to, so
+	// that nothing comes up behind its back.
 	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
-		select {
-		case <-over:
-			return removeDomain(conn, c.name)
-		case <-ctx.Done():
+		if !launch.await(ctx) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
 		}
+		return removeDomain(conn, c.name)
 	})
-	go func() {
-		defer close(over)
-		failed = i.launch(ctx, conn, c, g)
-	}()
-	select {
-	case <-over:
-		if failed != nil {
-			return failed
-		}
-	case <-ctx.Done():
+	launch = begin(func() error { return i.launch(ctx, conn, c, g) })
+	if !launch.await(ctx) {
 		return context.Cause(ctx)
+	}
+	if launch.err != nil {
+		return launch.err
 	}
 	select {
 	case <-g.running:

@@ -91,32 +91,3 @@ func (u *undo) last() (step undoStep, ok bool) {
 	u.steps = u.steps[:len(u.steps)-1]
 	return step, true
 }
-
-// bounded calls libvirt, which cannot be told to stop, for no longer than ctx
-// lasts. A call that is not over then goes on behind the scenes until libvirt
-// answers or the connection ends; the connection stays open for it.
-func bounded(ctx context.Context, conn *libvirt.Connect, call func() error) error {
-	if conn != nil {
-		if err := conn.Ref(); err != nil {
-			return err
-		}
-	}
-	done := make(chan error, 1)
-	go func() {
-		done <- call()
-		if conn != nil {
-			_, _ = conn.Close() // gives the reference back
-		}
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-done: // both at once: the answer counts
-		return err
-	default:
-		return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
-	}
-}

@@ -40,3 +40,13 @@ func TestUndoGoesBackwardsAndKeepsWhatFails(t *testing.T) {
 	require.NoError(t, u.run(t.Context(), nil))
 	assert.Empty(t, done)
 }
+
+func TestUndoingThatPanicsStopsNoOtherStep(t *testing.T) {
+	var u undo
+	undone := false
+	u.record("first", func(context.Context, *libvirt.Connect) error { undone = true; return nil })
+	u.record("second", func(context.Context, *libvirt.Connect) error { panic("a mistake") })
+	requirePanic(t, u.run(t.Context(), nil))
+	assert.True(t, undone)
+	assert.False(t, u.empty(), "what failed is tried again")
+}
