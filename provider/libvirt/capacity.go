@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,11 +43,15 @@ func (e *MemoryError) Error() string {
 	if e.Cause == nil {
 		return text + fmt.Sprintf(", which has %s in all: it can never fit: give the base domain less <memory>, or use another hypervisor", size(e.Total))
 	}
-	who := "no clone has any"
-	if len(e.Users) > 0 {
-		who = strings.Join(e.Users, ", ") + " have some, or come first"
+	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v", size(e.Free), size(e.Total), e.who(), e.Waited.Round(10*time.Millisecond), e.Cause)
+}
+
+// who has the memory.
+func (e *MemoryError) who() string {
+	if len(e.Users) == 0 {
+		return "no clone has any"
 	}
-	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v", size(e.Free), size(e.Total), who, e.Waited.Round(10*time.Millisecond), e.Cause)
+	return strings.Join(e.Users, ", ") + " have some, or come first"
 }
 
 // Is makes the error a [fixture.ErrNotEnoughMemory].
@@ -77,7 +80,7 @@ func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, c *
 	if err != nil {
 		return nil, err
 	}
-	wait := &memoryWait{label: i.label, start: time.Now(), short: MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Needs: needs, Total: total}}
+	wait := newMemoryWait(MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Needs: needs, Total: total})
 	if needs > total {
 		return nil, &wait.short
 	}
@@ -86,14 +89,14 @@ func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, c *
 		return nil, err
 	}
 	limit := i.config.MemoryWait
-	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
 	defer cancel()
-	err = ticket.Await(waiting, func(ahead []lock.Holder) (bool, error) { return wait.over(conn, ahead) })
+	err = ticket.Await(within, func(ahead []lock.Holder) (bool, error) { return wait.over(ctx, conn, ahead) })
 	if err == nil {
 		return func() { _ = ticket.Leave() }, nil // a ticket that stays is of a process that has ended, to all others
 	}
 	_ = ticket.Leave()
-	if waiting.Err() != nil && errors.Is(err, context.Cause(waiting)) {
+	if within.Err() != nil && errors.Is(err, context.Cause(within)) {
 		wait.short.Waited, wait.short.Cause = time.Since(wait.start), err
 		err = &wait.short
 	}
@@ -128,15 +131,18 @@ func joinMemoryLine(ctx context.Context, conn *libvirt.Connect, label string, ne
 
 // memoryWait is the wait for memory.
 type memoryWait struct {
-	label string
 	start time.Time
+	step  waiting
 	short MemoryError // what it is short of, as of the last look
-	told  string      // who was said to have the memory
+}
+
+func newMemoryWait(short MemoryError) *memoryWait {
+	return &memoryWait{start: time.Now(), step: waiting{step: "waiting for memory"}, short: short}
 }
 
 // over says whether the clone fits. Those ahead have been looked at before the
 // hypervisor is: who has left the line since is found there.
-func (w *memoryWait) over(conn *libvirt.Connect, ahead []lock.Holder) (bool, error) {
+func (w *memoryWait) over(ctx context.Context, conn *libvirt.Connect, ahead []lock.Holder) (bool, error) {
 	_, free, err := nodeMemory(conn)
 	if err != nil {
 		return false, err
@@ -165,19 +171,15 @@ func (w *memoryWait) over(conn *libvirt.Connect, ahead []lock.Holder) (bool, err
 	if w.short.Needs <= w.short.Free {
 		return true, nil
 	}
-	w.tell()
+	w.tell(ctx)
 	return false, nil
 }
 
-// tell says, each time that it changes, who is waited for.
-func (w *memoryWait) tell() {
-	who := strings.Join(w.short.Users, ", ")
-	if who == w.told {
-		return
-	}
-	w.told = who
-	slog.Info("waiting for memory", "host", w.label, "hypervisor", shownURL(w.short.URL),
-		"needs", size(w.short.Needs), "free", size(w.short.Free), "total", size(w.short.Total), "users", who)
+// tell says who is waited for.
+func (w *memoryWait) tell(ctx context.Context) {
+	who := w.short.who()
+	w.step.tell(ctx, who, fmt.Sprintf("of %s (needs %s, %s of %s are free): %s", shownURL(w.short.URL),
+		size(w.short.Needs), size(w.short.Free), size(w.short.Total), who))
 }
 
 // nodeMemory is how much memory a hypervisor has, and how much of it is free, or

@@ -68,17 +68,17 @@ func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) erro
 	if !i.exclusive() {
 		return i.make(ctx, on, c)
 	}
-	claim := &addressClaim{address: i.config.Static.IP, label: i.label, uuid: uuidOf(i.config.Static.IP), start: time.Now()}
+	claim := newAddressClaim(i.label, i.config.Static.IP)
 	c.uuid, c.definition.UUID = claim.uuid, claim.uuid
 	c.setMAC(macOf(claim.address))
 	limit := i.config.Static.Wait
-	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v is over", limit))
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v is over", limit))
 	defer cancel()
 	for {
-		if err := claim.lock(waiting, i.undo); err != nil {
+		if err := claim.lock(within, i.undo); err != nil {
 			return err
 		}
-		if err := claim.await(waiting, on.conn); err != nil {
+		if err := claim.await(within, on.conn); err != nil {
 			return err
 		}
 		if err := i.refuseTaken(ctx, on.conn); err != nil {
@@ -105,7 +105,14 @@ type addressClaim struct {
 	label   string
 	uuid    string
 	start   time.Time
-	told    string // who was said to have it
+	step    waiting
+}
+
+func newAddressClaim(label string, address netip.Addr) *addressClaim {
+	return &addressClaim{
+		address: address, label: label, uuid: uuidOf(address), start: time.Now(),
+		step: waiting{step: "waiting for static address"},
+	}
 }
 
 // lock waits until no other process of this machine has the address.
@@ -116,7 +123,7 @@ func (a *addressClaim) lock(ctx context.Context, u *undo) error {
 	}
 	folder, _ := os.Getwd() // for people
 	me := lock.Holder{PID: os.Getpid(), Label: a.label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
-	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(h.String(), h.Since) })
+	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(ctx, h.String(), h.Since) })
 	var busy *lock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
@@ -142,7 +149,7 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 		if err != nil || other == nil {
 			return err
 		}
-		a.tell(other.String(), other.since)
+		a.tell(ctx, other.String(), other.since)
 		select {
 		case <-ctx.Done():
 			return &AddressInUseError{Address: a.address, Holder: other.String(), Since: other.since, Waited: time.Since(a.start), Cause: context.Cause(ctx)}
@@ -152,17 +159,13 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 	}
 }
 
-// tell says once, on standard error, who is waited for.
-func (a *addressClaim) tell(holder string, since time.Time) {
-	if holder == a.told {
-		return
-	}
-	a.told = holder
+// tell says who is waited for.
+func (a *addressClaim) tell(ctx context.Context, holder string, since time.Time) {
 	when := ""
 	if !since.IsZero() {
-		when = ", since " + since.Local().Format(time.DateTime)
+		when = " since " + since.Local().Format(time.DateTime)
 	}
-	fmt.Fprintf(os.Stderr, "overcast: %s waits for static address %s: %s has it%s\n", a.label, a.address, holder, when)
+	a.step.tell(ctx, holder, fmt.Sprintf("%s, in use%s by %s", a.address, when, holder))
 }
 
 // addressHolder is the domain that has an address.

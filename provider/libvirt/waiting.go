@@ -1,0 +1,24 @@
+package libvirt
+
+import (
+	"context"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// waiting is a step of a set-up that lasts as long as somebody else has
+// something. Who that is, is told each time that it changes: a person who sees
+// nothing happen wants to know whom to ask.
+type waiting struct {
+	step string // as in "waiting for memory"
+	told string // who was said to have it
+}
+
+// tell says who is waited for, with what there is to know about that.
+func (w *waiting) tell(ctx context.Context, who, detail string) {
+	if who == w.told {
+		return
+	}
+	w.told = who
+	fixture.Reached(ctx, w.step, detail)
+}
