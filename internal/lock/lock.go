@@ -48,9 +48,9 @@ type BusyError struct {
 	Cause  error // why the wait ended: a context's cause
 }
 
-// Error names the lock, its holder, and how long it was waited for.
+// Error names the lock, its holder, how long it was waited for, and what to do.
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("%s is held by %s, since %s; waited %v: %v", e.Name, e.Holder, e.Holder.Since.Local().Format(time.DateTime), e.Waited.Round(10*time.Millisecond), e.Cause)
+	return fmt.Sprintf("%s is held by %s, since %s; waited %v: %v: wait longer, or end that process", e.Name, e.Holder, e.Holder.Since.Local().Format(time.DateTime), e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
 // Unwrap gives the cause.

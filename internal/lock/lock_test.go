@@ -67,6 +67,7 @@ func TestWhoeverWaitsIsToldWhoHoldsIt(t *testing.T) {
 	assert.Equal(t, holder, busy.Holder)
 	assert.Equal(t, []lock.Holder{holder}, told, "once, however often it was tried")
 	assert.Contains(t, err.Error(), fmt.Sprintf("10.0.0.9 is held by web of process %d (lock.test), since ", os.Getpid()))
+	assert.Contains(t, err.Error(), "static.wait is over: wait longer, or end that process")
 
 	other, err := lock.Acquire(t.Context(), dir, "10.0.0.10", me("db"), nil)
 	require.NoError(t, err, "another name")

@@ -43,7 +43,8 @@ func (e *MemoryError) Error() string {
 	if e.Cause == nil {
 		return text + fmt.Sprintf(", which has %s in all: it can never fit: give the base domain less <memory>, or use another hypervisor", size(e.Total))
 	}
-	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v", size(e.Free), size(e.Total), e.who(), e.Waited.Round(10*time.Millisecond), e.Cause)
+	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v: wait longer (memoryWait), run fewer processes, or remove clones that were kept (overcast gc)",
+		size(e.Free), size(e.Total), e.who(), e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
 // who has the memory.

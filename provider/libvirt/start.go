@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,14 +39,47 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	return nil
 }
 
-// start starts the clone, for as long as libvirtStartTimeout says, and waits
-// until libvirt says that it runs.
+// start starts the clone, for as long as libvirtStartTimeout says.
 func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
 	limit := i.config.StartTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("libvirtStartTimeout of %v is over", limit))
+	late := fmt.Errorf("libvirtStartTimeout of %v is over", limit)
+	within, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	ctx, release := g.context(ctx)
+	within, release := g.context(within)
 	defer release()
+	err := i.startWithin(within, conn, c, g)
+	if errors.Is(err, late) {
+		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or see what keeps the hypervisor (its load, QEMU's log)", err, stateNow(ctx, conn, c.name))
+	}
+	return err
+}
+
+// stateNow is for people: what libvirt says of a domain, if it still answers.
+func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
+	ctx, cancel := context.WithTimeout(ctx, lastCall)
+	defer cancel()
+	found := make(chan libvirt.DomainState, 1)
+	err := bounded(ctx, conn, func() error {
+		domain, err := conn.LookupDomainByName(name)
+		if err != nil {
+			return err
+		}
+		defer domain.Free()
+		state, _, err := domain.GetState()
+		found <- state
+		return err
+	})
+	switch {
+	case err == nil:
+		return "the domain is " + stateName(<-found)
+	case isCode(err, libvirt.ERR_NO_DOMAIN):
+		return "libvirt has not made the domain yet"
+	}
+	return fmt.Sprintf("the domain's state is unknown: %v", said(err))
+}
+
+// startWithin starts the clone and waits until libvirt says that it runs.
+func (i *instance) startWithin(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
 	var launch *call
 	// Undoing waits until libvirt has started the domain, or has failed to, so
 	// that nothing comes up behind its back.

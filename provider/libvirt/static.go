@@ -35,16 +35,17 @@ type AddressInUseError struct {
 	Cause   error // why the wait ended; nil if there was none
 }
 
-// Error names the address, who has it since when, and how long it was waited for.
+// Error names the address, who has it since when, how long it was waited for,
+// and what to do.
 func (e *AddressInUseError) Error() string {
 	text := fmt.Sprintf("static address %s is in use: %s", e.Address, e.Holder)
 	if !e.Since.IsZero() {
 		text += ", since " + e.Since.Local().Format(time.DateTime)
 	}
-	if e.Cause != nil {
-		text += fmt.Sprintf("; waited %v: %v", e.Waited.Round(10*time.Millisecond), e.Cause)
+	if e.Cause == nil {
+		return text + ": have that give it up, or give the base domain's system another address, and static.ip the same"
 	}
-	return text
+	return text + fmt.Sprintf("; waited %v: %v: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
 // Is makes the error a [fixture.ErrStaticAddressInUse].
