@@ -76,9 +76,17 @@ func (f *Fixtures) bootShared(ctx context.Context, p *plan) ([]byte, error) {
 			b.answers.Go(b.answer)
 		}
 		// The node's context ends before the hosts are up.
+		asked := ctx
 		ctx, b.end = context.WithCancelCause(context.WithoutCancel(ctx))
+		ctx, placed := fixture.Together(ctx, len(b.labels))
 		go b.setUp(ctx, p)
 		f.boot.Store(b)
+		// Others wait for these hosts, and are not to have the memory before.
+		select {
+		case <-placed:
+		case <-asked.Done():
+			return nil, context.Cause(asked)
+		}
 	}
 	return json.Marshal(invited)
 }
@@ -87,7 +95,7 @@ func (f *Fixtures) bootShared(ctx context.Context, p *plan) ([]byte, error) {
 func (b *boot) setUp(ctx context.Context, p *plan) {
 	defer close(b.over)
 	result := outcome{Version: invitationVersion, Run: b.run}
-	err := p.setUp(ctx, b.labels)
+	err := p.setUpEach(ctx, b.labels)
 	if err == nil {
 		result.Hosts, err = fixture.Share(b.labels...)
 	}

@@ -54,8 +54,13 @@ func (p *plan) add(label string) error {
 	return err
 }
 
-// setUp sets hosts up, side by side.
+// setUp sets hosts up, side by side and together.
 func (p *plan) setUp(ctx context.Context, labels []string) error {
+	ctx, _ = fixture.Together(ctx, len(labels))
+	return p.setUpEach(ctx, labels)
+}
+
+func (p *plan) setUpEach(ctx context.Context, labels []string) error {
 	return caught.Each(labels, func(label string) error {
 		_, err := p.config.SetUp(ctx, label)
 		return err

@@ -2,10 +2,7 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,21 +12,27 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// A hypervisor's memory is shared out in order of arrival. A clone about to be
-// started stands in a line, from the decision until it runs: what those ahead
-// of it need is theirs, whether they wait or are being started. What runs, the
+// A hypervisor's memory is shared out in order of arrival. Clones about to be
+// started stand in a line, from the decision until they run: what those ahead
+// of them need is theirs, whether they wait or are being started. What runs, the
 // hypervisor tells, whoever has started it. So nothing is counted on twice
 // within a machine; two machines that use one hypervisor see each other's
 // clones once they run.
+//
+// Clones that are set up together have one place in line, and get the memory
+// for all of them or for none: a process that has some of its hosts gives them
+// back only once it has had all.
 
 // qemuNeeds is what QEMU takes for itself beside its guest's memory, roughly.
 const qemuNeeds = 64 << 20
 
-// MemoryError says that a clone does not fit into its hypervisor's memory. It is
-// a [fixture.ErrNotEnoughMemory]. Sizes are in bytes.
+// MemoryError says that a clone, or those that are set up together, do not fit
+// into their hypervisor's memory. It is a [fixture.ErrNotEnoughMemory]. Sizes are
+// in bytes.
 type MemoryError struct {
 	URL, Domain string        // the hypervisor, and the base
-	Needs       uint64        // with what QEMU needs
+	Hosts       []string      // labels of those that are set up together
+	Needs       uint64        // of all of them, with what QEMU needs
 	Free        uint64        // that nobody has, and nobody has been promised
 	Total       uint64        // that the hypervisor has
 	Users       []string      // clones that have the memory, or come first
@@ -40,10 +43,15 @@ type MemoryError struct {
 // Error names the sizes, who has the memory, and what to do.
 func (e *MemoryError) Error() string {
 	text := fmt.Sprintf("a clone of %q needs %s of memory at %s", e.Domain, size(e.Needs), shownURL(e.URL))
-	if e.Cause == nil {
-		return text + fmt.Sprintf(", which has %s in all: it can never fit: give the base domain less <memory>, or use another hypervisor", size(e.Total))
+	less := "it can never fit: give the base domain less <memory>"
+	if len(e.Hosts) > 1 {
+		text = fmt.Sprintf("%s, which are set up together, need %s of memory at %s", strings.Join(e.Hosts, ", "), size(e.Needs), shownURL(e.URL))
+		less = "they can never fit: give their base domains less <memory>, declare fewer hosts"
 	}
-	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v: wait longer (memoryWait), run fewer processes, or remove clones that were kept (overcast gc)",
+	if e.Cause == nil {
+		return text + fmt.Sprintf(", which has %s in all: %s, or use another hypervisor", size(e.Total), less)
+	}
+	return text + fmt.Sprintf(", where %s of %s are free (%s); waited %v: %v: wait longer (memoryWait), run fewer processes, have them give their hosts back (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)",
 		size(e.Free), size(e.Total), e.who(), e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
@@ -69,41 +77,6 @@ func size(bytes uint64) string {
 	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
 }
 
-// reserveMemory waits until the clone fits into the memory of its hypervisor.
-// The function that it answers with is to be called once the clone runs, or will
-// not.
-func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, c *clone) (release func(), err error) {
-	needs := memoryOf(c.definition)
-	total, _, err := nodeMemory(conn)
-	if isCode(err, libvirt.ERR_NO_SUPPORT) || needs == 0 {
-		return func() {}, nil // nobody can count it
-	}
-	if err != nil {
-		return nil, err
-	}
-	wait := newMemoryWait(MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Needs: needs, Total: total})
-	if needs > total {
-		return nil, &wait.short
-	}
-	ticket, err := joinMemoryLine(ctx, conn, i.label, needs)
-	if err != nil {
-		return nil, err
-	}
-	limit := i.config.MemoryWait
-	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
-	defer cancel()
-	err = ticket.Await(within, func(ahead []lock.Holder) (bool, error) { return wait.over(ctx, conn, ahead) })
-	if err == nil {
-		return func() { _ = ticket.Leave() }, nil // a ticket that stays is of a process that has ended, to all others
-	}
-	_ = ticket.Leave()
-	if within.Err() != nil && errors.Is(err, context.Cause(within)) {
-		wait.short.Waited, wait.short.Cause = time.Since(wait.start), err
-		err = &wait.short
-	}
-	return nil, err
-}
-
 // memoryOf is what a clone takes of the hypervisor's free memory. One on huge
 // pages takes nothing: those were set apart when the hypervisor booted.
 func memoryOf(definition *libvirtxml.Domain) uint64 {
@@ -111,23 +84,6 @@ func memoryOf(definition *libvirtxml.Domain) uint64 {
 		return 0
 	}
 	return uint64(definition.Memory.Value)<<10 + qemuNeeds // libvirt tells KiB, in whatever unit it was told
-}
-
-// joinMemoryLine stands in the line of a hypervisor. All URLs by which this
-// machine knows it lead to one line.
-func joinMemoryLine(ctx context.Context, conn *libvirt.Connect, label string, needs uint64) (*lock.Ticket, error) {
-	name, err := conn.GetHostname()
-	if err != nil {
-		return nil, fmt.Errorf("asking the hypervisor for its name: %w", said(err))
-	}
-	dir, err := lock.Dir()
-	if err != nil {
-		return nil, err
-	}
-	folder, _ := os.Getwd() // for people
-	return lock.Join(ctx, dir, "memory-"+name, lock.Holder{
-		PID: os.Getpid(), Label: label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now(), Needs: needs,
-	})
 }
 
 // memoryWait is the wait for memory.

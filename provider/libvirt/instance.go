@@ -22,6 +22,8 @@ type instance struct {
 	folders []*mapping   // that the clone has, from its plan on
 	look    *looker      // for them
 
+	memory *memoryShare // that its start takes, from its plan until it runs
+
 	on      *connection // while the clone lives: it lives no longer than this
 	release func()
 
@@ -78,6 +80,10 @@ func (i *instance) setUp(ctx context.Context, on *connection) error {
 	if err := i.planFolders(ctx, on, c); err != nil {
 		return err
 	}
+	if i.memory, err = i.needMemory(ctx, on.conn, c); err != nil {
+		return err
+	}
+	defer i.memory.giveBack()
 	if err := i.makeAlone(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.explainFolders(err))
 	}

@@ -16,11 +16,9 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	if err := i.copyFolders(ctx, on); err != nil {
 		return err
 	}
-	release, err := i.reserveMemory(ctx, on.conn, c)
-	if err != nil {
+	if err := i.reserveMemory(ctx, on.conn, i.memory); err != nil {
 		return err
 	}
-	defer release()
 	for n := range c.overlays {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -35,6 +33,7 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	if err := i.start(ctx, on.conn, c, g); err != nil {
 		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
 	}
+	i.memory.giveBack()
 	fixture.Reached(ctx, fixture.StepStarted, "")
 	return nil
 }

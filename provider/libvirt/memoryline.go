@@ -1,0 +1,204 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/lock"
+	"libvirt.org/go/libvirt"
+)
+
+// memoryGroup are clones that are set up together on one hypervisor.
+type memoryGroup struct {
+	line   string        // of the hypervisor
+	turn   chan struct{} // holds a token while none of them asks for the memory
+	inLine chan struct{} // closed once they have their place in line
+
+	mu     sync.Mutex
+	shares []*memoryShare // of those that have not begun to run yet
+	ticket *lock.Ticket   // nil before the memory is theirs
+	failed error          // why it never will be
+}
+
+// memoryShare is what one of them needs. Nil is nothing that could be counted.
+type memoryShare struct {
+	group *memoryGroup
+	label string
+	needs uint64 // in bytes
+}
+
+var _ fixture.Companion = (*instance)(nil)
+
+// MeetsOthers says whether the clone gets its memory together with those that
+// are set up at the same time. One that may have to wait for its address does
+// not: the others would have memory, and wait for somebody who waits for that.
+func (i *instance) MeetsOthers() bool { return !i.exclusive() }
+
+// memoryKey is under which the clones of one hypervisor find each other. All
+// URLs by which this machine knows it are one.
+type memoryKey struct{ hypervisor string }
+
+// needMemory notes what a clone needs. What it answers with is to be given back
+// once the clone runs, or will not.
+func (i *instance) needMemory(ctx context.Context, conn *libvirt.Connect, c *clone) (*memoryShare, error) {
+	defer fixture.Arrived(ctx)
+	needs := memoryOf(c.definition)
+	if _, _, err := nodeMemory(conn); isCode(err, libvirt.ERR_NO_SUPPORT) || needs == 0 {
+		return nil, nil
+	}
+	name, err := conn.GetHostname()
+	if err != nil {
+		return nil, fmt.Errorf("asking the hypervisor for its name: %w", said(err))
+	}
+	group := newMemoryGroup("memory-" + name)
+	if i.MeetsOthers() {
+		group = fixture.InCommon(ctx, memoryKey{name}, func() *memoryGroup { return group })
+	}
+	return group.add(i.label, needs), nil
+}
+
+func newMemoryGroup(line string) *memoryGroup {
+	g := &memoryGroup{line: line, turn: make(chan struct{}, 1), inLine: make(chan struct{})}
+	g.turn <- struct{}{}
+	return g
+}
+
+func (g *memoryGroup) add(label string, needs uint64) *memoryShare {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	share := &memoryShare{g, label, needs}
+	g.shares = append(g.shares, share)
+	return share
+}
+
+// giveBack is called when the clone runs, which the hypervisor tells from then
+// on, or will not. It may be called again.
+func (s *memoryShare) giveBack() {
+	if s == nil {
+		return
+	}
+	g := s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shares = slices.DeleteFunc(g.shares, func(other *memoryShare) bool { return other == s })
+	if len(g.shares) == 0 && g.ticket != nil {
+		_ = g.ticket.Leave() // a ticket that stays is of a process that has ended, to all others
+		g.ticket = nil
+	}
+}
+
+// sum is what all of them need.
+func (g *memoryGroup) sum() (labels []string, needs uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, share := range g.shares {
+		labels = append(labels, share.label)
+		needs += share.needs
+	}
+	slices.Sort(labels)
+	return labels, needs
+}
+
+// reserveMemory waits until the clone, and those that are set up together with
+// it, fit into the memory of their hypervisor.
+func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, share *memoryShare) error {
+	if share == nil {
+		return nil
+	}
+	if i.MeetsOthers() {
+		if err := fixture.AllArrived(ctx); err != nil {
+			return err
+		}
+	}
+	g := share.group
+	if err := g.take(ctx); err != nil {
+		return err
+	}
+	defer func() { g.turn <- struct{}{} }()
+	if g.failed != nil || g.ticket != nil {
+		return g.failed
+	}
+	return i.reserveFor(ctx, conn, g)
+}
+
+// take waits until none of the others asks for the memory.
+func (g *memoryGroup) take(ctx context.Context) error {
+	inLine := g.inLine
+	for {
+		select {
+		case <-g.turn:
+			return nil
+		case <-inLine:
+			fixture.Placed(ctx)
+			inLine = nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// reserveFor waits for the memory of a whole group.
+func (i *instance) reserveFor(ctx context.Context, conn *libvirt.Connect, g *memoryGroup) error {
+	total, _, err := nodeMemory(conn)
+	if err != nil {
+		return err
+	}
+	labels, needs := g.sum()
+	wait := newMemoryWait(MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Hosts: labels, Needs: needs, Total: total})
+	if needs > total {
+		g.failed = &wait.short
+		return g.failed
+	}
+	ticket, err := g.join(ctx, strings.Join(labels, ", "), needs)
+	if err != nil {
+		return err
+	}
+	fixture.Placed(ctx)
+	limit := i.config.MemoryWait
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
+	defer cancel()
+	err = ticket.Await(within, func(ahead []lock.Holder) (bool, error) { return wait.over(ctx, conn, ahead) })
+	if err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.ticket = ticket
+		return nil
+	}
+	_ = ticket.Leave()
+	if within.Err() != nil && errors.Is(err, context.Cause(within)) {
+		wait.short.Waited, wait.short.Cause = time.Since(wait.start), err
+		if err = &wait.short; ctx.Err() == nil {
+			g.failed = err // the others do not wait as long again
+		}
+	}
+	return err
+}
+
+// join stands in the line.
+func (g *memoryGroup) join(ctx context.Context, labels string, needs uint64) (*lock.Ticket, error) {
+	dir, err := lock.Dir()
+	if err != nil {
+		return nil, err
+	}
+	folder, _ := os.Getwd() // for people
+	ticket, err := lock.Join(ctx, dir, g.line, lock.Holder{
+		PID: os.Getpid(), Label: labels, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now(), Needs: needs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-g.inLine: // another of them was, and gave up
+	default:
+		close(g.inLine)
+	}
+	return ticket, nil
+}
