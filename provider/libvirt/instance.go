@@ -83,7 +83,6 @@ func (i *instance) setUp(ctx context.Context, on *connection) error {
 	if i.memory, err = i.needMemory(ctx, on.conn, c); err != nil {
 		return err
 	}
-	defer i.memory.giveBack()
 	if err := i.makeAlone(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.explainFolders(err))
 	}

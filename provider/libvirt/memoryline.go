@@ -62,7 +62,9 @@ func (i *instance) needMemory(ctx context.Context, conn *libvirt.Connect, c *clo
 	if i.MeetsOthers() {
 		group = fixture.InCommon(ctx, memoryKey{name}, func() *memoryGroup { return group })
 	}
-	return group.add(i.label, needs), nil
+	share := &memoryShare{group, i.label, needs}
+	share.claim()
+	return share, nil
 }
 
 func newMemoryGroup(line string) *memoryGroup {
@@ -71,12 +73,13 @@ func newMemoryGroup(line string) *memoryGroup {
 	return g
 }
 
-func (g *memoryGroup) add(label string, needs uint64) *memoryShare {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	share := &memoryShare{g, label, needs}
-	g.shares = append(g.shares, share)
-	return share
+// claim notes what is needed, if it has been given back.
+func (s *memoryShare) claim() {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	if !slices.Contains(s.group.shares, s) {
+		s.group.shares = append(s.group.shares, s)
+	}
 }
 
 // giveBack is called when the clone runs, which the hypervisor tells from then
@@ -118,6 +121,7 @@ func (i *instance) reserveMemory(ctx context.Context, conn *libvirt.Connect, sha
 			return err
 		}
 	}
+	share.claim() // a clone that another machine was faster with comes again
 	g := share.group
 	if err := g.take(ctx); err != nil {
 		return err

@@ -14,39 +14,65 @@ import (
 // it is taken.
 func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	if err := i.copyFolders(ctx, on); err != nil {
+		i.memory.giveBack()
 		return err
 	}
 	if err := i.reserveMemory(ctx, on.conn, i.memory); err != nil {
+		i.memory.giveBack()
 		return err
 	}
-	for n := range c.overlays {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	return i.bringUp(ctx, on, c, i.launch, i.memory.giveBack)
+}
+
+// bringUp makes the overlays and has the clone launched. Then, or when it has
+// come to nothing, launched is called: that is after bringUp has given up where
+// libvirt goes on starting the clone.
+func (i *instance) bringUp(ctx context.Context, on *connection, c *clone, launch launcher, launched func()) error {
+	launching := false
+	defer func() {
+		if !launching {
+			launched()
 		}
-		if err := makeOverlay(on.conn, i.undo, &c.overlays[n]); err != nil {
-			return err
-		}
+	}()
+	if err := i.makeOverlays(ctx, on.conn, c); err != nil {
+		return err
 	}
 	fixture.Reached(ctx, fixture.StepCloned, c.name)
 	g := newGuard(on, c.name)
 	i.watchOver(g)
-	if err := i.start(ctx, on.conn, c, g); err != nil {
+	launching = true
+	err := i.start(ctx, on.conn, c, g, func(ctx context.Context) error {
+		defer launched()
+		return launch(ctx, on.conn, c, g)
+	})
+	if err != nil {
 		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
 	}
-	i.memory.giveBack()
 	fixture.Reached(ctx, fixture.StepStarted, "")
 	return nil
 }
 
+func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *clone) error {
+	for n := range c.overlays {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := makeOverlay(conn, i.undo, &c.overlays[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // start starts the clone, for as long as libvirtStartTimeout says.
-func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
+func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard, launch func(context.Context) error) error {
 	limit := i.config.StartTimeout
 	late := fmt.Errorf("libvirtStartTimeout of %v is over", limit)
 	within, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	within, release := g.context(within)
-	defer release()
-	err := i.startWithin(within, conn, c, g)
+	within, unwatch := g.context(within)
+	defer unwatch()
+	err := i.startWithin(within, c, g, launch)
 	if errors.Is(err, late) {
 		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or see what keeps the hypervisor (its load, QEMU's log)", err, stateNow(ctx, conn, c.name))
 	}
@@ -78,22 +104,22 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 }
 
 // startWithin starts the clone and waits until libvirt says that it runs.
-func (i *instance) startWithin(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
-	var launch *call
+func (i *instance) startWithin(ctx context.Context, c *clone, g *guard, launch func(context.Context) error) error {
+	var launching *call
 	// Undoing waits until libvirt has started the domain, or has failed to, so
 	// that nothing comes up behind its back.
 	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
-		if !launch.await(ctx) {
+		if !launching.await(ctx) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
 		}
 		return removeDomain(conn, c.name)
 	})
-	launch = begin(func() error { return i.launch(ctx, conn, c, g) })
-	if !launch.await(ctx) {
+	launching = begin(func() error { return launch(ctx) })
+	if !launching.await(ctx) {
 		return context.Cause(ctx)
 	}
-	if launch.err != nil {
-		return launch.err
+	if launching.err != nil {
+		return launching.err
 	}
 	select {
 	case <-g.running:
@@ -102,6 +128,9 @@ func (i *instance) startWithin(ctx context.Context, conn *libvirt.Connect, c *cl
 		return context.Cause(ctx)
 	}
 }
+
+// launcher is [instance.launch].
+type launcher func(context.Context, *libvirt.Connect, *clone, *guard) error
 
 // launch brings the domain up. It is held at its first instruction until
 // nothing is left to be lost: by then its files have no names any more, and

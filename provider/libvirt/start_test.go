@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
@@ -20,22 +19,40 @@ func testDriver(t *testing.T) *connection {
 	return on
 }
 
-func TestStartsThatAreLateTellTheStateAndTheKey(t *testing.T) {
+func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	on := testDriver(t)
-	common := fixture.CommonDefaults()
-	common.Keep = fixture.KeepAlways // the driver knows no autodestroy
-	i := &instance{label: "late", config: Config{Common: common, Overlay: overlayFile, StartTimeout: -time.Second}, undo: &undo{}}
-	b := base(t, fileDisk)
-	b.Type, b.OS.Type.Arch = "test", "i686"
-	c, err := planClone(b, plan{label: i.label, cache: "unsafe"})
-	require.NoError(t, err)
-	g := newGuard(on, c.name)
-	defer g.close()
-	err = i.start(t.Context(), on.conn, c, g)
-	assert.Regexp(t, `^libvirtStartTimeout of -1s is over, and (the domain is paused|libvirt has not made the domain yet): raise libvirtStartTimeout`, err)
+	i := &instance{label: "late", config: Config{StartTimeout: time.Millisecond}, undo: &undo{}}
+	goOn := make(chan struct{})
+	launched := make(chan struct{})
+	c := &clone{name: "overcast-late"}
+	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *clone, *guard) error {
+		<-goOn
+		return nil
+	}, func() { close(launched) })
+	defer i.letGo()
+	require.EqualError(t, err, "starting domain overcast-late: libvirtStartTimeout of 1ms is over, and libvirt has not made the domain yet: raise libvirtStartTimeout, or see what keeps the hypervisor (its load, QEMU's log)")
+
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.ErrorContains(t, i.undo.run(ended, on.conn), "context canceled", "it may still come up")
+	select {
+	case <-launched:
+		assert.Fail(t, "its memory is promised to somebody else, and it may still come up")
+	default:
+	}
+	close(goOn)
+	<-launched
 	require.NoError(t, i.undo.run(t.Context(), on.conn))
-	_, err = on.conn.LookupDomainByName(c.name)
-	assert.True(t, isCode(err, libvirt.ERR_NO_DOMAIN), "%v", err)
+}
+
+func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
+	i := &instance{undo: &undo{}}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	launched := 0
+	err := i.bringUp(ended, testDriver(t), &clone{overlays: make([]overlay, 1)}, i.launch, func() { launched++ })
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, launched)
 }
 
 func TestStateForPeople(t *testing.T) {
