@@ -50,7 +50,9 @@ func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	taken := make(chan []byte, 1)
-	err = bounded(ctx, on.conn, func() error {
+	// Its use keeps the connection open, and so does no reference: that would be
+	// given back when, without a user, nobody runs libvirt's event loop any more.
+	err = bounded(ctx, nil, func() error {
 		defer release()
 		shot, err := screenshot(on.conn, g.domain)
 		taken <- shot

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"bytes"
+	"context"
 	"image/png"
 	"testing"
 
@@ -36,4 +37,34 @@ func TestScreenshotsThatAreNone(t *testing.T) {
 			assert.ErrorContains(t, err, "reading the screenshot")
 		})
 	}
+}
+
+// meanwhile is a context during which something else happens, as soon as it is
+// waited for.
+type meanwhile struct {
+	context.Context
+	happens func()
+}
+
+func (m meanwhile) Done() <-chan struct{} {
+	m.happens()
+	return m.Context.Done()
+}
+
+func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
+	i := &instance{config: Config{URL: "test:///default"}, pool: newConnections()}
+	on, release, err := i.pool.acquire(t.Context(), i.config.URL)
+	require.NoError(t, err)
+	i.guard = newGuard(on, "nobody")
+	defer i.letGo()
+	require.NoError(t, on.conn.Ref(), "to see who else has one")
+	others := -1
+	stop := i.pool.loop.stop
+	i.pool.loop.stop = func() {
+		others, _ = on.conn.Close()
+		stop()
+	}
+	_, err = i.Screenshot(meanwhile{t.Context(), release}) // the clone's use
+	require.ErrorContains(t, err, "taking a screenshot of domain nobody")
+	assert.Zero(t, others, "when the event loop ends, the connection is closed")
 }
