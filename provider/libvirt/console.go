@@ -2,21 +2,29 @@ package libvirt
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/caught"
 	"libvirt.org/go/libvirt"
 )
 
 // console keeps the last of what a clone's serial console says, from the start
 // on. One that a person takes over (virsh console --force) ends it.
 type console struct {
-	ended chan struct{} // closed once nothing more will come
+	ended  chan struct{} // closed once nothing more will come
+	closed chan struct{} // closed once libvirt has been told so, too
+	hangUp func()        // tells libvirt, which may have to be waited for
 
-	mu     sync.Mutex
-	said   []byte
-	stream *libvirt.Stream // nil once it is closed
+	mu   sync.Mutex
+	said []byte
+	over bool // nobody reads any more
+}
+
+func newConsole(hangUp func()) *console {
+	return &console{ended: make(chan struct{}), closed: make(chan struct{}), hangUp: hangUp}
 }
 
 // consoleKept is how much of a console is kept, in bytes.
@@ -36,9 +44,13 @@ func openConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error
 		}
 		return nil, err
 	}
-	c := &console{ended: make(chan struct{}), stream: stream}
+	c := newConsole(func() {
+		_ = stream.EventRemoveCallback()
+		_ = stream.Abort() // fails where it has ended by itself
+		_ = stream.Free()
+	})
 	err = stream.EventAddCallback(libvirt.STREAM_EVENT_READABLE|libvirt.STREAM_EVENT_ERROR|libvirt.STREAM_EVENT_HANGUP,
-		func(s *libvirt.Stream, events libvirt.StreamEventType) { c.read(s) })
+		func(s *libvirt.Stream, _ libvirt.StreamEventType) { c.readable(s) })
 	if err != nil {
 		_ = stream.Abort()
 		_ = stream.Free()
@@ -47,22 +59,31 @@ func openConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error
 	return c, nil
 }
 
-// read takes what there is. libvirt's event loop calls it.
-func (c *console) read(s *libvirt.Stream) {
+// readable is told that there is something to read, by libvirt's event loop.
+func (c *console) readable(s *libvirt.Stream) {
+	if err := caught.Call(func() error { return c.read(s) }); err != nil {
+		c.close()
+	}
+}
+
+// read takes what there is. An error says that there will be no more.
+func (c *console) read(s *libvirt.Stream) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stream == nil {
-		return
+	if c.over {
+		return nil
 	}
 	buffer := make([]byte, 4096)
 	for {
 		n, err := s.Recv(buffer)
 		if n == -2 { // nothing for now
-			return
+			return nil
 		}
-		if err != nil || n <= 0 {
-			c.finish()
-			return
+		if err != nil {
+			return err
+		}
+		if n <= 0 {
+			return io.EOF
 		}
 		c.said = append(c.said, buffer[:n]...)
 		if extra := len(c.said) - consoleKept; extra > 0 {
@@ -71,26 +92,20 @@ func (c *console) read(s *libvirt.Stream) {
 	}
 }
 
-// finish ends the stream; mu is held.
-func (c *console) finish() {
-	if c.stream == nil {
-		return
-	}
-	_ = c.stream.EventRemoveCallback()
-	_ = c.stream.Abort() // fails where it has ended by itself
-	_ = c.stream.Free()
-	c.stream = nil
-	close(c.ended)
-}
-
-// close stops reading.
-func (c *console) close() {
-	if c == nil {
-		return
-	}
+// close stops reading. It waits for nobody; what it answers with is closed once
+// the stream is, for which libvirt may be waited for.
+func (c *console) close() (closed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.finish()
+	if !c.over {
+		c.over = true
+		close(c.ended)
+		go func() {
+			defer close(c.closed)
+			c.hangUp()
+		}()
+	}
+	return c.closed
 }
 
 // tail is the last lines that were said. A nil console has said nothing.

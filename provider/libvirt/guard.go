@@ -129,11 +129,12 @@ func (g *guard) close() {
 	close(g.stopping)
 	g.watching.Wait()
 	g.on.guards.remove(g)
-	if g.on.heart.stopped() {
-		go g.heard().close() // which may wait for an answer that does not come
-		return
+	if c := g.heard(); c != nil {
+		select {
+		case <-c.close():
+		case <-g.on.heart.lost: // there is nobody who would answer
+		}
 	}
-	g.heard().close()
 }
 
 // runs says whether the domain has come to run, and has not ended.

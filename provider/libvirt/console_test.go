@@ -1,0 +1,41 @@
+package libvirt
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// hungUp says whether a console is closed for libvirt, too.
+func hungUp(c *console) bool {
+	select {
+	case <-c.close():
+		return true
+	default:
+		return false
+	}
+}
+
+func TestConsolesAreReadWhileLibvirtDoesNotAnswer(t *testing.T) {
+	answer := make(chan struct{})
+	c := newConsole(func() { <-answer })
+	c.said = []byte("login:\n")
+	c.close()
+	assert.Equal(t, []string{"login:"}, c.tail(1))
+	assert.False(t, hungUp(c))
+	<-c.ended
+	close(answer)
+	<-c.close()
+	assert.True(t, hungUp(c), "again")
+}
+
+func TestClonesAreLetGoOfWhenNobodyAnswers(t *testing.T) {
+	on := &connection{heart: newHeartbeat()}
+	g := newGuard(on, "test")
+	answer := make(chan struct{})
+	defer close(answer)
+	g.hear(newConsole(func() { <-answer }))
+	on.heart.stop("it has not answered")
+	<-g.ended
+	g.close()
+}
