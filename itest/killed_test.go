@@ -15,7 +15,7 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// childVariable names the host that TestChild sets up.
+// childVariable names the host that TestChild sets up, or several, with commas.
 const childVariable = "ITEST_CHILD"
 
 // TestChild is a plain test in a process of its own, that a spec starts and
@@ -25,7 +25,7 @@ func TestChild(t *testing.T) {
 	if label == "" {
 		return
 	}
-	fmt.Println("up at", fixture.Up(t, label).HostName())
+	fmt.Println("up at", fixture.UpAll(t, strings.Split(label, ",")...)[0].HostName())
 	bufio.NewReader(os.Stdin).ReadString('\n') // until the parent says so, or has ended
 }
 

@@ -60,7 +60,7 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 				third = run
 			}
 		}
-		Eventually(third.Err).WithTimeout(time.Minute).Should(gbytes.Say(`waiting for memory.* users=".*(one|two|three) of process \d+`))
+		Eventually(third.Out).WithTimeout(time.Minute).Should(gbytes.Say(`waiting for memory of .*: .*(one|two|three) of process \d+`))
 		Consistently(third.isUp).WithTimeout(2 * time.Second).Should(BeFalse())
 
 		By("telling who has the memory, if somebody does not want to wait")
@@ -73,6 +73,41 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 		third.address()
 		runs[first[1]].ends()
 		third.ends()
+	})
+
+	It("is had by all hosts of a run, or by none, as two that have half would wait for each other", func() {
+		_, free := memoryOfLab()
+		vast(free / 10 * 4)
+		config := fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")
+		waiting := map[int]*runOfOne{}
+		for n := range 3 {
+			waiting[n] = somebody{config: config}.bringsUp("left,right")
+		}
+		for len(waiting) > 0 {
+			var up int
+			Eventually(func() (bool, error) {
+				for n, run := range waiting {
+					if is, err := run.isUp(); is || err != nil {
+						up = n
+						return is, err
+					}
+				}
+				return false, nil
+			}).WithTimeout(time.Minute).Should(BeTrue())
+			Expect(clones("left")).To(HaveLen(1))
+			Expect(clones("right")).To(HaveLen(1))
+			waiting[up].ends()
+			delete(waiting, up)
+		}
+	})
+
+	It("is not waited for by hosts that never fit together", func() {
+		total, _ := memoryOfLab()
+		vast(total / 10 * 6)
+		run := somebody{config: fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")}.bringsUp("left,right")
+		Eventually(run, time.Minute).Should(gexec.Exit(1))
+		Expect(run.Out).To(gbytes.Say(`left, right, which are set up together, need .* of memory at qemu:///system, which has .* in all: they can never fit`))
+		Expect(leftovers("left")).To(BeEmpty())
 	})
 
 	It("is not waited for by a clone that never fits", func(ctx SpecContext) {

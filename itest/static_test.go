@@ -100,8 +100,8 @@ var _ = Describe("a static address", Serial, func() {
 			somebody{config: staticConfig}.bringsUp("static_host"),
 			somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"),
 		}
-		Eventually(waiting[1].Err).WithTimeout(time.Minute).Should(gbytes.Say(`overcast: static_host waits for static address 192\.168\.122\.50: .*static_host of process \d+ .* has it, since `))
-		Eventually(waiting[2].Err).WithTimeout(time.Minute).Should(gbytes.Say(`overcast: static_host waits for static address 192\.168\.122\.50: .*static_host of process \d+ .* has it, since `))
+		Eventually(waiting[1].Out).WithTimeout(time.Minute).Should(gbytes.Say(`static_host: waiting for static address 192\.168\.122\.50, in use since .* by .*static_host of process \d+ `))
+		Eventually(waiting[2].Out).WithTimeout(time.Minute).Should(gbytes.Say(`static_host: waiting for static address 192\.168\.122\.50, in use since .* by .*static_host of process \d+ `))
 		boots := map[string]bool{}
 		for turn := 1; len(waiting) > 0; turn++ {
 			now := firstUp(waiting)
