@@ -89,10 +89,12 @@ func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) erro
 		if err == nil {
 			return nil
 		}
-		if other, lookErr := claim.holder(on.conn); lookErr != nil || other == nil || other.name == c.name {
+		other, lookErr := claim.holder(on.conn)
+		if lookErr != nil || (other == nil && !claim.isBarred(err)) || (other != nil && other.name == c.name) {
 			return err
 		}
-		// Another machine was faster: what was made so far is of no use.
+		// Another machine was faster, if only for a moment: what was made so far
+		// is of no use.
 		i.letGo()
 		if undone := i.undo.run(ctx, on.conn); undone != nil {
 			return errors.Join(err, undone)
@@ -114,6 +116,12 @@ func newAddressClaim(label string, address netip.Addr) *addressClaim {
 		address: address, label: label, uuid: uuidOf(address), start: time.Now(),
 		step: waiting{step: "waiting for static address"},
 	}
+}
+
+// isBarred says whether libvirt has refused a clone since there was another one
+// with the same UUID, which may be gone by now.
+func (a *addressClaim) isBarred(err error) bool {
+	return isCode(err, libvirt.ERR_OPERATION_FAILED) && strings.Contains(err.Error(), a.uuid)
 }
 
 // lock waits until no other process of this machine has the address.
