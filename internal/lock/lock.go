@@ -66,8 +66,9 @@ const (
 )
 
 // Acquire waits in folder dir for the lock of a name until ctx ends; the
-// error is a *[BusyError] then. It tries at least once. Each time that somebody
-// else is found to hold the lock, waiting, which may be nil, is told.
+// error is a *[BusyError] then. It tries at least once. While somebody else holds
+// the lock, waiting, which may be nil, is told who: once, and again when it is
+// somebody else.
 func Acquire(ctx context.Context, dir, name string, me Holder, waiting func(Holder)) (*Lock, error) {
 	start := time.Now()
 	file, err := open(filepath.Join(dir, fileName(name)))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/lock"
@@ -79,6 +80,23 @@ func TestWhoeverWaitsIsToldWhoHoldsIt(t *testing.T) {
 	free, err := lock.Acquire(ended, dir, "10.0.0.9", me("db"), nil)
 	require.NoError(t, err, "what is free needs no wait")
 	require.NoError(t, free.Release())
+}
+
+func TestHoldersAreToldOnceInWhateverTimeZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		holder := me("web")
+		holder.Since = holder.Since.In(time.FixedZone("far away", 5*3600+45*60))
+		l, err := lock.Acquire(t.Context(), dir, "10.0.0.9", holder, nil)
+		require.NoError(t, err)
+		defer l.Release()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // many tries
+		defer cancel()
+		var told []string
+		_, err = lock.Acquire(ctx, dir, "10.0.0.9", me("db"), func(h lock.Holder) { told = append(told, h.Label) })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, []string{"web"}, told)
+	})
 }
 
 func TestEverybodyMayLockTheFile(t *testing.T) {
