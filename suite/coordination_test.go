@@ -3,6 +3,7 @@ package suite_test
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,27 @@ func TestNobodyWaitsForAProcessThatIsDead(t *testing.T) {
 		assert.Contains(t, output, "waiting for process 1 to set up one: it has ended")
 	}
 	assert.Equal(t, count(log, "2: set up own"), count(log, "2: tear down own"), output)
+}
+
+func TestProcessesOfTwoBuildsDoNotJoin(t *testing.T) {
+	log, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own", sharing, "CHILD_INVITES=version=2")
+	require.False(t, passed)
+	assert.Equal(t, 2, strings.Count(output, "[FAILED] reading which hosts are shared: version 2 is not 1: the processes of a run must be of one build"), output)
+	assert.Contains(t, output, "Ran 0 of")
+	assert.Equal(t, 1, count(log, "1: tear down one"), "%q", log)
+}
+
+func TestNobodyJoinsAnotherRun(t *testing.T) {
+	_, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own", sharing, `CHILD_INVITES=run="another"`)
+	require.False(t, passed)
+	assert.Equal(t, 2, len(regexp.MustCompile(`\[FAILED\] waiting for process 1 to set up one: it has ended: something else answers at 127\.0\.0\.1:\d+`).FindAllString(output, -1)), output)
+	assert.Contains(t, output, "Ran 0 of")
+}
+
+func TestNobodyAnswersWhenTheSuiteIsOver(t *testing.T) {
+	log, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }`, "one", sharing)
+	require.True(t, passed, output)
+	assert.Zero(t, count(log, "1: still answers"), "%q", log)
 }
 
 func TestTheConfigurationIsReadOncePerProcess(t *testing.T) {

@@ -32,8 +32,9 @@ func turns(log []string) (list []string) {
 func TestSpecsThatTakeTurnsHaveTheHostForThemselves(t *testing.T) {
 	for _, does := range []string{"/", "fail", "panic"} {
 		t.Run(does, func(t *testing.T) {
-			log, output, passed := play(t, static("192.0.2.1"), "one", sharing, "CHILD_SPECS="+does)
+			log, output, passed := play(t, static("192.0.2.1"), "one", sharing, "CHILD_SPECS="+does, "CHILD_OUTLASTS=6")
 			assert.Equal(t, does == "/", passed, output)
+			assert.NotContains(t, output, "Timed out", "the host is free when the spec has ended")
 			list := turns(log)
 			require.Len(t, list, 12, output)
 			for n := 0; n < len(list); n += 2 {
@@ -42,6 +43,12 @@ func TestSpecsThatTakeTurnsHaveTheHostForThemselves(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAContainerInOrderHasTheHostForItself(t *testing.T) {
+	log, output, passed := play(t, static("192.0.2.9"), "one", sharing, "CHILD_SPECS=container", "CHILD_OUTLASTS=4")
+	require.True(t, passed, output)
+	assert.Equal(t, []string{"2 enter", "2 leave", "2 enter", "2 leave", "1 enter", "1 leave", "1 enter", "1 leave"}, turns(log))
 }
 
 func TestAHostIsFreeWhenItsProcessHasDied(t *testing.T) {
@@ -66,6 +73,52 @@ func TestASharedStaticHostIsNotUsedWithoutATurn(t *testing.T) {
 	assert.Contains(t, output, `host "one" has a static address and is one for all 2 processes`)
 	assert.Contains(t, output, `write BeforeEach(hosts.Exclusive("one")) in its container`)
 	assert.Contains(t, output, "6 Failed")
+}
+
+func TestABeforeEachDoesNotUseASharedStaticHostWithoutATurn(t *testing.T) {
+	log, output, passed := play(t, static("192.0.2.10"), "one", sharing, "CHILD_SPECS=before")
+	require.False(t, passed)
+	assert.Contains(t, output, `host "one" has a static address and is one for all 2 processes`)
+	assert.Contains(t, output, "2 Failed")
+	assert.Zero(t, count(log, "1: ran")+count(log, "2: ran"))
+}
+
+func TestWhatIsNoSpecMayUseASharedStaticHost(t *testing.T) {
+	log, output, passed := play(t, static("192.0.2.11"), "one", sharing, "CHILD_SPECS=around")
+	require.True(t, passed, output)
+	for _, line := range []string{"1: one is at 192.0.2.11", "2: one is at 192.0.2.11"} {
+		assert.Equal(t, 2, count(log, line), "before the specs, and after them: %q", log)
+	}
+}
+
+func TestNobodyTakesAHostThatIsNotDeclared(t *testing.T) {
+	log, output, passed := play(t, static("192.0.2.12"), "one", sharing, "CHILD_SPECS=undeclared")
+	require.False(t, passed)
+	assert.Equal(t, 2, strings.Count(output, `[FAILED] Exclusive("nobody"): the suite has not declared that host, but one`), output)
+	assert.Contains(t, output, "2 Failed")
+	assert.Zero(t, count(log, "1: ran")+count(log, "2: ran"))
+}
+
+// Each run keeps its host until the other has its own.
+func TestRunsDoNotWaitForEachOthersHostsOnTheLoopbackNetwork(t *testing.T) {
+	for name, how := range map[string]struct{ procs, shares string }{
+		"SetUpShared and Join, two processes": {"-procs=2", sharing},
+		"SetUpShared and Join, one process":   {"-procs=1", sharing},
+		"SetUp":                               {"-procs=1", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+			var both sync.WaitGroup
+			for n := range files {
+				both.Go(func() {
+					_, output, passed := playWith(t, []string{how.procs}, static("127.0.0.1"), "one", how.shares, "CHILD_MAKES="+files[n], "CHILD_SPECS="+files[1-n])
+					assert.True(t, passed, output)
+				})
+			}
+			both.Wait()
+		})
+	}
 }
 
 func TestAHostOfOneProcessNeedsNoTurn(t *testing.T) {
@@ -109,11 +162,16 @@ func playUntil(t *testing.T, needle, file, conf, hosts string, more ...string) s
 }
 
 // The spec that has the host keeps it until Ginkgo has reported that another
-// waits for it.
+// waits for it. Processes of one run wait for a host on the loopback network,
+// too.
 func TestProgressReportsTellWhoHasTheHost(t *testing.T) {
-	seen := filepath.Join(t.TempDir(), "seen")
-	output := playUntil(t, `waiting for one (192.0.2.5), which one of process `, seen, static("192.0.2.5"), "one", "CHILD_SPECS="+seen)
-	assert.Regexp(t, `which one of process \d+ \("specs that take turns has a turn \d" in process \d of Ginkgo's\) has, in the line since`, output)
+	for _, address := range []string{"192.0.2.5", "127.0.0.1"} {
+		t.Run(address, func(t *testing.T) {
+			seen := filepath.Join(t.TempDir(), "seen")
+			output := playUntil(t, `waiting for one (`+address+`), which one of process `, seen, static(address), "one", "CHILD_SPECS="+seen)
+			assert.Regexp(t, `which one of process \d+ \("specs that take turns has a turn \d" in process \d of Ginkgo's\) has, in the line since`, output)
+		})
+	}
 }
 
 // The shared host is up only when Ginkgo has reported that it is waited for.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,6 +124,12 @@ func (n *noted) TearDown(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// limit bounds a spec, and what it waits for.
+const limit = time.Minute
+
+// does is what specs do that are not as most are.
+var does = os.Getenv("CHILD_SPECS")
+
 var labels = strings.Fields(os.Getenv("CHILD_HOSTS"))
 
 // hosts is nil in a suite without this project's adapter, to compare with.
@@ -157,7 +164,7 @@ func init() {
 	}
 	switch {
 	case os.Getenv("CHILD_SHARES") != "":
-		SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
+		SynchronizedBeforeSuite(invite, join)
 	case os.Getenv("CHILD_ORPHAN") != "":
 		BeforeSuite(func(ctx SpecContext) {
 			runner := os.Getppid()
@@ -180,6 +187,10 @@ func init() {
 		AfterSuite(hosts.TearDown)
 	case os.Getenv("CHILD_FAILS") == "AfterSuite":
 		AfterSuite(func() { Fail("as it is to") })
+	case os.Getenv("CHILD_OUTLASTS") != "":
+		AfterSuite(outlast)
+	case does == "around":
+		AfterSuite(noteAll)
 	}
 }
 
@@ -190,7 +201,7 @@ func noteAll() {
 }
 
 var _ = Describe("specs", func() {
-	if os.Getenv("CHILD_SPECS") != "" {
+	if does != "" {
 		return
 	}
 	for n := range 6 {
@@ -202,10 +213,9 @@ var _ = Describe("specs", func() {
 })
 
 // Specs that have the first host for themselves. What they do to it is in
-// CHILD_SPECS.
+// CHILD_SPECS; CHILD_MAKES is a file that they make meanwhile.
 var _ = Describe("specs that take turns", func() {
-	does := os.Getenv("CHILD_SPECS")
-	if does == "" || does == "cross" {
+	if slices.Contains([]string{"", "cross", "container", "undeclared", "around", "before"}, does) {
 		return
 	}
 	has, wants := os.Getenv("CHILD_LOG")+".has", os.Getenv("CHILD_LOG")+".wants"
@@ -219,7 +229,7 @@ var _ = Describe("specs that take turns", func() {
 	}
 	BeforeEach(hosts.Exclusive(labels[0]))
 	BeforeEach(hosts.Exclusive(labels[0])) // as in a container within
-	limit := time.Minute
+	limit := limit
 	if given := os.Getenv("CHILD_SPEC_TIMEOUT"); given != "" {
 		limit, _ = time.ParseDuration(given)
 	}
@@ -227,6 +237,9 @@ var _ = Describe("specs that take turns", func() {
 		It(fmt.Sprintf("has a turn %d", n), SpecTimeout(limit), func(ctx SpecContext) {
 			note("enter %s", fixture.Host(labels[0]).HostName())
 			DeferCleanup(func() { note("leave") })
+			if made := os.Getenv("CHILD_MAKES"); made != "" {
+				Expect(os.WriteFile(made, nil, 0o600)).To(Succeed())
+			}
 			switch does {
 			case "fail":
 				Fail("on purpose")

@@ -10,7 +10,7 @@ import (
 // Two specs that take the same two hosts, each the one first that the other
 // takes last, as soon as both have one.
 var _ = Describe("specs that take turns crosswise", func() {
-	if os.Getenv("CHILD_SPECS") != "cross" {
+	if does != "cross" {
 		return
 	}
 	for _, order := range [][]string{{labels[0], labels[1]}, {labels[1], labels[0]}} {
