@@ -1,8 +1,8 @@
 package itest
 
 import (
-	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -49,9 +49,10 @@ type childRun struct {
 }
 
 // childHosts are the hosts of a run: one as most are, one whose overlay is a
-// file, and one with a static address, which process 1 sets up for both; hosts
-// that cannot be logged in to, and that never get an address. Nothing boots in
-// their base: somebody who is asked makes their address up.
+// file, and one with a static address, which process 1 sets up for both, and has
+// for itself in its specs; one that cannot be logged in to; and hosts of all
+// three kinds that take longer than any run. Nothing boots in their base:
+// somebody who is asked makes their address up.
 const childHosts = `
 child {
 	libvirtURL = "qemu:///system"
@@ -71,6 +72,7 @@ child {
 %[1]s_late = ${child} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1 }
 %[1]s_boots = ${child} { ipLookupStrategy = lease, addressTimeout = 10 minutes }
 %[1]s_boots_filed = ${%[1]s_boots} { overlay = file }
+%[1]s_boots_fixed = ${%[1]s_fixed} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 10 minutes }
 `
 
 // numbers tells runs of a process apart. Those of all processes are, too.
@@ -82,7 +84,7 @@ func prepareChild(changes ...string) *childRun {
 	GinkgoHelper()
 	numbers++
 	r := &childRun{number: numbers*suiteConfig().ParallelTotal + GinkgoParallelProcess(), dir: openDir()}
-	r.name = fmt.Sprintf("end%d", r.number)
+	r.name = fmt.Sprintf("end%dof%d", r.number, os.Getpid()) // the files of locks outlast this suite
 	Expect(os.Symlink(childSuite(), filepath.Join(r.dir, "child.test"))).To(Succeed())
 	Expect(os.WriteFile(filepath.Join(r.dir, "overcast.conf"), fmt.Appendf(nil, childHosts, r.name, r.number), 0o644)).To(Succeed())
 	disk := emptyDisk(r.name+"-base.qcow2", "qcow2", "1M")
@@ -126,6 +128,7 @@ func (r *childRun) start(does string, hosts []string, name string, args ...strin
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		r.Session.Wait(30 * time.Second)
 	})
+	Expect(r.processes()).NotTo(BeEmpty(), "or else nothing would be found when it has ended")
 }
 
 // processes are those that have the run's folder as theirs: all of the run.
@@ -157,7 +160,7 @@ func (r *childRun) awaits(what string, processes ...int) (pids []int) {
 	return pids
 }
 
-// boots waits until so many clones run that never get an address.
+// boots waits until so many clones run that are never up.
 func (r *childRun) boots(clones int) {
 	GinkgoHelper()
 	Eventually(func() int {
@@ -183,8 +186,8 @@ func (r *childRun) word() {
 	Expect(os.WriteFile(filepath.Join(r.dir, "word"), nil, 0o600)).To(Succeed())
 }
 
-// ends waits until no process of the run is left. What it forwarded, and the
-// locks that it held, the kernel has ended by then.
+// ends waits until no process of the run is left. The sockets that a process
+// listens at, the kernel has closed by then: nothing is forwarded any more.
 func (r *childRun) ends() {
 	GinkgoHelper()
 	NewGomega(func(message string, _ ...int) {
@@ -223,12 +226,41 @@ func (r *childRun) rest() []string {
 	return slices.Compact(found)
 }
 
+// claims are the locks, and the places in lines for memory and for hosts, that
+// tell of a host of the run: those that are held, or all.
+func (r *childRun) claims(held bool) []string {
+	GinkgoHelper()
+	dir, err := lock.Dir()
+	Expect(err).NotTo(HaveOccurred())
+	locks, _ := filepath.Glob(filepath.Join(dir, "*.lock"))
+	tickets, _ := filepath.Glob(filepath.Join(dir, "*.line", "*.ticket"))
+	var found []string
+	for _, path := range append(locks, tickets...) {
+		file, err := os.Open(path)
+		if os.IsNotExist(err) {
+			continue // somebody else's, who has left the line
+		}
+		Expect(err).NotTo(HaveOccurred())
+		text, err := io.ReadAll(file)
+		Expect(err).NotTo(HaveOccurred())
+		if strings.Contains(string(text), `"label":"`+r.name+"_") {
+			free := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
+			if !held || !free {
+				found = append(found, path+": "+string(text))
+			}
+		}
+		Expect(file.Close()).To(Succeed())
+	}
+	return found
+}
+
 // When what a run has made is gone.
 const (
-	tornDown  = "torn down"       // by the time that its last process has ended
-	byLibvirt = "gone"            // a moment later; a file of an overlay stays
-	byGC      = "gone by gc"      // not before overcast gc, or the next run's start
-	either    = "gone, files too" // as byLibvirt, but a file may be gone as well
+	tornDown  = "torn down"        // by the time that its last process has ended
+	byLibvirt = "gone"             // a moment later; a file of an overlay stays
+	byGC      = "gone by gc"       // not before overcast gc, or the next run's start
+	either    = "gone, files too"  // as byLibvirt, but a file may be gone as well
+	andFreed  = "torn down, freed" // as tornDown, but what a process had locked when it was killed, the kernel has freed
 )
 
 // leaves looks at what is left, and then whether overcast gc takes it away.
@@ -237,8 +269,7 @@ func (r *childRun) leaves(when string, volumes int) {
 	r.ends()
 	switch when {
 	case tornDown:
-		Expect(r.domains()).To(BeEmpty())
-		Expect(r.rest()).To(BeEmpty())
+		Expect(r.claims(false)).To(BeEmpty(), "what is given back is not left to the kernel")
 	case byLibvirt, either:
 		Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
 	case byGC:
@@ -247,21 +278,15 @@ func (r *childRun) leaves(when string, volumes int) {
 	if when == byLibvirt {
 		Expect(r.rest()).To(And(HaveLen(volumes), HaveEach(And(ContainSubstring("filed-"), HaveSuffix("-vdb.qcow2")))))
 	}
-	if when != tornDown {
+	if when != tornDown && when != andFreed {
 		overcast("gc", "-c", "qemu:///system")
-		Expect(r.domains()).To(BeEmpty())
-		Expect(r.rest()).To(BeEmpty())
 	}
+	Expect(r.domains()).To(BeEmpty())
+	Expect(r.rest()).To(BeEmpty())
 	Expect(virsh("pool-list", "--all", "--name")).NotTo(ContainSubstring("overcast-" + r.name))
 	Expect(r.baseNow()).To(Equal(r.base))
 
-	dir, err := lock.Dir()
-	Expect(err).NotTo(HaveOccurred())
-	now, cancel := context.WithCancel(context.Background())
-	cancel()
-	free, err := lock.Acquire(now, dir, fmt.Sprintf("static-10.99.0.%d", r.number), lock.Holder{PID: os.Getpid()}, nil)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(free.Release()).To(Succeed())
+	Expect(r.claims(true)).To(BeEmpty())
 }
 
 // ending is a row of the table in the documentation of package suite.
@@ -294,14 +319,16 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Entry("all specs pass", ending{does: "pass", when: tornDown, says: "2 Passed"}),
 		Entry("a spec fails", ending{does: "fail", when: tornDown, says: "2 Failed"}),
 		Entry("a spec panics", ending{does: "panic", when: tornDown, says: "2 Failed"}),
-		Entry("BeforeSuite fails half-way through three hosts", ending{hosts: []string{"plain", "filed", "late"}, when: tornDown, says: "host is not reachable"}),
-		Entry("BeforeSuite panics half-way through three hosts", ending{does: "panic in BeforeSuite", hosts: []string{"plain", "filed", "third"}, when: tornDown, says: "half-way"}),
+		Entry("BeforeSuite fails half-way through three hosts", ending{hosts: []string{"fixed", "filed", "late"}, when: tornDown, says: "host is not reachable"}),
+		Entry("BeforeSuite panics half-way through three hosts", ending{does: "panic in BeforeSuite", hosts: []string{"fixed", "filed", "third"}, when: tornDown, says: "half-way"}),
 		Entry("AfterSuite panics", ending{does: "panic in AfterSuite", when: tornDown, says: "after the specs"}),
 		Entry("a goroutine panics", Serial, ending{does: "panic in a goroutine", when: byLibvirt, volumes: 2, says: "exit status 2"}),
 		Entry("a spec calls os.Exit", Serial, ending{does: "exit", when: byLibvirt, volumes: 2, says: "exit status 3"}),
 
 		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
+			Expect(r.claims(true)).To(ConsistOf(
+				ContainSubstring("static-10.99.0.%d.lock: ", r.number), ContainSubstring("exclusive-10.99.0.%d.line/", r.number)), "what is looked for at the end")
 			r.interrupt()
 		}}),
 		Entry("SIGINT comes twice, during specs", Serial, ending{does: "be deaf", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {
@@ -318,25 +345,25 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("reporting", 1)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes once, during boot", ending{hosts: []string{"boots", "boots_filed"}, when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
-			r.boots(4)
+		Entry("SIGINT comes once, during boot, of a shared host, too,", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
+			r.boots(5)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes twice, during boot", ending{hosts: []string{"boots", "boots_filed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
-			r.boots(4)
+		Entry("SIGINT comes twice, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+			r.boots(5)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during boot", ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
-			r.boots(4)
+		Entry("SIGINT comes three times, during boot", ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
+			r.boots(5)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 			r.awaits("reporting", 1)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes once, and the guests take longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
+		Entry("SIGINT comes once, and the guests take longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow", "fixed"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 		}}),
@@ -345,17 +372,22 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.Terminate()
 			r.word()
 		}}),
-		Entry("SIGKILL comes to a process", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
-			Expect(syscall.Kill(r.awaits("running", 1, 2)[1], syscall.SIGKILL)).To(Succeed())
-			r.word()
+		Entry("SIGKILL comes to a process, and the other gets the host that it had for itself", Serial, ending{does: "take turns", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+			Expect(syscall.Kill(r.awaits("running", 2)[0], syscall.SIGKILL)).To(Succeed())
+			r.awaits("running", 1)
 		}}),
 		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.word()
 		}}),
-		Entry("SIGKILL comes to the runner", ending{does: "wait", when: tornDown, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to the runner", ending{does: "wait", when: andFreed, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.Kill()
+		}}),
+		Entry("SIGKILL comes to the runner of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+			r.awaits("running", 1)
+			r.Kill()
+			r.word()
 		}}),
 		Entry("--timeout is over", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),
 		Entry("--fail-fast ends it", ending{does: "fail first", args: []string{"--fail-fast"}, when: tornDown, says: "Interrupted by Other Ginkgo Process", disturb: func(r *childRun) {
@@ -424,7 +456,7 @@ var _ = Describe("a small suite that is killed at any moment", Serial, func() {
 		}
 		GinkgoWriter.Println(overcast("gc", "-c", "qemu:///system"))
 		for _, r := range runs {
-			r.leaves(tornDown, 0)
+			r.leaves(andFreed, 0)
 		}
 	})
 })

@@ -75,14 +75,16 @@
 //	AfterSuite panics                                 torn down
 //	a goroutine panics                                with the process
 //	os.Exit in a spec                                 with the process
-//	SIGINT, once, during boot                         torn down
+//	SIGINT, once, during boot, of a shared host, too  torn down
 //	SIGINT, once, during specs                        torn down, however short the grace period
 //	SIGINT, twice or three times, during boot         with the process
 //	SIGINT, twice or three times, during specs        with the process; torn down where Ginkgo has begun to
 //	SIGTERM to the runner only                        nothing: it waits for its processes, then torn down
 //	SIGKILL to a process                              with the process; the others' are torn down
+//	the same, while a spec has a host for itself      as before, and another spec gets the host
 //	SIGKILL to process 1                              with the process; the others' are torn down
 //	SIGKILL to the runner of several processes        torn down: they notice it, and end
+//	SIGKILL to the runner of one process              nothing: it goes on to its end, then torn down
 //	--timeout                                         torn down
 //	--fail-fast                                       torn down
 //	go test's -timeout                                with the process
@@ -92,8 +94,7 @@
 //
 // The clones of keep = "on-failure" and "always" are not libvirtd's to end: where
 // the table says "with the process", they run until the next start, or overcast
-// gc. A run of one process whose runner is killed goes on to its end, and tears
-// down then.
+// gc.
 //
 // # What a person sees
 //

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/overcast-go/overcast/fixture"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/overcast-go/overcast/suite"
 	testifysuite "github.com/overcast-go/overcast/suite/testify"
@@ -37,14 +38,32 @@ func (s *failing) TestNothing() {}
 // TestTestify is run by itself.
 func TestTestify(t *testing.T) {
 	if does == "FailNow in SetupSuite" {
-		testifysuite.Run(t, new(failing), strings.Fields(os.Getenv("CHILD_HOSTS"))...)
+		testifysuite.Run(t, new(failing), labels...)
 	}
 }
 
 // does says what goes wrong.
 var does = os.Getenv("CHILD_DOES")
 
-var hosts = suite.Declare(strings.Fields(os.Getenv("CHILD_HOSTS"))...)
+var labels = strings.Fields(os.Getenv("CHILD_HOSTS"))
+
+var hosts = suite.Declare(labels...)
+
+// turns has a process have the static host for itself, if the suite has one, in
+// each of its specs.
+func turns(process int) {
+	for _, label := range labels {
+		if strings.HasSuffix(label, "_fixed") {
+			take := hosts.Exclusive(label)
+			BeforeEach(func(ctx SpecContext) {
+				if GinkgoParallelProcess() == process {
+					take(ctx)
+					fixture.Host(label).HostName()
+				}
+			})
+		}
+	}
+}
 
 // tell leaves a file with this process's ID in it.
 func tell(what string) {
@@ -57,13 +76,18 @@ func tell(what string) {
 	}
 }
 
+// appears waits for a file.
+func appears(ctx SpecContext, file string) {
+	GinkgoHelper()
+	Eventually(func() error { _, err := os.Stat(file); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+}
+
 func init() {
 	switch does {
 	case "panic in BeforeSuite":
-		labels := strings.Fields(os.Getenv("CHILD_HOSTS"))
 		half, rest := suite.Declare(labels[:2]...), suite.Declare(labels[2:]...)
-		BeforeSuite(func(ctx SpecContext) {
-			half.SetUp(ctx)
+		SynchronizedBeforeSuite(half.SetUpShared, func(ctx SpecContext, shared []byte) {
+			half.Join(ctx, shared)
 			tell("booted")
 			if len(labels) > 2 { // always
 				panic("half-way")
@@ -93,6 +117,16 @@ func init() {
 
 // Each process gets one of two specs that wait for something.
 var _ = Describe("specs", func() {
+	if does == "take turns" {
+		turns(2)
+		BeforeEach(func(ctx SpecContext) {
+			if GinkgoParallelProcess() == 1 {
+				appears(ctx, "running-2")
+			}
+		})
+	}
+	turns(1)
+
 	for n := range 2 {
 		It(fmt.Sprintf("number %d", n), func(ctx SpecContext) {
 			tell("running")
@@ -116,10 +150,14 @@ var _ = Describe("specs", func() {
 			case "be deaf", "be deaf to the end":
 				select {}
 			case "wait for a word":
-				Eventually(func() error { _, err := os.Stat("word"); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+				appears(ctx, "word")
+			case "take turns":
+				if GinkgoParallelProcess() == 2 {
+					select {} // until it is killed
+				}
 			case "fail first":
 				if n == 0 {
-					Eventually(func() error { _, err := os.Stat("word"); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+					appears(ctx, "word")
 					Fail("before the other spec is over")
 				}
 				<-ctx.Done()
