@@ -387,6 +387,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Entry("SIGKILL comes to the runner of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1)
 			r.Kill()
+			Consistently(r.domains).WithTimeout(2*time.Second).Should(HaveLen(3), "nobody waits for the runner")
 			r.word()
 		}}),
 		Entry("--timeout is over", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),
