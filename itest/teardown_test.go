@@ -384,6 +384,10 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("running", 1, 2)
 			r.Kill()
 		}}),
+		Entry("SIGKILL comes to the runner, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, disturb: func(r *childRun) {
+			r.boots(5)
+			r.Kill()
+		}}),
 		Entry("SIGKILL comes to the runner of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1)
 			r.Kill()

@@ -123,11 +123,15 @@ func (b *boot) answer() {
 	}
 }
 
-// hear answers a question of the run's; any other gets no answer.
+// hear answers a question of the run's; any other gets no outcome.
 func (b *boot) hear(conn net.Conn) {
 	var asked question
 	_ = conn.SetReadDeadline(time.Now().Add(tellLimit))
-	if err := json.NewDecoder(conn).Decode(&asked); err != nil || asked.Run != b.run {
+	if err := json.NewDecoder(conn).Decode(&asked); err != nil {
+		return
+	}
+	if asked.Run != b.run {
+		_ = json.NewEncoder(conn).Encode(outcome{})
 		return
 	}
 	if asked.Failed {

@@ -84,6 +84,7 @@
 //	the same, while a spec has a host for itself      as before, and another spec gets the host
 //	SIGKILL to process 1                              with the process; the others' are torn down
 //	SIGKILL to the runner of several processes        torn down: they notice it, and end
+//	the same, during boot                             torn down: they notice it, and end
 //	SIGKILL to the runner of one process              nothing: it goes on to its end, then torn down
 //	--timeout                                         torn down
 //	--fail-fast                                       torn down

@@ -20,6 +20,7 @@ func (f *Fixtures) showOnFailure() {
 	if len(f.labels) == 0 {
 		return
 	}
+	ginkgo.DeferOnFailure(f.heedRunner, ginkgo.NodeTimeout(teardownLimit)) // the last one comes first
 	ginkgo.DeferOnFailure(f.show, ginkgo.NodeTimeout(evidenceLimit))
 }
 

@@ -15,12 +15,13 @@ import (
 
 // Fixtures are the hosts of a suite. Its methods are bodies of Ginkgo nodes.
 type Fixtures struct {
-	labels []string
-	plan   func() (*plan, error) // what the configuration says of them; read once
-	boot   atomic.Pointer[boot]  // of the shared ones, in process 1
-	turns  turns
-	runner int             // ID of the process that has started this one
-	life   context.Context // ends when that has; nil before anything is set up
+	labels  []string
+	plan    func() (*plan, error) // what the configuration says of them; read once
+	boot    atomic.Pointer[boot]  // of the shared ones, in process 1
+	turns   turns
+	runner  int             // ID of the process that has started this one
+	life    context.Context // ends when that has; nil before anything is set up
+	abandon func()          // is called then; nil as long as life is
 
 	invited atomic.Pointer[invitation] // to the shared ones, nil before Join
 	failed  sync.Once                  // process 1 has been told that something has

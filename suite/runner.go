@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -27,31 +28,43 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 	if f.life == nil { // process 1 comes twice: with SetUpShared, and with Join
 		life, end := context.WithCancelCause(context.Background())
 		f.life = life
+		f.abandon = sync.OnceFunc(func() { // who comes later waits
+			end(errRunnerGone)
+			f.takeAwayAbandoned()
+		})
 		over, ended := make(chan struct{}), make(chan struct{})
 		ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
 			close(over)
 			<-ended
 		})
-		go f.lookAtRunner(over, ended, end)
+		go f.lookAtRunner(over, ended)
 	}
 	watched, cancel := context.WithCancelCause(ctx)
 	context.AfterFunc(f.life, func() { cancel(context.Cause(f.life)) })
 	return watched
 }
 
-func (f *Fixtures) lookAtRunner(over <-chan struct{}, ended chan<- struct{}, end context.CancelCauseFunc) {
+func (f *Fixtures) lookAtRunner(over <-chan struct{}, ended chan<- struct{}) {
 	defer close(ended)
 	look := time.NewTicker(runnerPause)
 	defer look.Stop()
-	for os.Getppid() == f.runner {
+	for f.runnerIsThere() == nil {
 		select {
 		case <-look.C:
 		case <-over:
 			return
 		}
 	}
-	end(errRunnerGone)
-	f.abandoned()
+	f.abandon()
+}
+
+// heedRunner looks at once whether the runner has ended, and waits then until the
+// hosts are taken away. With no runner to ask, Ginkgo fails the clean-ups of
+// process 1 in place of running them, and would end the process meanwhile.
+func (f *Fixtures) heedRunner(ginkgo.SpecContext) {
+	if f.abandon != nil && f.runnerIsThere() != nil {
+		f.abandon()
+	}
 }
 
 // runnerIsThere refuses to set anything up for a command that has ended already,
@@ -63,9 +76,9 @@ func (f *Fixtures) runnerIsThere() error {
 	return nil
 }
 
-// abandoned is what is done in a process whose runner has gone. What cannot be
-// removed here, the start of the next run removes.
-func (f *Fixtures) abandoned() {
+// takeAwayAbandoned is what is done in a process whose runner has gone. What
+// cannot be removed here, the start of the next run removes.
+func (f *Fixtures) takeAwayAbandoned() {
 	_ = f.takeAway(context.Background())
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Signal(os.Interrupt) // Ginkgo ends the spec that runs, and then the process

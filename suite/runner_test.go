@@ -16,30 +16,56 @@ import (
 )
 
 func TestProcessesTearDownWhenTheirRunnerIsKilled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", binary("child.test"))
-	cmd.Env = append(os.Environ(), "CHILD_LOG="+path, "CHILD_HOSTS=a b", "CHILD_SPECS=/nowhere", "OVERCAST_CONF=", "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+built,
-		`OVERCAST_SET=a.noted = "10.0.0.1", b.noted = "10.0.0.2"`)
-	require.NoError(t, cmd.Start())
-	logged := func(lines ...string) func() bool {
-		return func() bool {
-			text, _ := os.ReadFile(path)
-			for _, line := range lines {
-				if !strings.Contains(string(text), line+"\n") {
-					return false
+	const own = `a.noted = "10.0.0.1", b { noted = "10.0.0.2", lingers = true }`
+	word := filepath.Join(t.TempDir(), "word")
+	for name, run := range map[string]struct {
+		conf, hosts, specs string
+		when               []string // the log has that
+		more               []string // of the environment
+		after              func()
+	}{
+		"during specs": {conf: own, hosts: "a b", specs: "/nowhere", when: []string{"set up a", "set up b", "enter 10.0.0.1"}},
+		"as a spec ends": {conf: own, hosts: "a b", specs: word, when: []string{"1: set up a", "2: set up a", "1: set up b", "2: set up b", "enter 10.0.0.1"},
+			after: func() { assert.NoError(t, os.WriteFile(word, nil, 0o600)) }},
+		"when process 1 has run its last spec": {conf: own, hosts: "a b", specs: "stay", when: []string{"1: has run its last spec"}},
+		"during boot, of a shared host, too": {conf: `a { noted = "10.0.0.1", awaits = /nowhere }, b { noted = "10.0.0.2", scope = suite, lingers = true, awaits = /nowhere }`,
+			hosts: "a b", when: []string{"1: set up a", "1: set up b", "2: set up a"}, more: []string{sharing}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			cmd := exec.Command(binary("ginkgo"), "-procs=2", binary("child.test"))
+			cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + run.hosts, "CHILD_SPECS=" + run.specs, "OVERCAST_CONF=", "HOME=" + t.TempDir(), "XDG_CONFIG_HOME=" + built,
+				"OVERCAST_SET=" + run.conf}, run.more...)...)
+			require.NoError(t, cmd.Start())
+			log := func() string { text, _ := os.ReadFile(path); return string(text) }
+			const limit, pace = 20 * time.Second, 10 * time.Millisecond
+			assert.Eventually(t, func() bool {
+				for _, line := range run.when {
+					if !strings.Contains(log(), line+"\n") {
+						return false
+					}
 				}
+				return true
+			}, limit, pace, "%q", run.when)
+			require.NoError(t, cmd.Process.Kill())
+			_ = cmd.Wait()
+			if run.after != nil {
+				run.after()
 			}
-			return true
-		}
+			assert.Eventually(t, func() bool {
+				for _, process := range []string{"1: ", "2: "} {
+					for _, label := range strings.Fields(run.hosts) {
+						made, gone := process+"set up "+label+"\n", process+"tear down "+label+"\n"
+						if strings.Contains(log(), made) && !strings.Contains(log(), gone) {
+							return false
+						}
+					}
+				}
+				return true
+			}, limit, pace)
+			t.Log(log())
+		})
 	}
-	const limit, pace = time.Minute, 10 * time.Millisecond
-	running := func() bool {
-		return logged("1: set up a", "2: set up a", "1: set up b", "2: set up b")() && (logged("1: enter 10.0.0.1")() || logged("2: enter 10.0.0.1")())
-	}
-	assert.Eventually(t, running, limit, pace)
-	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	assert.Eventually(t, logged("1: tear down a", "2: tear down a", "1: tear down b", "2: tear down b"), limit, pace)
 }
 
 // A process whose runner has gone before it comes to its hosts makes none.

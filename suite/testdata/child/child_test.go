@@ -42,11 +42,12 @@ func note(format string, args ...any) {
 // noted provides hosts that do nothing but write down what is asked of them.
 type noted struct {
 	fixture.Common
-	Noted  string `hocon:"noted"`
-	Static bool   `hocon:"static"` // shared, and unique
-	Makes  string `hocon:"makes"`  // a file, at the begin of the set-up
-	Awaits string `hocon:"awaits"` // a file that the set-up waits for
-	label  string
+	Noted   string `hocon:"noted"`
+	Static  bool   `hocon:"static"`  // shared, and unique
+	Makes   string `hocon:"makes"`   // a file, at the begin of the set-up
+	Awaits  string `hocon:"awaits"`  // a file that the set-up waits for
+	Lingers bool   `hocon:"lingers"` // its teardown takes a while
+	label   string
 }
 
 type provider struct{}
@@ -120,6 +121,9 @@ func (n *noted) Keep(context.Context) (string, error) {
 }
 
 func (n *noted) TearDown(ctx context.Context) error {
+	if n.Lingers {
+		time.Sleep(time.Second)
+	}
 	note("tear down %s", n.label)
 	return ctx.Err()
 }
@@ -189,6 +193,8 @@ func init() {
 		AfterSuite(func() { Fail("as it is to") })
 	case os.Getenv("CHILD_OUTLASTS") != "":
 		AfterSuite(outlast)
+	case does == "stay":
+		AfterSuite(func() { note("has run its last spec") })
 	case does == "around":
 		AfterSuite(noteAll)
 	}
@@ -215,7 +221,7 @@ var _ = Describe("specs", func() {
 // Specs that have the first host for themselves. What they do to it is in
 // CHILD_SPECS; CHILD_MAKES is a file that they make meanwhile.
 var _ = Describe("specs that take turns", func() {
-	if slices.Contains([]string{"", "cross", "container", "undeclared", "around", "before"}, does) {
+	if slices.Contains([]string{"", "cross", "container", "undeclared", "around", "before", "stay"}, does) {
 		return
 	}
 	has, wants := os.Getenv("CHILD_LOG")+".has", os.Getenv("CHILD_LOG")+".wants"

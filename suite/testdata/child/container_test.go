@@ -88,3 +88,21 @@ var _ = Describe("specs without a turn", func() {
 		It("does nothing", func() { note("ran") })
 	}
 })
+
+// A spec of process 2 goes on when process 1 has run its last.
+var _ = Describe("specs of which one stays", func() {
+	if does != "stay" {
+		return
+	}
+	stays := os.Getenv("CHILD_LOG") + ".stays"
+	for range 2 {
+		It("is one process's", func(ctx SpecContext) {
+			if GinkgoParallelProcess() == 1 {
+				Expect(await(ctx, stays)).To(Succeed())
+				return
+			}
+			Expect(os.WriteFile(stays, nil, 0o600)).To(Succeed())
+			<-ctx.Done()
+		})
+	}
+})
