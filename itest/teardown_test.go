@@ -367,6 +367,10 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 		}}),
+		Entry("SIGHUP comes to all, as when a terminal is closed", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 2, disturb: func(r *childRun) {
+			r.awaits("running", 1, 2)
+			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGHUP)).To(Succeed())
+		}}),
 		Entry("SIGTERM comes to the runner only", ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.Terminate()

@@ -64,8 +64,9 @@
 // process" is for ends that run no clean-up: the kernel ends what the process
 // has locked and forwarded, and libvirtd ends its clones within a moment, with
 // everything that belongs to them but a file that an overlay was to be
-// (overlay = "file"). The file goes with the start of the next run, or with
-// overcast gc. The base is untouched throughout.
+// (overlay = "file"), and what a clone that was just being made had a name for.
+// That goes with the start of the next run, or with overcast gc. The base is
+// untouched throughout.
 //
 //	all specs pass                                    torn down
 //	a spec fails                                      torn down
@@ -79,6 +80,7 @@
 //	SIGINT, once, during specs                        torn down, however short the grace period
 //	SIGINT, twice or three times, during boot         with the process
 //	SIGINT, twice or three times, during specs        with the process; torn down where Ginkgo has begun to
+//	SIGHUP to all, as when a terminal is closed       with the process
 //	SIGTERM to the runner only                        nothing: it waits for its processes, then torn down
 //	SIGKILL to a process                              with the process; the others' are torn down
 //	the same, while a spec has a host for itself      as before, and another spec gets the host
@@ -110,8 +112,10 @@
 // standard output, which Ginkgo shows at the end of the node when there are
 // several processes. GinkgoWriter gets the lines, too, for the reports.
 //
-// Ginkgo's progress reports (SIGUSR1, Ctrl-T where there is SIGINFO,
-// --poll-progress-after) show each host's state and the last line of its console.
+// Ginkgo's progress reports show each host's state, for whom it waits, and the
+// last line of its console: with --poll-progress-after, at Ctrl-T where there is
+// SIGINFO (macOS, BSD), and at SIGUSR1, which goes to the test processes (pkill
+// -USR1 PACKAGE.test), as the ginkgo command does nothing with it.
 //
 // A failure of anything after the set-up of the suite's first host adds a report
 // entry for every host of the process: its state and address, how to log in,
@@ -121,5 +125,6 @@
 // also in the JSON report, as a [fixture.Evidence], and in the JUnit report. Of
 // a host that all share, only process 1 has heard the console.
 //
-// OVERCAST_KEEP=on-failure leaves the host of a spec that has failed where it is.
+// OVERCAST_KEEP=on-failure leaves the hosts of a process in which something has
+// failed where they are, and those that all processes share.
 package suite

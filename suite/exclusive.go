@@ -201,13 +201,35 @@ func who(ahead []lock.Holder) string {
 	return text
 }
 
-// line is the name of that for an address. An address of the loopback network
-// is one of many machines'; those of one run are told apart by the run.
+// removeLines takes the lines away that were this run's only. Process 1 does it,
+// when all others have ended.
+func (f *Fixtures) removeLines() {
+	dir, err := lock.Dir()
+	if err != nil {
+		return
+	}
+	for _, label := range f.labels {
+		host, err := fixture.Lookup(label)
+		if err == nil && isAnybodys(host.Address()) {
+			_ = lock.RemoveLine(dir, f.turns.line(host.Address())) // what stays, is empty
+		}
+	}
+}
+
+// isAnybodys says whether an address is of the loopback network: one of many
+// machines'.
+func isAnybodys(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.IsLoopback()
+}
+
+// line is the name of that for an address. Those that are anybody's are told
+// apart by the run.
 func (t *turns) line(address string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := "exclusive-" + address
-	if ip, err := netip.ParseAddr(address); err == nil && ip.IsLoopback() {
+	if isAnybodys(address) {
 		run := t.run
 		if run == "" {
 			run = fmt.Sprint(os.Getpid())

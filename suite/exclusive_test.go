@@ -202,3 +202,20 @@ func TestAWaitEndsWithTheSpec(t *testing.T) {
 	require.False(t, passed)
 	assert.Contains(t, output, "waiting for one (192.0.2.6), which theirs of process")
 }
+
+// An address of the loopback network is one run's, and so is its line.
+func TestNothingIsLeftOfALineThatWasOneRuns(t *testing.T) {
+	dir, err := lock.Dir()
+	require.NoError(t, err)
+	for _, more := range [][]string{{sharing}, nil} {
+		args := []string{"-procs=2"}
+		if more == nil {
+			args = []string{"-procs=1"}
+		}
+		_, output, passed := playWith(t, args, static("127.0.9.9"), "one", append(more, "CHILD_SPECS=/")...)
+		require.True(t, passed, output)
+		left, err := filepath.Glob(filepath.Join(dir, "exclusive-127.0.9.9-*"))
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
+}

@@ -129,6 +129,9 @@ func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
 // process has ended.
 func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
+	if processes() < 2 || f.boot.Load() != nil {
+		f.removeLines()
+	}
 	fail(f.takeAway(ctx))
 }
 

