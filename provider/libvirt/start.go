@@ -13,14 +13,19 @@ import (
 // make makes the overlays and starts the clone. Every step is recorded before
 // it is taken.
 func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
+	starting := false
+	defer func() {
+		if !starting {
+			i.memory.giveBack()
+		}
+	}()
 	if err := i.copyFolders(ctx, on); err != nil {
-		i.memory.giveBack()
 		return err
 	}
 	if err := i.reserveMemory(ctx, on.conn, i.memory); err != nil {
-		i.memory.giveBack()
 		return err
 	}
+	starting = true
 	return i.bringUp(ctx, on, c, i.launch, i.memory.giveBack)
 }
 
