@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +116,25 @@ var _ = Describe("looking for an address", func() {
 		host := up(ctx, "agent_host")
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
 		expectOnNetwork("agent_host", "my_nat_network", host.HostName())
+	})
+
+	It("finds it by a neighbour table that libvirt reads a part of", func(ctx SpecContext) {
+		batch := ""
+		for n := range 250 {
+			batch += fmt.Sprintf("neighbour replace 192.0.2.%d lladdr 52:54:01:00:00:%02x dev virbr0 nud permanent\n", n+1, n)
+			batch += fmt.Sprintf("neighbour replace 198.51.100.%d lladdr 52:54:01:00:01:%02x dev virbr0 nud permanent\n", n+1, n)
+		}
+		ip := func(commands string) {
+			GinkgoHelper()
+			cmd := exec.Command("ip", "-batch", "-")
+			cmd.Stdin = strings.NewReader(commands)
+			out, err := cmd.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+		}
+		DeferCleanup(func() { ip("neighbour flush dev virbr0 nud permanent\n") })
+		ip(batch)
+		configure(`arp_host = ${guest} { ipLookupStrategy = arp }`)
+		Expect(up(ctx, "arp_host").HostName()).To(HavePrefix("192.168.122."))
 	})
 
 	It("finds it by the hypervisor's neighbour table, here and on another machine", func(ctx SpecContext) {

@@ -20,12 +20,18 @@ type neighbours struct {
 	gateway func() (*ssh.Target, error) // how to log in to the hypervisor's machine; nil if that is this one
 
 	byCommand bool        // libvirt cannot read the table
+	byLibvirt bool        // the command cannot be run
 	client    *ssh.Client // that the command is run over
 }
 
 var _ strategy.Source = (*neighbours)(nil)
 
 func (n *neighbours) String() string { return "the hypervisor's neighbour table" }
+
+// wholeTables is the version of libvirt from which on it reads the table whole.
+// Before, it fails at that of kernels from 6.9 on, or takes its first part for
+// all of it.
+const wholeTables = 10_003_000
 
 // Addresses are those that the hypervisor's kernel has seen the interface with.
 func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
@@ -35,11 +41,11 @@ func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 		case isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID):
 			return nil, strategy.NotYet("%v", err)
 		case isCode(err, libvirt.ERR_INTERNAL_ERROR, libvirt.ERR_NO_SUPPORT):
-			// libvirt before 10.3 does not understand the table of kernels
-			// from 6.9 on.
 			n.byCommand = true
-		default:
+		case err != nil || len(found) > 0 || n.byLibvirt:
 			return found, err
+		default:
+			return n.look(ctx, mac), nil
 		}
 	}
 	table, err := n.read(ctx)
@@ -47,6 +53,22 @@ func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 		return nil, err
 	}
 	return neighboursOf(table, mac), nil
+}
+
+// look is for an interface that libvirt does not find in the table: it may have
+// read a part of it. Where the command cannot be run, its word counts.
+func (n *neighbours) look(ctx context.Context, mac net.HardwareAddr) []netip.Addr {
+	version, err := n.conn.GetLibVersion()
+	if err != nil || version >= wholeTables {
+		n.byLibvirt = true
+		return nil
+	}
+	table, err := n.read(ctx)
+	if err != nil {
+		n.byLibvirt = ctx.Err() == nil
+		return nil
+	}
+	return neighboursOf(table, mac)
 }
 
 // neighbourCommand prints the table.
