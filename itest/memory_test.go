@@ -2,6 +2,7 @@ package itest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,25 +80,16 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 		_, free := memoryOfLab()
 		vast(free / 10 * 4)
 		config := fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")
-		waiting := map[int]*runOfOne{}
-		for n := range 3 {
-			waiting[n] = somebody{config: config}.bringsUp("left,right")
+		var waiting []*runOfOne
+		for range 3 {
+			waiting = append(waiting, somebody{config: config}.bringsUp("left,right"))
 		}
 		for len(waiting) > 0 {
-			var up int
-			Eventually(func() (bool, error) {
-				for n, run := range waiting {
-					if is, err := run.isUp(); is || err != nil {
-						up = n
-						return is, err
-					}
-				}
-				return false, nil
-			}).WithTimeout(time.Minute).Should(BeTrue())
+			up := firstUp(waiting)
 			Expect(clones("left")).To(HaveLen(1))
 			Expect(clones("right")).To(HaveLen(1))
-			waiting[up].ends()
-			delete(waiting, up)
+			up.ends()
+			waiting = slices.DeleteFunc(waiting, func(r *runOfOne) bool { return r == up })
 		}
 	})
 

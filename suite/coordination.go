@@ -206,7 +206,7 @@ func (f *Fixtures) await(ctx context.Context, invited *invitation) (*outcome, er
 		}
 	} else {
 		var err error
-		if told, err = ask(ctx, invited); err != nil {
+		if told, err = ask(ctx, invited.At, question{Run: invited.Run}); err != nil {
 			return nil, err
 		}
 	}
@@ -221,13 +221,13 @@ func (f *Fixtures) await(ctx context.Context, invited *invitation) (*outcome, er
 }
 
 // ask asks process 1, and waits for the answer.
-func ask(ctx context.Context, invited *invitation) ([]byte, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", invited.At)
+func ask(ctx context.Context, at string, what question) ([]byte, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
 	var told []byte
 	if err == nil {
 		defer conn.Close()
 		defer context.AfterFunc(ctx, func() { conn.Close() })()
-		if err = json.NewEncoder(conn).Encode(question{Run: invited.Run}); err == nil {
+		if err = json.NewEncoder(conn).Encode(what); err == nil {
 			told, err = io.ReadAll(conn)
 		}
 	}

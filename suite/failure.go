@@ -31,11 +31,13 @@ func (f *Fixtures) show(ctx ginkgo.SpecContext) {
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
 	var found sync.Map // evidence by label
 	err := caught.Each(f.labels, func(label string) error {
-		found.Store(label, fixture.Host(label).Evidence(ctx, test))
+		if evidence := fixture.Host(label).Evidence(ctx, test); evidence.Up || evidence.Step != "" {
+			found.Store(label, evidence)
+		}
 		return nil
 	})
 	for _, label := range f.labels {
-		if evidence, ok := found.Load(label); ok && (evidence.(fixture.Evidence).Up || evidence.(fixture.Evidence).Step != "") {
+		if evidence, ok := found.Load(label); ok {
 			ginkgo.AddReportEntry("host "+label, evidence, ginkgo.ReportEntryVisibilityFailureOrVerbose)
 		}
 	}

@@ -2,9 +2,6 @@ package suite
 
 import (
 	"context"
-	"encoding/json"
-	"net"
-	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -44,13 +41,5 @@ func (f *Fixtures) noteFailure(ctx context.Context) {
 func tellFailure(ctx context.Context, invited *invitation) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellLimit)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", invited.At)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(tellLimit))
-	if json.NewEncoder(conn).Encode(question{Run: invited.Run, Failed: true}) == nil {
-		_, _ = conn.Read(make([]byte, 1)) // ends when process 1 closes the connection
-	}
+	_, _ = ask(ctx, invited.At, question{Run: invited.Run, Failed: true})
 }

@@ -20,7 +20,8 @@ type neighbours struct {
 	gateway func() (*ssh.Target, error) // how to log in to the hypervisor's machine; nil if that is this one
 
 	byCommand bool        // libvirt cannot read the table
-	byLibvirt bool        // the command cannot be run
+	byLibvirt bool        // its word counts: it reads all, or the command cannot be run
+	inPart    bool        // it is known to be one that may read a part
 	client    *ssh.Client // that the command is run over
 }
 
@@ -58,10 +59,12 @@ func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 // look is for an interface that libvirt does not find in the table: it may have
 // read a part of it. Where the command cannot be run, its word counts.
 func (n *neighbours) look(ctx context.Context, mac net.HardwareAddr) []netip.Addr {
-	version, err := n.conn.GetLibVersion()
-	if err != nil || version >= wholeTables {
-		n.byLibvirt = true
-		return nil
+	if !n.inPart {
+		version, err := n.conn.GetLibVersion()
+		n.inPart = err == nil && version < wholeTables
+		if n.byLibvirt = !n.inPart; n.byLibvirt {
+			return nil
+		}
 	}
 	table, err := n.read(ctx)
 	if err != nil {

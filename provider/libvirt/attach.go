@@ -42,23 +42,16 @@ func (i *instance) Detach() {
 // look finds out whether the domain runs, for a guard that has come after it: of
 // what happens from now on, events tell.
 func (g *guard) look(conn *libvirt.Connect) error {
-	domain, err := conn.LookupDomainByName(g.domain)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+	state, err := stateOf(conn, g.domain)
+	switch {
+	case isCode(err, libvirt.ERR_NO_DOMAIN):
 		g.stop("shut off")
-		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	defer domain.Free()
-	state, _, err := domain.GetState()
-	if err != nil {
-		return err
-	}
-	if state == libvirt.DOMAIN_RUNNING || state == libvirt.DOMAIN_BLOCKED {
+	case state == libvirt.DOMAIN_RUNNING || state == libvirt.DOMAIN_BLOCKED:
 		g.started.Do(func() { close(g.running) })
-		return nil
+	default:
+		g.stop(stateName(state))
 	}
-	g.stop(stateName(state))
 	return nil
 }

@@ -72,6 +72,17 @@ func domainNames(conn *libvirt.Connect) []string {
 	return names
 }
 
+// stateOf asks for the state of a domain.
+func stateOf(conn *libvirt.Connect, name string) (libvirt.DomainState, error) {
+	domain, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return libvirt.DOMAIN_NOSTATE, err
+	}
+	defer domain.Free()
+	state, _, err := domain.GetState()
+	return state, err
+}
+
 // stateName is the state in virsh's words.
 func stateName(state libvirt.DomainState) string {
 	switch state {

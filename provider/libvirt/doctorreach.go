@@ -7,7 +7,6 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 )
 
 // checkReach logs in to the hypervisor's machine where specs may have to go
@@ -46,12 +45,8 @@ func isHidden(conn *libvirt.Connect, name string) bool {
 		return false
 	}
 	defer network.Free()
-	text, err := network.GetXMLDesc(0)
+	definition, err := readNetwork(network)
 	if err != nil {
-		return false
-	}
-	var definition libvirtxml.Network
-	if definition.Unmarshal(text) != nil {
 		return false
 	}
 	return definition.Forward == nil || definition.Forward.Mode == "" || definition.Forward.Mode == "nat"

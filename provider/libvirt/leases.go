@@ -59,13 +59,9 @@ func leasingNetwork(conn *libvirt.Connect, id string) (leases, error) {
 
 // checkLeasing refuses a network on which nobody will ever be given a lease.
 func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, error) {
-	text, err := network.GetXMLDesc(0)
+	definition, err := readNetwork(network)
 	if err != nil {
-		return leases{}, fmt.Errorf("reading the definition of a network: %w", said(err))
-	}
-	var definition libvirtxml.Network
-	if err := definition.Unmarshal(text); err != nil {
-		return leases{}, fmt.Errorf("reading the definition of a network: %w", err)
+		return leases{}, err
 	}
 	if active, err := network.IsActive(); err != nil || !active {
 		return leases{}, fmt.Errorf("network %q is not active: start it (virsh net-start %[1]s)", definition.Name)
@@ -76,6 +72,18 @@ func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, erro
 		}
 	}
 	return leases{}, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
+}
+
+func readNetwork(network *libvirt.Network) (*libvirtxml.Network, error) {
+	text, err := network.GetXMLDesc(0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of a network: %w", said(err))
+	}
+	definition := &libvirtxml.Network{}
+	if err := definition.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("reading the definition of a network: %w", err)
+	}
+	return definition, nil
 }
 
 func (l leases) String() string { return "libvirt network " + l.network }

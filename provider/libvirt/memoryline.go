@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 // memoryGroup are clones that are set up together on one hypervisor.
 type memoryGroup struct {
 	line   string        // of the hypervisor
+	total  uint64        // that the hypervisor has, in bytes
 	turn   chan struct{} // holds a token while none of them asks for the memory
 	inLine chan struct{} // closed once they have their place in line
 
@@ -51,14 +50,18 @@ type memoryKey struct{ hypervisor string }
 func (i *instance) needMemory(ctx context.Context, conn *libvirt.Connect, c *clone) (*memoryShare, error) {
 	defer fixture.Arrived(ctx)
 	needs := memoryOf(c.definition)
-	if _, _, err := nodeMemory(conn); isCode(err, libvirt.ERR_NO_SUPPORT) || needs == 0 {
+	total, _, err := nodeMemory(conn)
+	if isCode(err, libvirt.ERR_NO_SUPPORT) || needs == 0 {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	name, err := conn.GetHostname()
 	if err != nil {
 		return nil, fmt.Errorf("asking the hypervisor for its name: %w", said(err))
 	}
-	group := newMemoryGroup("memory-" + name)
+	group := newMemoryGroup("memory-"+name, total)
 	if i.MeetsOthers() {
 		group = fixture.InCommon(ctx, memoryKey{name}, func() *memoryGroup { return group })
 	}
@@ -67,8 +70,8 @@ func (i *instance) needMemory(ctx context.Context, conn *libvirt.Connect, c *clo
 	return share, nil
 }
 
-func newMemoryGroup(line string) *memoryGroup {
-	g := &memoryGroup{line: line, turn: make(chan struct{}, 1), inLine: make(chan struct{})}
+func newMemoryGroup(line string, total uint64) *memoryGroup {
+	g := &memoryGroup{line: line, total: total, turn: make(chan struct{}, 1), inLine: make(chan struct{})}
 	g.turn <- struct{}{}
 	return g
 }
@@ -151,13 +154,9 @@ func (g *memoryGroup) take(ctx context.Context) error {
 
 // reserveFor waits for the memory of a whole group.
 func (i *instance) reserveFor(ctx context.Context, conn *libvirt.Connect, g *memoryGroup) error {
-	total, _, err := nodeMemory(conn)
-	if err != nil {
-		return err
-	}
 	labels, needs := g.sum()
-	wait := newMemoryWait(MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Hosts: labels, Needs: needs, Total: total})
-	if needs > total {
+	wait := newMemoryWait(MemoryError{URL: i.config.URL, Domain: i.config.BaseDomain, Hosts: labels, Needs: needs, Total: g.total})
+	if needs > g.total {
 		g.failed = &wait.short
 		return g.failed
 	}
@@ -192,10 +191,9 @@ func (g *memoryGroup) join(ctx context.Context, labels string, needs uint64) (*l
 	if err != nil {
 		return nil, err
 	}
-	folder, _ := os.Getwd() // for people
-	ticket, err := lock.Join(ctx, dir, g.line, lock.Holder{
-		PID: os.Getpid(), Label: labels, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now(), Needs: needs,
-	})
+	me := thisProcess(labels)
+	me.Needs = needs
+	ticket, err := lock.Join(ctx, dir, g.line, me)
 	if err != nil {
 		return nil, err
 	}

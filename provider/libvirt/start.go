@@ -90,12 +90,7 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 	defer cancel()
 	found := make(chan libvirt.DomainState, 1)
 	err := bounded(ctx, conn, func() error {
-		domain, err := conn.LookupDomainByName(name)
-		if err != nil {
-			return err
-		}
-		defer domain.Free()
-		state, _, err := domain.GetState()
+		state, err := stateOf(conn, name)
 		found <- state
 		return err
 	})

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -130,9 +128,7 @@ func (a *addressClaim) lock(ctx context.Context, u *undo) error {
 	if err != nil {
 		return err
 	}
-	folder, _ := os.Getwd() // for people
-	me := lock.Holder{PID: os.Getpid(), Label: a.label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
-	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), me, func(h lock.Holder) { a.tell(ctx, h.String(), h.Since) })
+	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), thisProcess(a.label), func(h lock.Holder) { a.tell(ctx, h.String(), h.Since) })
 	var busy *lock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}

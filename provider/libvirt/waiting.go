@@ -2,8 +2,12 @@ package libvirt
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/lock"
 )
 
 // waiting is a step of a set-up that lasts as long as somebody else has
@@ -12,6 +16,12 @@ import (
 type waiting struct {
 	step string // as in "waiting for memory"
 	told string // who was said to have it
+}
+
+// thisProcess is who holds, or waits for, what others wait for.
+func thisProcess(label string) lock.Holder {
+	folder, _ := os.Getwd() // for people
+	return lock.Holder{PID: os.Getpid(), Label: label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
 }
 
 // tell says who is waited for, with what there is to know about that.
