@@ -47,12 +47,12 @@ kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments
 lab-test: deps ## what the lab itself promises, looked at from outside (as root)
 	$(GO) test -count=1 ./itest/outside
 
-lint: deps-build ## formatting, vet, staticcheck, tidy modules, examples of the guides
+lint: deps-build ## formatting, vet, staticcheck, tidy modules, guides, licenses
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
-	$(GO) test ./docs
+	$(GO) test ./docs ./internal/licenses
 
 lab-shell: deps $(LAB) ## a shell in the lab, to look around with virsh and ssh
 	$(LAB) $${SHELL:-/bin/sh}

@@ -3,6 +3,7 @@ module github.com/overcast-go/overcast
 go 1.26.0
 
 require (
+	github.com/google/licensecheck v0.3.1
 	github.com/gurkankaymak/hocon v1.2.23
 	github.com/kevinburke/ssh_config v1.6.0
 	github.com/onsi/ginkgo/v2 v2.34.0
