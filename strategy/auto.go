@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 )
 
 // Auto races strategies.
@@ -37,7 +37,7 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 	for _, s := range a.Strategies {
 		all.Go(func() {
 			var got answer
-			got.err = caught.Call(func() (err error) {
+			got.err = recovered.Do(func() (err error) {
 				got.addr, err = s.Address(racing, mac)
 				return err
 			})

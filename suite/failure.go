@@ -8,7 +8,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 )
 
 // evidenceLimit bounds the look at all hosts after a failure.
@@ -30,7 +30,7 @@ func (f *Fixtures) show(ctx ginkgo.SpecContext) {
 	f.noteFailedNode(ctx, report)
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
 	var found sync.Map // evidence by label
-	err := caught.Each(f.labels, func(label string) error {
+	err := recovered.ForEach(f.labels, func(label string) error {
 		if evidence := fixture.Host(label).Evidence(ctx, test); evidence.Up || evidence.Step != "" {
 			found.Store(label, evidence)
 		}

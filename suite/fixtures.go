@@ -10,7 +10,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 )
 
 // Fixtures are the hosts of a suite. Its methods are bodies of Ginkgo nodes.
@@ -147,5 +147,5 @@ func (f *Fixtures) takeAway(ctx context.Context) error {
 func tearDown(ctx context.Context, labels []string) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	return caught.Each(labels, func(label string) error { return fixture.TearDown(bounded, label) })
+	return recovered.ForEach(labels, func(label string) error { return fixture.TearDown(bounded, label) })
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 )
 
 // plan is what the configuration says of the hosts of a suite.
@@ -61,7 +61,7 @@ func (p *plan) setUp(ctx context.Context, labels []string) error {
 }
 
 func (p *plan) setUpEach(ctx context.Context, labels []string) error {
-	return caught.Each(labels, func(label string) error {
+	return recovered.ForEach(labels, func(label string) error {
 		_, err := p.config.SetUp(ctx, label)
 		return err
 	})

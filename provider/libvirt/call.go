@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
 
@@ -22,7 +22,7 @@ func begin(do func() error) *call {
 	c := &call{over: make(chan struct{})}
 	go func() {
 		defer close(c.over)
-		c.err = caught.Call(do)
+		c.err = recovered.Do(do)
 	}()
 	return c
 }

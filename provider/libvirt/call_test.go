@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
@@ -14,7 +14,7 @@ import (
 // requirePanic checks that an error is a panic that was caught.
 func requirePanic(t *testing.T, err error) {
 	t.Helper()
-	var panicked *caught.Error
+	var panicked *recovered.PanicError
 	require.ErrorAs(t, err, &panicked)
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
 
@@ -96,7 +96,7 @@ func (c *connection) lost() bool {
 // connect opens a connection; it is the only one who sets conn and err.
 func (c *connections) connect(to *connection) {
 	defer close(to.ready)
-	to.err = caught.Call(func() error { return c.dial(to) })
+	to.err = recovered.Do(func() error { return c.dial(to) })
 }
 
 func (c *connections) dial(to *connection) error {

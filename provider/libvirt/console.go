@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
 
@@ -61,7 +61,7 @@ func openConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error
 
 // readable is told that there is something to read, by libvirt's event loop.
 func (c *console) readable(s *libvirt.Stream) {
-	if err := caught.Call(func() error { return c.read(s) }); err != nil {
+	if err := recovered.Do(func() error { return c.read(s) }); err != nil {
 		c.close()
 	}
 }

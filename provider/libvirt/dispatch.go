@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
 
@@ -49,7 +49,7 @@ func (all *guards) tell(domain *libvirt.Domain, event func(*guard)) {
 	if g == nil {
 		return
 	}
-	if err := caught.Call(func() error { event(g); return nil }); err != nil {
+	if err := recovered.Do(func() error { event(g); return nil }); err != nil {
 		g.stop("not watched any more: " + err.Error())
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/caught"
+	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
 
@@ -85,7 +85,7 @@ func (g *guard) stop(how string) {
 func (g *guard) watch() {
 	select {
 	case how := <-g.stopped:
-		g.err = caught.Call(func() error { return g.explain(how) })
+		g.err = recovered.Do(func() error { return g.explain(how) })
 	case <-g.on.heart.lost:
 		g.err = g.on.loss()
 	case <-g.stopping:
