@@ -20,7 +20,7 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // built builds a program or a test once in a process, and answers with its path.
@@ -226,16 +226,15 @@ func (r *childRun) rest() []string {
 	return slices.Compact(found)
 }
 
-// claims are the locks, and the places in lines for memory and for hosts, that
-// tell of a host of the run: those that are held, or all.
+// claims are the tickets in the queues for addresses, memory and hosts that
+// belong to the run: those that are held, or all.
 func (r *childRun) claims(held bool) []string {
 	GinkgoHelper()
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	Expect(err).NotTo(HaveOccurred())
-	locks, _ := filepath.Glob(filepath.Join(dir, "*.lock"))
-	tickets, _ := filepath.Glob(filepath.Join(dir, "*.line", "*.ticket"))
+	tickets, _ := filepath.Glob(filepath.Join(dir, "*.queue", "*.ticket"))
 	var found []string
-	for _, path := range append(locks, tickets...) {
+	for _, path := range tickets {
 		file, err := os.Open(path)
 		if os.IsNotExist(err) {
 			continue // somebody else's, who has left the line
@@ -328,7 +327,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			Expect(r.claims(true)).To(ConsistOf(
-				ContainSubstring("static-10.99.0.%d.lock: ", r.number), ContainSubstring("exclusive-10.99.0.%d.line/", r.number)), "what is looked for at the end")
+				ContainSubstring("static-10.99.0.%d.queue/", r.number), ContainSubstring("exclusive-10.99.0.%d.queue/", r.number)), "what is looked for at the end")
 			r.interrupt()
 		}}),
 		Entry("SIGINT comes twice, during specs", Serial, ending{does: "be deaf", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {

@@ -13,7 +13,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // turns are the hosts that the spec that runs has for itself.
@@ -115,16 +115,16 @@ func (f *Fixtures) take(ctx context.Context, label string) error {
 		ginkgo.DeferCleanup(func() { f.turns.gave(label) })
 		return nil
 	}
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	if err != nil {
 		return err
 	}
 	line := f.turns.line(host.Address())
-	ticket, err := lock.Join(ctx, dir, line, lock.Holder{PID: os.Getpid(), Label: label, Run: spec(), Since: time.Now(), Holds: f.turns.lines()})
+	ticket, err := filelock.Join(ctx, dir, line, filelock.Holder{PID: os.Getpid(), Label: label, Detail: spec(), Since: time.Now(), Holds: f.turns.lines()})
 	if err != nil {
 		return err
 	}
-	ginkgo.DeferCleanup(func(ginkgo.SpecContext) error { return ticket.Leave() })
+	ginkgo.DeferCleanup(func(ginkgo.SpecContext) error { return ticket.Release() })
 	if err := await(ctx, host, ticket); err != nil {
 		return err
 	}
@@ -134,9 +134,9 @@ func (f *Fixtures) take(ctx context.Context, label string) error {
 }
 
 // await waits until nobody is ahead, and tells in progress reports who is.
-func await(ctx context.Context, host *fixture.CloudHost, ticket *lock.Ticket) error {
+func await(ctx context.Context, host *fixture.CloudHost, ticket *filelock.Ticket) error {
 	var mu sync.Mutex
-	var ahead []lock.Holder
+	var ahead []filelock.Holder
 	start := time.Now()
 	waiting := func() string {
 		mu.Lock()
@@ -145,14 +145,14 @@ func await(ctx context.Context, host *fixture.CloudHost, ticket *lock.Ticket) er
 	}
 	detach := ginkgo.AttachProgressReporter(waiting)
 	defer detach()
-	err := ticket.Await(ctx, func(now []lock.Holder) (bool, error) {
+	err := ticket.Await(ctx, func(now []filelock.Holder) (bool, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		ahead = now
 		if len(now) == 0 {
 			return true, nil
 		}
-		circle, err := ticket.Circle()
+		circle, err := ticket.FindDeadlock()
 		if err == nil && circle != nil {
 			err = circleOf(host.Label(), circle)
 		}
@@ -181,16 +181,16 @@ func (e *CircleError) Error() string {
 }
 
 // circleOf is the error of a spec that asks for a host, and of those in the way.
-func circleOf(label string, others []lock.Holder) *CircleError {
+func circleOf(label string, others []filelock.Holder) *CircleError {
 	e := &CircleError{Label: label}
 	for _, other := range others {
-		e.Others = append(e.Others, fmt.Sprintf("%s, which waits for %s", other.Run, other.Label))
+		e.Others = append(e.Others, fmt.Sprintf("%s, which waits for %s", other.Detail, other.Label))
 	}
 	return e
 }
 
 // who tells who has a host, and who comes next.
-func who(ahead []lock.Holder) string {
+func who(ahead []filelock.Holder) string {
 	if len(ahead) == 0 {
 		return "nobody has"
 	}
@@ -204,14 +204,14 @@ func who(ahead []lock.Holder) string {
 // removeLines takes the lines away that were this run's only. Process 1 does it,
 // when all others have ended.
 func (f *Fixtures) removeLines() {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	if err != nil {
 		return
 	}
 	for _, label := range f.labels {
 		host, err := fixture.Lookup(label)
 		if err == nil && isAnybodys(host.Address()) {
-			_ = lock.RemoveLine(dir, f.turns.line(host.Address())) // what stays, is empty
+			_ = filelock.RemoveQueue(dir, f.turns.line(host.Address())) // what stays, is empty
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -193,11 +193,11 @@ func TestOneOfTwoSpecsThatWaitForEachOtherIsFailed(t *testing.T) {
 
 // Everybody on the machine stands in the same line for an address.
 func TestAWaitEndsWithTheSpec(t *testing.T) {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	require.NoError(t, err)
-	other, err := lock.Join(t.Context(), dir, "exclusive-192.0.2.6", lock.Holder{PID: os.Getpid(), Label: "theirs", Run: "another run"})
+	other, err := filelock.Join(t.Context(), dir, "exclusive-192.0.2.6", filelock.Holder{PID: os.Getpid(), Label: "theirs", Detail: "another run"})
 	require.NoError(t, err)
-	defer other.Leave()
+	defer other.Release()
 	_, output, passed := play(t, static("192.0.2.6"), "one", sharing, "CHILD_SPECS=/", "CHILD_SPEC_TIMEOUT=100ms")
 	require.False(t, passed)
 	assert.Contains(t, output, "waiting for one (192.0.2.6), which theirs of process")
@@ -205,7 +205,7 @@ func TestAWaitEndsWithTheSpec(t *testing.T) {
 
 // An address of the loopback network is one run's, and so is its line.
 func TestNothingIsLeftOfALineThatWasOneRuns(t *testing.T) {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	require.NoError(t, err)
 	for _, more := range [][]string{{sharing}, nil} {
 		args := []string{"-procs=2"}

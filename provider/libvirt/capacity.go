@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -99,7 +99,7 @@ func newMemoryWait(short MemoryError) *memoryWait {
 
 // over says whether the clone fits. Those ahead have been looked at before the
 // hypervisor is: who has left the line since is found there.
-func (w *memoryWait) over(ctx context.Context, conn *libvirt.Connect, ahead []lock.Holder) (bool, error) {
+func (w *memoryWait) over(ctx context.Context, conn *libvirt.Connect, ahead []filelock.Holder) (bool, error) {
 	_, free, err := nodeMemory(conn)
 	if err != nil {
 		return false, err

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"libvirt.org/go/libvirt"
 )
 
@@ -22,9 +22,9 @@ type memoryGroup struct {
 	inLine chan struct{} // closed once they have their place in line
 
 	mu     sync.Mutex
-	shares []*memoryShare // of those that have not begun to run yet
-	ticket *lock.Ticket   // nil before the memory is theirs
-	failed error          // why it never will be
+	shares []*memoryShare   // of those that have not begun to run yet
+	ticket *filelock.Ticket // nil before the memory is theirs
+	failed error            // why it never will be
 }
 
 // memoryShare is what one of them needs. Nil is nothing that could be counted.
@@ -96,7 +96,7 @@ func (s *memoryShare) giveBack() {
 	defer g.mu.Unlock()
 	g.shares = slices.DeleteFunc(g.shares, func(other *memoryShare) bool { return other == s })
 	if len(g.shares) == 0 && g.ticket != nil {
-		_ = g.ticket.Leave() // a ticket that stays is of a process that has ended, to all others
+		_ = g.ticket.Release() // a ticket that stays is of a process that has ended, to all others
 		g.ticket = nil
 	}
 }
@@ -168,14 +168,14 @@ func (i *instance) reserveFor(ctx context.Context, conn *libvirt.Connect, g *mem
 	limit := i.config.MemoryWait
 	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("memoryWait of %v is over", limit))
 	defer cancel()
-	err = ticket.Await(within, func(ahead []lock.Holder) (bool, error) { return wait.over(ctx, conn, ahead) })
+	err = ticket.Await(within, func(ahead []filelock.Holder) (bool, error) { return wait.over(ctx, conn, ahead) })
 	if err == nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.ticket = ticket
 		return nil
 	}
-	_ = ticket.Leave()
+	_ = ticket.Release()
 	if within.Err() != nil && errors.Is(err, context.Cause(within)) {
 		wait.short.Waited, wait.short.Cause = time.Since(wait.start), err
 		if err = &wait.short; ctx.Err() == nil {
@@ -186,14 +186,14 @@ func (i *instance) reserveFor(ctx context.Context, conn *libvirt.Connect, g *mem
 }
 
 // join stands in the line.
-func (g *memoryGroup) join(ctx context.Context, labels string, needs uint64) (*lock.Ticket, error) {
-	dir, err := lock.Dir()
+func (g *memoryGroup) join(ctx context.Context, labels string, needs uint64) (*filelock.Ticket, error) {
+	dir, err := filelock.Dir()
 	if err != nil {
 		return nil, err
 	}
 	me := thisProcess(labels)
 	me.Needs = needs
-	ticket, err := lock.Join(ctx, dir, g.line, me)
+	ticket, err := filelock.Join(ctx, dir, g.line, me)
 	if err != nil {
 		return nil, err
 	}

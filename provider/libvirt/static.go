@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"libvirt.org/go/libvirt"
@@ -124,12 +124,12 @@ func (a *addressClaim) isBarred(err error) bool {
 
 // lock waits until no other process of this machine has the address.
 func (a *addressClaim) lock(ctx context.Context, u *undo) error {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	if err != nil {
 		return err
 	}
-	held, err := lock.Acquire(ctx, dir, "static-"+a.address.String(), thisProcess(a.label), func(h lock.Holder) { a.tell(ctx, h.String(), h.Since) })
-	var busy *lock.BusyError
+	held, err := filelock.Acquire(ctx, dir, "static-"+a.address.String(), thisProcess(a.label), func(h filelock.Holder) { a.tell(ctx, h.String(), h.Since) })
+	var busy *filelock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
 	}

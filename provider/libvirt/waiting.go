@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // waiting is a step of a set-up that lasts as long as somebody else has
@@ -19,9 +19,9 @@ type waiting struct {
 }
 
 // thisProcess is who holds, or waits for, what others wait for.
-func thisProcess(label string) lock.Holder {
+func thisProcess(label string) filelock.Holder {
 	folder, _ := os.Getwd() // for people
-	return lock.Holder{PID: os.Getpid(), Label: label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
+	return filelock.Holder{PID: os.Getpid(), Label: label, Detail: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
 }
 
 // tell says who is waited for, with what there is to know about that.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -64,10 +64,10 @@ func TestWaitsForMemoryAreSteps(t *testing.T) {
 }
 
 func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	require.NoError(t, err)
-	holder := lock.Holder{PID: os.Getpid(), Label: "db", Run: "another run", Since: time.Now()}
-	held, err := lock.Acquire(t.Context(), dir, "static-192.0.2.77", holder, nil)
+	holder := filelock.Holder{PID: os.Getpid(), Label: "db", Detail: "another run", Since: time.Now()}
+	held, err := filelock.Acquire(t.Context(), dir, "static-192.0.2.77", holder, nil)
 	require.NoError(t, err)
 	defer held.Release()
 	steps, err := stepsOf(t, func(ctx context.Context) error {

@@ -11,21 +11,21 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // standing are the processes that stand in the line for the first host.
 func standing() (pids []int) {
-	dir, err := lock.Dir()
+	dir, err := filelock.Dir()
 	Expect(err).NotTo(HaveOccurred())
-	tickets, _ := filepath.Glob(filepath.Join(dir, "exclusive-"+fixture.Host(labels[0]).Address()+".line", "*.ticket"))
+	tickets, _ := filepath.Glob(filepath.Join(dir, "exclusive-"+fixture.Host(labels[0]).Address()+".queue", "*.ticket"))
 	for _, path := range tickets { // in their order
 		text, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
 			continue // it has just left
 		}
 		Expect(err).NotTo(HaveOccurred())
-		var holder lock.Holder
+		var holder filelock.Holder
 		if json.Unmarshal(text, &holder) == nil { // else it is being written
 			pids = append(pids, holder.PID)
 		}

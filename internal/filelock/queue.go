@@ -1,0 +1,147 @@
+//go:build unix
+
+package filelock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Ticket is a place in a queue. The kernel releases the ticket of a process that
+// ends.
+type Ticket struct {
+	queue   string // path of its folder
+	name    string // of the queue
+	me      Holder
+	number  uint64
+	file    *os.File // locked
+	release func() error
+}
+
+// Intervals between attempts. They double from the first to the last.
+const (
+	firstJoinInterval  = time.Millisecond // the queue's lock is held for less
+	lastJoinInterval   = 10 * time.Millisecond
+	firstAwaitInterval = 10 * time.Millisecond
+	lastAwaitInterval  = 200 * time.Millisecond
+)
+
+// queueLock is the file that a process locks while it joins the queue.
+const queueLock = "queue.lock"
+
+// Join adds a ticket to the end of the queue of a name in folder dir, and
+// creates the queue if needed. It waits only while other processes join the
+// same queue; when ctx ends meanwhile, the error wraps its cause.
+func Join(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
+	t := &Ticket{queue: queuePath(dir, name), name: name, me: me}
+	t.release = sync.OnceValue(t.remove)
+	if err := t.join(ctx); err != nil {
+		return nil, fmt.Errorf("joining the queue of %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (t *Ticket) join(ctx context.Context) error {
+	if err := makeShared(t.queue); err != nil {
+		return err
+	}
+	lock, err := openOrCreate(filepath.Join(t.queue, queueLock))
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // which also unlocks it
+	err = poll(ctx, firstJoinInterval, lastJoinInterval, func() (bool, error) { return tryLock(lock, syscall.LOCK_EX) })
+	if err != nil {
+		return err
+	}
+	last, err := sweep(t.queue)
+	if err != nil {
+		return err
+	}
+	t.number = last + 1
+	t.file, err = createTicket(t.queue, t.number, t.me)
+	return err
+}
+
+// sweep removes the tickets of processes that have ended, and returns the
+// highest number of a ticket. The caller holds the queue's lock.
+func sweep(queue string) (last uint64, err error) {
+	numbers, err := ticketNumbers(queue)
+	if err != nil {
+		return 0, err
+	}
+	for _, number := range numbers {
+		last = max(last, number)
+		path := ticketPath(queue, number)
+		if _, live := readTicket(path); !live {
+			_ = os.Remove(path) // fails for another user's ticket, which counts for nothing
+		}
+	}
+	return last, removeUnfinished(queue)
+}
+
+// Ahead returns the owners of the tickets ahead in the queue, the first one
+// first.
+func (t *Ticket) Ahead() ([]Holder, error) {
+	numbers, err := ticketNumbers(t.queue)
+	if err != nil {
+		return nil, fmt.Errorf("reading the queue of %s: %w", t.name, err)
+	}
+	var ahead []Holder
+	for _, number := range numbers {
+		if number >= t.number {
+			break
+		}
+		if holder, live := readTicket(ticketPath(t.queue, number)); live {
+			ahead = append(ahead, holder)
+		}
+	}
+	return ahead, nil
+}
+
+// Await calls ready with the owners of the tickets ahead, again and again until
+// it returns true. It calls ready at least once. The error is that of ready, or
+// the context's cause.
+func (t *Ticket) Await(ctx context.Context, ready func(ahead []Holder) (bool, error)) error {
+	return poll(ctx, firstAwaitInterval, lastAwaitInterval, func() (bool, error) {
+		ahead, err := t.Ahead()
+		if err != nil {
+			return false, err
+		}
+		return ready(ahead)
+	})
+}
+
+// Release gives up the place in the queue. It may be called again.
+func (t *Ticket) Release() error { return t.release() }
+
+// remove deletes the ticket's file before it unlocks it: once it is unlocked,
+// another ticket may have its number.
+func (t *Ticket) remove() error {
+	err := errors.Join(os.Remove(ticketPath(t.queue, t.number)), t.file.Close())
+	if err != nil {
+		return fmt.Errorf("leaving the queue of %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// poll calls try until it returns true or an error: at once, and then at
+// intervals that double from first to last. When ctx ends, it returns the cause.
+func poll(ctx context.Context, first, last time.Duration, try func() (bool, error)) error {
+	for interval := first; ; interval = min(2*interval, last) {
+		if done, err := try(); done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(interval):
+		}
+	}
+}
