@@ -39,7 +39,7 @@ var _ = Describe("a suite of two processes", Serial, func() {
 		Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
 		said := string(session.Out.Contents())
 		Expect(said).To(ContainSubstring("6 Passed | 1 Failed"))
-		Expect(said).To(ContainSubstring(`host "turns_static" has a static address and is one for all 2 processes, and this spec does not have it for itself: write BeforeEach(hosts.Exclusive("turns_static"))`))
+		Expect(said).To(ContainSubstring(`host "turns_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("turns_static"))`))
 		Expect(leftovers("turns_static")).To(BeEmpty())
 		Expect(leftovers("turns_own")).To(BeEmpty())
 	})

@@ -1,4 +1,5 @@
-// Package suite gives a Ginkgo suite the hosts that it declares.
+// Package suite gives a Ginkgo suite the hosts that it declares: it sets them up
+// before the specs and tears them down after them.
 //
 //	var hosts = suite.Declare("nat_host", "routed_host")
 //
@@ -10,28 +11,31 @@
 //		})
 //	})
 //
-// Every process of a parallel run sets up hosts of its own, side by side, and
-// takes them away once its last spec has run. The clean-up is registered
-// before anything is made, so that a set-up that fails half-way, and a suite
-// that is interrupted, leave nothing.
+// In a parallel run (ginkgo -p) every process has its own clone of each host. A
+// process sets up its hosts at the same time, and tears them down when its last
+// spec has ended. The teardown is registered with DeferCleanup before anything is
+// created, so a set-up that fails half-way and an interrupted suite leave nothing
+// behind.
 //
-// # Hosts that processes share
+// # Shared hosts and static addresses
 //
-// A host that has a static address, or scope = "suite", exists once for all
-// processes. SetUp refuses it when there are several; process 1 sets it up, and
-// the others join:
+// A host with a static address exists once: two clones with one address would
+// disturb each other. A host with scope = "suite" exists once because its
+// configuration says so. All processes of a run share such a host. SetUp refuses
+// it when the run has several processes; use
 //
 //	var _ = SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
 //
-// SetUpShared does not wait for the hosts: they boot while every process boots
-// its own, and Join waits for both. Why a shared host cannot be set up, every
-// process tells; if process 1 ends before it is up, the others do not wait. It
-// is taken away when the last process has ended.
+// In process 1, SetUpShared starts the set-up of the shared hosts and returns
+// before they are up. In every process, Join sets up the process's own hosts and
+// waits for the shared ones, so that all of them boot at the same time. If a
+// shared host cannot be set up, Join fails in every process with the cause; if
+// process 1 ends first, Join fails at once. Process 1 tears the shared hosts down
+// when all other processes have ended.
 //
-// Of a host with a static address, specs of several processes are in each
-// other's way: one that restarts it fails the others. So each spec that uses it
-// has to have it for itself, which is one spec, in one process, at a time, in
-// order of arrival:
+// Specs of several processes that use a host with a static address at the same
+// time would disturb each other, for example when one of them restarts it. Such
+// a spec has to acquire exclusive use of the host:
 //
 //	var _ = Describe("failover", func() {
 //		BeforeEach(hosts.Exclusive("static_host"))
@@ -39,34 +43,44 @@
 //		It("...", func(ctx SpecContext) { ... })
 //	})
 //
-// A spec that does without is failed, with what to write, when there are
-// several processes. The host is free again when the spec has ended, however it
-// ends, and when its process has. Progress reports (Ctrl-T where the terminal
-// has it, SIGUSR1, --poll-progress-after) tell whom a spec waits for. Hosts with
-// scope = "suite" and no static address are for all at once; Exclusive works with
-// them, too, among the specs that have it.
+// One spec in one process holds the host at a time; the others are queued in the
+// order of their arrival. The host is released when the spec ends, however it
+// ends, and when its process ends or is killed. In a run of several processes, a
+// spec that uses the host without Exclusive fails with a [NotExclusiveError].
+// Specs that wait for each other fail with a [DeadlockError]. Progress reports
+// name the holder of a host that a spec waits for.
 //
-// # Hosts that do not fit
+// A host with scope = "suite" and no static address is for all processes at the
+// same time. There, Exclusive keeps out only the other specs that use it.
 //
-// Clones that do not fit into the hypervisor's free memory wait until others
-// are gone, those of other runs among them, for as long as memoryWait says.
-// Process 1 ends last, and so does what it has: a hypervisor that has room for
-// the clones of one process only needs ginkgo without -p, or
+// Two runs share a static address, too: the set-up of the second one waits, for
+// up to static.wait, until the first has torn its clone down. On one machine a
+// lock with a queue ensures that, which the kernel releases when its holder ends;
+// across machines libvirt does, as both clones have the same UUID.
+//
+// # Limited memory
+//
+// Clones that do not fit into the free memory of the hypervisor are queued until
+// other clones, also of other runs, are gone, for up to memoryWait. Process 1
+// ends last and keeps its hosts until then. If the hypervisor has memory for the
+// clones of one process only, run ginkgo without -p, or tear the hosts of process
+// 1 down after its last spec:
 //
 //	var _ = AfterSuite(hosts.TearDown)
 //
-// with which process 1 takes its own hosts away when it has run its last spec.
+// # What happens to clones when a run ends
 //
-// # Nothing skips teardown
+// The table shows how a run can end, and what happens to the clones of its
+// processes. The base domain is never changed.
 //
-// What becomes of the hosts, however the run ends. "torn down" is the clean-up
-// that set-up registers: when the run has ended, nothing is left. "with the
-// process" is for ends that run no clean-up: the kernel ends what the process
-// has locked and forwarded, and libvirtd ends its clones within a moment, with
-// everything that belongs to them but a file that an overlay was to be
-// (overlay = "file"), and what a clone that was just being made had a name for.
-// That goes with the start of the next run, or with overcast gc. The base is
-// untouched throughout.
+// "torn down": the registered teardown runs. When the run has ended, nothing is
+// left.
+//
+// "destroyed": the process ends without its teardown. libvirtd destroys its clones
+// within about a second, and the kernel releases its locks and closes its port
+// forwards. What may be left is the overlay file of a host with overlay = "file",
+// and files of a clone that was just being created. The next run removes them, or
+// overcast gc.
 //
 //	all specs pass                                    torn down
 //	a spec fails                                      torn down
@@ -74,57 +88,56 @@
 //	BeforeSuite fails half-way through its hosts      torn down
 //	BeforeSuite panics half-way through its hosts     torn down
 //	AfterSuite panics                                 torn down
-//	a goroutine panics                                with the process
-//	os.Exit in a spec                                 with the process
-//	SIGINT, once, during boot, of a shared host, too  torn down
-//	SIGINT, once, during specs                        torn down, however short the grace period
-//	SIGINT, twice or three times, during boot         with the process
-//	SIGINT, twice or three times, during specs        with the process; torn down where Ginkgo has begun to
-//	SIGHUP to all, as when a terminal is closed       with the process
-//	SIGTERM to the runner only                        nothing: it waits for its processes, then torn down
-//	SIGKILL to a process                              with the process; the others' are torn down
-//	the same, while a spec has a host for itself      as before, and another spec gets the host
-//	SIGKILL to process 1                              with the process; the others' are torn down
-//	SIGKILL to the runner of several processes        torn down: they notice it, and end
-//	the same, during boot                             torn down: they notice it, and end
-//	SIGKILL to the runner of one process              nothing: it goes on to its end, then torn down
+//	a goroutine panics                                destroyed
+//	os.Exit in a spec                                 destroyed
+//	SIGINT once, during boot, also of a shared host   torn down
+//	SIGINT once, during specs                         torn down, also with a short grace period
+//	SIGINT two or three times, during boot            destroyed
+//	SIGINT two or three times, during specs           destroyed, or torn down if Ginkgo had started to
+//	SIGHUP to all, as when a terminal is closed       destroyed
+//	SIGTERM to the ginkgo command only                torn down, when the specs have ended as usual
+//	SIGKILL to one process                            its clones: destroyed; those of the others: torn down
+//	SIGKILL to a process whose spec holds a host      the same, and the next spec in the queue gets the host
+//	SIGKILL to process 1                              its clones and the shared ones: destroyed; others: torn down
+//	SIGKILL to the ginkgo command, several processes  torn down: the processes notice it and end
+//	SIGKILL to the same, during boot                  torn down: the processes notice it and end
+//	SIGKILL to the ginkgo command, one process        torn down, when the specs have ended as usual
 //	--timeout                                         torn down
 //	--fail-fast                                       torn down
-//	go test's -timeout                                with the process
+//	-timeout of go test                               destroyed
 //	t.FailNow in testify's SetupSuite                 torn down
 //	libvirtd is restarted during specs                torn down, over a new connection
-//	the same, and then the process is killed          clones run until the next start, or overcast gc
+//	the same, and then the process is killed          running until the next run or overcast gc
 //
-// The clones of keep = "on-failure" and "always" are not libvirtd's to end: where
-// the table says "with the process", they run until the next start, or overcast
-// gc.
+// A clone of a host with keep = "on-failure" or "always" is not destroyed when its
+// process ends without teardown: it runs until the next run or overcast gc.
 //
-// # What a person sees
+// # Progress and diagnostics
 //
-// While hosts are set up, a line for each step that one reaches, as in
+// Set-up prints a line for each step of a host:
 //
 //	overcast: nat_host: cloned overcast-nat_host-... after 0.2s
 //	overcast: nat_host: started after 0.7s
 //	overcast: nat_host: address 192.168.122.33 after 8.1s
 //	overcast: nat_host: reachable 192.168.122.33 after 8.4s
 //
-// at once on the terminal, where the run has one; otherwise, as in CI, on
-// standard output, which Ginkgo shows at the end of the node when there are
-// several processes. GinkgoWriter gets the lines, too, for the reports.
+// On a terminal the lines appear at once. Without one, as in CI, they go to
+// standard output, which Ginkgo prints at the end of the node when there are
+// several processes. GinkgoWriter gets them as well, for the report of a failure.
 //
-// Ginkgo's progress reports show each host's state, for whom it waits, and the
-// last line of its console: with --poll-progress-after, at Ctrl-T where there is
-// SIGINFO (macOS, BSD), and at SIGUSR1, which goes to the test processes (pkill
-// -USR1 PACKAGE.test), as the ginkgo command does nothing with it.
+// Ginkgo's progress reports show the state of each host, what it waits for, and
+// the last line of its console. Ask for one with --poll-progress-after, with
+// Ctrl-T where the system has SIGINFO (macOS, BSD), or with SIGUSR1 to the test
+// processes (pkill -USR1 PACKAGE.test; the ginkgo command ignores it).
 //
-// A failure of anything after the set-up of the suite's first host adds a report
-// entry for every host of the process: its state and address, how to log in,
-// whether it is kept, the last lines of its serial console, and the path of a
-// screenshot in the folder artifacts, or the one that OVERCAST_ARTIFACTS names.
-// It is made before anything is torn down, takes 15 seconds at the most, and is
-// also in the JSON report, as a [fixture.Evidence], and in the JUnit report. Of
-// a host that all share, only process 1 has heard the console.
+// Each failure after the set-up of the suite's first host adds a report entry for
+// every host of the process, made before anything is torn down: state, address,
+// how to log in, whether the host is kept, the last lines of its serial console,
+// and the path of a screenshot in the folder artifacts or the one that
+// OVERCAST_ARTIFACTS names. Collecting them takes 15 seconds at most. The entries
+// are also in the JSON report, as [fixture.Evidence], and in the JUnit report.
+// Only process 1 has the console of a shared host.
 //
-// OVERCAST_KEEP=on-failure leaves the hosts of a process in which something has
-// failed where they are, and those that all processes share.
+// OVERCAST_KEEP=on-failure keeps the hosts of a process in which something has
+// failed, and the shared hosts.
 package suite

@@ -9,8 +9,8 @@ import (
 	"github.com/overcast-go/overcast/suite"
 )
 
-// A suite declares its hosts beside its specs. The lines marked so stand at the
-// top level of a file of its own.
+// A suite declares its hosts. In a test file, the statements with a comment stand
+// at the top level, with the left side that the comment shows.
 func Example() {
 	hosts := suite.Declare("nat_host") // var hosts = ...
 
@@ -28,8 +28,8 @@ func Example() {
 	// Output: nat_host (not set up)
 }
 
-// Of a host with a static address there is one: process 1 boots it while every
-// process boots its own hosts, and specs take turns with it.
+// All processes share a host with a static address: process 1 boots it while
+// every process boots its own hosts, and one spec uses it at a time.
 func ExampleFixtures_Exclusive() {
 	hosts := suite.Declare("nat_host", "static_host") // var hosts = ...
 
@@ -40,7 +40,7 @@ func ExampleFixtures_Exclusive() {
 		return Describe("failover", func() {
 			BeforeEach(hosts.Exclusive("static_host"))
 
-			It("comes back", func(ctx SpecContext) {
+			It("survives a reboot", func(ctx SpecContext) {
 				_, err := fixture.Host("static_host").Run(ctx, "reboot")
 				if err != nil {
 					Fail(err.Error())

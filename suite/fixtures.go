@@ -15,78 +15,79 @@ import (
 
 // Fixtures are the hosts of a suite. Its methods are bodies of Ginkgo nodes.
 type Fixtures struct {
-	labels  []string
-	plan    func() (*plan, error) // what the configuration says of them; read once
-	boot    atomic.Pointer[boot]  // of the shared ones, in process 1
-	turns   turns
-	runner  int             // ID of the process that has started this one
-	life    context.Context // ends when that has; nil before anything is set up
-	abandon func()          // is called then; nil as long as life is
+	labels []string
+	hosts  func() (*hostSet, error) // reads the configuration, once
+	shared atomic.Pointer[sharedBoot]
+	joined atomic.Pointer[bootstrapMessage] // nil before Join
+	uses   exclusiveUses
+	runner runner
 
-	invited atomic.Pointer[invitation] // to the shared ones, nil before Join
-	failed  sync.Once                  // process 1 has been told that something has
+	failureSent sync.Once // process 1 knows that something has failed here
 }
 
 // Declare names the hosts that a suite uses, by their labels in the
-// configuration. It only takes note of them, and of specs that fail: hosts with
-// keep = "on-failure" are then kept. Call it where Ginkgo takes nodes: at the
-// top level of a file.
+// configuration. Call it at the top level of a file, where Ginkgo builds its
+// tree of nodes. It creates nothing; it also registers the hosts for Ginkgo's
+// progress reports, and records failed specs for hosts with keep = "on-failure".
 func Declare(labels ...string) *Fixtures {
-	f := &Fixtures{labels: labels, runner: os.Getppid()}
-	f.plan = sync.OnceValues(f.readPlan)
+	f := &Fixtures{labels: labels, runner: runner{pid: os.Getppid()}}
+	f.hosts = sync.OnceValues(func() (*hostSet, error) { return readHostSet(labels) })
 	if len(labels) > 0 {
-		ginkgo.ReportAfterEach(f.noteFailedSpec)
+		ginkgo.ReportAfterEach(f.recordFailedSpec)
 		ginkgo.AttachProgressReporter(f.progress)
 	}
 	return f
 }
 
-// teardownLimit bounds taking all hosts of a process away, side by side.
+// teardownLimit bounds the teardown of all hosts of a process, which are torn
+// down at the same time.
 const teardownLimit = 2 * time.Minute
 
-// SetUp, the body of a BeforeSuite, sets up every host in this process, side
-// by side. Before that it registers their TearDown with DeferCleanup. It fails
-// the suite with the causes of all hosts that could not be set up.
+// SetUp, the body of a BeforeSuite, sets up every declared host in this process,
+// all at the same time. It registers their teardown with DeferCleanup before it
+// creates anything. It fails the suite with the errors of all hosts that could
+// not be set up, and for a shared host in a run of several processes: use
+// [Fixtures.SetUpShared] and [Fixtures.Join] then.
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	begun := f.begin(ctx)
-	f.showOnFailure()
-	p, err := f.plan()
+	started := f.start(ctx)
+	f.reportHostsOnFailure()
+	set, err := f.hosts()
 	fail(err)
-	fail(p.refuseShared())
-	fail(p.setUp(begun, f.labels))
+	fail(set.refuseShared())
+	fail(set.setUp(started, f.labels))
 }
 
-// SetUpShared, the first body of a SynchronizedBeforeSuite, begins to set up in
-// process 1 the hosts that all processes share, and answers with what Join in
-// each of them needs to know: JSON, and no secret in it. It does not wait for
-// the hosts, so that those of every process can boot meanwhile: only once Join
-// has returned, they can be used.
+// SetUpShared, the first body of a SynchronizedBeforeSuite, starts the set-up of
+// the shared hosts in process 1. It returns before they are up, so that every
+// process can boot its own hosts meanwhile: the shared hosts can be used once
+// Join has returned. The result is the argument of Join: JSON without secrets.
 func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 	ginkgo.GinkgoHelper()
-	begun := f.begin(ctx)
-	p, err := f.plan()
+	started := f.start(ctx)
+	set, err := f.hosts()
 	fail(err)
-	told, err := f.bootShared(begun, p)
+	message, err := f.bootShared(started, set)
 	fail(err)
-	return told
+	return message
 }
 
-// Join, the second body of a SynchronizedBeforeSuite, sets up the process's own
-// hosts, while it waits for those that all share and makes them known in this
-// process. It fails the suite with all causes, those from process 1 among them.
-func (f *Fixtures) Join(ctx ginkgo.SpecContext, told []byte) {
+// Join, the second body of a SynchronizedBeforeSuite, sets up the hosts that
+// each process has for itself, and waits until the shared hosts are up, so that
+// this process can use them. It fails the suite with all errors, also those of
+// process 1.
+func (f *Fixtures) Join(ctx ginkgo.SpecContext, message []byte) {
 	ginkgo.GinkgoHelper()
-	begun := f.begin(ctx)
-	f.showOnFailure()
-	p, err := f.plan()
+	started := f.start(ctx)
+	f.reportHostsOnFailure()
+	set, err := f.hosts()
 	fail(err)
-	var joined error
-	var shared sync.WaitGroup
-	shared.Go(func() { joined = f.joinShared(begun, p, told) })
-	err = p.setUp(begun, p.own)
-	shared.Wait()
-	fail(errors.Join(joined, err))
+	var joinErr error
+	var join sync.WaitGroup
+	join.Go(func() { joinErr = f.joinShared(started, set, message) })
+	err = set.setUp(started, set.own)
+	join.Wait()
+	fail(errors.Join(joinErr, err))
 }
 
 // fail ends the node if there is an error.
@@ -97,48 +98,50 @@ func fail(err error) {
 	}
 }
 
-// TearDown takes every host of this process away. There is no need to call it:
-// setting up has registered a clean-up. A suite that does gets rid of its hosts
-// sooner; those that other processes may still use stay for the clean-up. It
-// works under a context of its own, as an interrupt would leave that of the
-// node only its grace period.
+// TearDown tears down the hosts of this process. Set-up registers the teardown,
+// so calling TearDown is optional: it releases the hosts earlier. In a run of
+// several processes it leaves the shared hosts to the registered teardown, as
+// other processes may still use them. An interrupt shortens the context of a
+// node to Ginkgo's grace period; the teardown has a time limit of its own, 2
+// minutes.
 func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
 	labels := f.labels
-	if b := f.boot.Load(); b != nil && processes() > 1 {
-		labels = b.others(labels)
+	if b := f.shared.Load(); b != nil && processes() > 1 {
+		labels = b.without(labels)
 	}
 	fail(tearDown(ctx, labels))
 }
 
-// begin registers the clean-up, and answers with the context of the set-up. A
-// suite without hosts has no clean-up: process 1 would wait with it for all the
-// others.
-func (f *Fixtures) begin(ctx ginkgo.SpecContext) context.Context {
+// start registers the clean-up and returns the context for set-up. A suite
+// without hosts gets no clean-up, as one in process 1 would wait for all other
+// processes.
+func (f *Fixtures) start(ctx ginkgo.SpecContext) context.Context {
 	ginkgo.GinkgoHelper()
 	if len(f.labels) == 0 {
 		return ctx
 	}
-	begun := f.watchRunner(ctx)
-	fail(f.runnerIsThere())
+	watched := f.watchRunner(ctx)
+	fail(f.runner.check())
 	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
-	return fixture.WithSteps(begun, tellSteps())
+	return fixture.WithSteps(watched, stepPrinter())
 }
 
-// finish is what setting up registers. In process 1, it runs when every other
+// finish is the clean-up of set-up. In process 1 it runs when every other
 // process has ended.
 func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
 	ginkgo.GinkgoHelper()
-	if processes() < 2 || f.boot.Load() != nil {
-		f.removeLines()
+	if processes() < 2 || f.shared.Load() != nil {
+		f.removeQueues()
 	}
-	fail(f.takeAway(ctx))
+	fail(f.cleanUp(ctx))
 }
 
-// takeAway ends everything of this process.
-func (f *Fixtures) takeAway(ctx context.Context) error {
-	if b := f.boot.Load(); b != nil {
-		b.end(errSuiteOver) // the hosts are torn down once it no longer has to do with them
+// cleanUp ends the set-up of shared hosts and tears down the hosts of this
+// process.
+func (f *Fixtures) cleanUp(ctx context.Context) error {
+	if b := f.shared.Load(); b != nil {
+		b.cancel(errSuiteEnded) // TearDown waits until the set-up has returned
 		defer b.close()
 	}
 	return tearDown(ctx, f.labels)

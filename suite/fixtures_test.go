@@ -12,20 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// play runs the child suite in two processes and answers with what the
-// processes wrote down, and what Ginkgo printed.
-func play(t *testing.T, conf, hosts string, more ...string) (log []string, output string, passed bool) {
+// run runs the child suite in two processes. It returns the log that the
+// processes wrote and the output of Ginkgo.
+func run(t *testing.T, conf, hosts string, more ...string) (log []string, output string, passed bool) {
 	t.Helper()
-	return playWith(t, []string{"-procs=2"}, conf, hosts, more...)
+	return runWith(t, []string{"-procs=2"}, conf, hosts, more...)
 }
 
-// playWith is play with arguments for ginkgo.
-func playWith(t *testing.T, args []string, conf, hosts string, more ...string) (log []string, output string, passed bool) {
+// runWith is run with arguments for ginkgo.
+func runWith(t *testing.T, args []string, conf, hosts string, more ...string) (log []string, output string, passed bool) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	cmd := exec.Command(binary("ginkgo"), append(args, "--no-color", "--timeout=1m", binary("child.test"))...)
 	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir(),
-		"XDG_CONFIG_HOME=" + built, // where go, which ginkgo runs, may still write after that
+		"XDG_CONFIG_HOME=" + built, // ginkgo runs go, which may still write there when the test has ended
 	}, more...)...)
 	out, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)
@@ -36,7 +36,7 @@ func playWith(t *testing.T, args []string, conf, hosts string, more ...string) (
 	return log, string(out), err == nil
 }
 
-// built are the programs that TestMain builds.
+// built is the folder of the programs that TestMain builds.
 var built string
 
 func TestMain(m *testing.M) {
@@ -71,7 +71,7 @@ func count(log []string, line string) int {
 }
 
 func TestEveryProcessSetsUpItsOwnHosts(t *testing.T) {
-	log, output, passed := play(t, `a.noted = "10.0.0.1", b.noted = "10.0.0.2"`, "a b")
+	log, output, passed := run(t, `a.noted = "10.0.0.1", b.noted = "10.0.0.2"`, "a b")
 	require.True(t, passed, output)
 	for _, line := range []string{"1: set up a", "1: set up b", "2: set up a", "2: set up b", "1: tear down a", "1: tear down b", "2: tear down a", "2: tear down b"} {
 		assert.Equal(t, 1, count(log, line), "%s, in %q", line, log)
@@ -83,7 +83,7 @@ func TestEveryProcessSetsUpItsOwnHosts(t *testing.T) {
 }
 
 func TestSetUpFailsWithAllCausesAndTearsDown(t *testing.T) {
-	log, output, passed := play(t, `good.noted = fine, bad.noted = fails, worse.noted = fails`, "good bad worse")
+	log, output, passed := run(t, `good.noted = fine, bad.noted = fails, worse.noted = fails`, "good bad worse")
 	require.False(t, passed)
 	assert.Contains(t, output, "setting up bad: no memory left for bad")
 	assert.Contains(t, output, "setting up worse: no memory left for worse")
@@ -94,23 +94,22 @@ func TestSetUpFailsWithAllCausesAndTearsDown(t *testing.T) {
 	}
 }
 
-func TestHostThatIsNotDeclaredRightFailsBeforeAnythingIsMade(t *testing.T) {
-	log, output, passed := play(t, `a.noted = "10.0.0.1"`, "a b")
+func TestAnUnknownHostFailsTheSuiteBeforeAnythingIsCreated(t *testing.T) {
+	log, output, passed := run(t, `a.noted = "10.0.0.1"`, "a b")
 	require.False(t, passed)
 	assert.Contains(t, output, `host "b" is not in the configuration`)
 	assert.Equal(t, []string{""}, log)
 }
 
 func TestSetUpRefusesSharedHostsInSeveralProcesses(t *testing.T) {
-	log, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own")
+	log, output, passed := run(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own")
 	require.False(t, passed)
-	assert.Contains(t, output, "one would be set up by each of 2 processes")
-	assert.Contains(t, output, "SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)")
-	assert.Equal(t, []string{""}, log, "nothing was made")
+	assert.Contains(t, output, `setting up one: a host with a static address or scope = "suite" exists once for all processes, and this run has 2: use SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)`)
+	assert.Equal(t, []string{""}, log, "nothing was created")
 }
 
-func TestSharedHostsAreSetUpOnceAndJoined(t *testing.T) {
-	log, output, passed := play(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own", "CHILD_SHARES=yes")
+func TestSharedHostsAreSetUpOnceAndUsedByEveryProcess(t *testing.T) {
+	log, output, passed := run(t, `one { noted = "10.0.0.1", scope = suite }, own.noted = "10.0.0.2"`, "one own", "CHILD_SHARES=yes")
 	require.True(t, passed, output)
 	assert.Equal(t, 1, count(log, "1: set up one"), log)
 	assert.Equal(t, 0, count(log, "2: set up one"), log)
@@ -123,6 +122,6 @@ func TestSharedHostsAreSetUpOnceAndJoined(t *testing.T) {
 	assert.Equal(t, 6, count(log, "1: one is at 10.0.0.1")+count(log, "2: one is at 10.0.0.1"))
 	last := slices.IndexFunc(log, func(line string) bool { return line == "1: tear down one" })
 	for _, line := range log[last:] {
-		assert.NotRegexp(t, "^2:", line, "process 1 takes it away when all others have ended")
+		assert.NotRegexp(t, "^2:", line, "process 1 tears it down when all others have ended")
 	}
 }

@@ -8,38 +8,38 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// noteFailedSpec notes a spec that has failed, for good: an attempt that did is
-// none.
-func (f *Fixtures) noteFailedSpec(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
+// recordFailedSpec records a failed spec. A failed attempt of a spec that then
+// passes is not recorded.
+func (f *Fixtures) recordFailedSpec(ctx ginkgo.SpecContext, report ginkgo.SpecReport) {
 	if report.Failed() {
-		f.noteFailure(ctx)
+		f.recordFailure(ctx)
 	}
 }
 
-// noteFailedNode notes that what comes before or after all specs has failed.
-func (f *Fixtures) noteFailedNode(ctx context.Context, report ginkgo.SpecReport) {
+// recordFailedNode records a failed node that is not a spec, as BeforeSuite.
+func (f *Fixtures) recordFailedNode(ctx context.Context, report ginkgo.SpecReport) {
 	if !report.LeafNodeType.Is(types.NodeTypeIt) {
-		f.noteFailure(ctx)
+		f.recordFailure(ctx)
 	}
 }
 
-// noteFailure has hosts kept whose configuration wants that after a failure.
-// Those that all processes share are process 1's to keep, which is told.
-func (f *Fixtures) noteFailure(ctx context.Context) {
+// recordFailure keeps the hosts of this process that have keep = "on-failure",
+// and asks process 1 to keep the shared ones.
+func (f *Fixtures) recordFailure(ctx context.Context) {
 	for _, label := range f.labels {
 		fixture.NoteFailure(label)
 	}
-	invited := f.invited.Load()
-	if invited == nil || len(invited.Coming) == 0 || f.boot.Load() != nil {
+	message := f.joined.Load()
+	if message == nil || len(message.Hosts) == 0 || f.shared.Load() != nil {
 		return
 	}
-	f.failed.Do(func() { tellFailure(ctx, invited) })
+	f.failureSent.Do(func() { sendFailure(ctx, message) })
 }
 
-// tellFailure tells process 1 that something has failed here, and waits until
-// it has taken note. One that has ended keeps nothing.
-func tellFailure(ctx context.Context, invited *invitation) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellLimit)
+// sendFailure reports a failure to process 1 and waits until it is recorded
+// there. A process 1 that has ended keeps nothing, so an error has no effect.
+func sendFailure(ctx context.Context, message *bootstrapMessage) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), messageLimit)
 	defer cancel()
-	_, _ = ask(ctx, invited.At, question{Run: invited.Run, Failed: true})
+	_, _ = send(ctx, message.Address, request{Run: message.Run, Failed: true})
 }

@@ -8,26 +8,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is kept after a failure is kept wherever something has failed: in the
-// process that has the host, or in another that uses it, in a spec, or before
-// or after all specs.
-func TestAHostIsKeptWhateverHasFailed(t *testing.T) {
+// A host with keep = "on-failure" is kept wherever the failure is: in the process
+// that set it up or in another one that uses it, in a spec or in a suite node.
+func TestAHostIsKeptAfterAFailureAnywhere(t *testing.T) {
 	for name, test := range map[string]struct {
 		conf, fails string
 		more        []string
-		kept        []string // in which processes; all others tear down
+		kept        []string // by these processes; all others tear down
 	}{
-		"nothing":                           {conf: `one.noted = "10.0.0.1"`},
-		"a spec in one process":             {conf: `one.noted = "10.0.0.1"`, fails: "process 2", kept: []string{"2"}},
-		"BeforeSuite":                       {conf: `one.noted = "10.0.0.1"`, fails: "BeforeSuite", kept: []string{"1", "2"}},
-		"AfterSuite":                        {conf: `one.noted = "10.0.0.1"`, fails: "AfterSuite", kept: []string{"1", "2"}},
-		"nothing that uses the shared host": {conf: `one { noted = "10.0.0.1", scope = suite }`, more: []string{sharing}},
-		"a spec that uses another's host":   {conf: `one { noted = "10.0.0.1", scope = suite }`, fails: "process 2", more: []string{sharing}, kept: []string{"1"}},
-		"a spec that uses its own":          {conf: `one { noted = "10.0.0.1", scope = suite }`, fails: "process 1", more: []string{sharing}, kept: []string{"1"}},
+		"no failure":                   {conf: `one.noted = "10.0.0.1"`},
+		"a spec in one process":        {conf: `one.noted = "10.0.0.1"`, fails: "process 2", kept: []string{"2"}},
+		"BeforeSuite":                  {conf: `one.noted = "10.0.0.1"`, fails: "BeforeSuite", kept: []string{"1", "2"}},
+		"AfterSuite":                   {conf: `one.noted = "10.0.0.1"`, fails: "AfterSuite", kept: []string{"1", "2"}},
+		"no failure, a shared host":    {conf: `one { noted = "10.0.0.1", scope = suite }`, more: []string{sharing}},
+		"a spec in another process":    {conf: `one { noted = "10.0.0.1", scope = suite }`, fails: "process 2", more: []string{sharing}, kept: []string{"1"}},
+		"a spec in the host's process": {conf: `one { noted = "10.0.0.1", scope = suite }`, fails: "process 1", more: []string{sharing}, kept: []string{"1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			log, output, passed := play(t, test.conf, "one", append(test.more, "CHILD_FAILS="+test.fails, "OVERCAST_KEEP=on-failure")...)
+			log, output, passed := run(t, test.conf, "one", append(test.more, "CHILD_FAILS="+test.fails, "OVERCAST_KEEP=on-failure")...)
 			require.Equal(t, test.fails == "", passed, output)
 			for _, process := range []string{"1", "2"} {
 				kept, made := 0, count(log, process+": set up one")
@@ -41,9 +40,8 @@ func TestAHostIsKeptWhateverHasFailed(t *testing.T) {
 	}
 }
 
-// An attempt that fails is no failure if another passes.
-func TestAHostIsNotKeptForAnAttempt(t *testing.T) {
-	log, output, passed := playWith(t, []string{"-procs=1", "--flake-attempts=2"}, `one.noted = "10.0.0.1"`, "one", "CHILD_FAILS=first", "OVERCAST_KEEP=on-failure")
+func TestAHostIsNotKeptForAFailedAttemptOfASpecThatPasses(t *testing.T) {
+	log, output, passed := runWith(t, []string{"-procs=1", "--flake-attempts=2"}, `one.noted = "10.0.0.1"`, "one", "CHILD_FAILS=first", "OVERCAST_KEEP=on-failure")
 	require.True(t, passed, output)
 	assert.Equal(t, 1, count(log, "1: tear down one"), "%q", log)
 }

@@ -11,25 +11,26 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// tellSteps answers with what tells people how far a host's set-up is: a line a
-// step. All of it goes to GinkgoWriter, and so to the reports of a failure.
-// Somebody who sits before a terminal sees it at once; where there is none, as
-// in CI, it is on standard output, unless -v shows it anyway.
-func tellSteps() func(fixture.Step) {
-	shown := audience()
+// stepPrinter returns a function that prints a line for each step of a host's
+// set-up: to GinkgoWriter, and so to the report of a failure, and to the output
+// that liveOutput chooses.
+func stepPrinter() func(fixture.Step) {
+	live := liveOutput()
 	return func(step fixture.Step) {
 		line := fmt.Sprintf("overcast: %s\n", step)
 		fmt.Fprint(ginkgo.GinkgoWriter, line)
-		fmt.Fprint(shown, line)
+		fmt.Fprint(live, line)
 	}
 }
 
-// audience is who sees steps at once.
-func audience() io.Writer {
+// liveOutput returns where steps are printed beside GinkgoWriter: the terminal,
+// if there is one, or standard output. With -v and without a terminal Ginkgo
+// prints GinkgoWriter itself.
+func liveOutput() io.Writer {
 	_, reporter := ginkgo.GinkgoConfiguration()
 	verbose := reporter.Verbosity().GTE(types.VerbosityLevelVerbose)
 	if processes() < 2 {
-		if verbose { // as GinkgoWriter is
+		if verbose {
 			return io.Discard
 		}
 		return os.Stdout
@@ -37,15 +38,16 @@ func audience() io.Writer {
 	if terminal := terminalOf(os.Getppid()); terminal != nil {
 		return terminal
 	}
-	if verbose { // GinkgoWriter is shown when the node has ended, as is standard output
+	if verbose {
 		return io.Discard
 	}
 	return os.Stdout
 }
 
-// terminalOf opens the terminal that another process's standard output is; nil
-// says that it is none, or that this system does not tell. What a process of
-// several prints goes to the ginkgo command, which shows it at the end.
+// terminalOf opens the terminal that is another process's standard output. It
+// returns nil if that is no terminal, and on systems without /proc. The ginkgo
+// command collects the standard output of parallel processes and prints it at
+// the end of a node; writing to its terminal shows a line at once.
 func terminalOf(process int) io.Writer {
 	path := fmt.Sprintf("/proc/%d/fd/1", process)
 	info, err := os.Stat(path)
@@ -56,10 +58,10 @@ func terminalOf(process int) io.Writer {
 	if err != nil {
 		return nil
 	}
-	return file // for as long as the process runs
+	return file // open until the process ends
 }
 
-// progress is what Ginkgo's progress reports show of the hosts.
+// progress returns the hosts' states for Ginkgo's progress reports.
 func (f *Fixtures) progress() string {
 	var lines []string
 	for _, label := range f.labels {

@@ -10,77 +10,85 @@ import (
 	"github.com/onsi/ginkgo/v2"
 )
 
-// runnerPause is how often a process looks whether the program that has
+// runnerInterval is how often a process checks whether the ginkgo command that
 // started it still runs.
-const runnerPause = 500 * time.Millisecond
+const runnerInterval = 500 * time.Millisecond
 
-var errRunnerGone = errors.New("the ginkgo command that runs this process has ended")
+var errRunnerEnded = errors.New("the ginkgo command that runs this process has ended")
 
-// watchRunner takes this process's hosts away, and then interrupts its specs,
-// when the ginkgo command that runs several processes has ended before them:
-// nobody gets to know any more how the specs end, and process 1 would skip its
-// clean-up. The context that it answers with ends then, too. A clean-up of the
-// suite ends the watch, and waits for that.
-func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
-	if processes() < 2 {
-		return ctx
-	}
-	if f.life == nil { // process 1 comes twice: with SetUpShared, and with Join
-		life, end := context.WithCancelCause(context.Background())
-		f.life = life
-		f.abandon = sync.OnceFunc(func() { // who comes later waits
-			end(errRunnerGone)
-			f.takeAwayAbandoned()
-		})
-		over, ended := make(chan struct{}), make(chan struct{})
-		ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
-			close(over)
-			<-ended
-		})
-		go f.lookAtRunner(over, ended)
-	}
-	watched, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(f.life, func() { cancel(context.Cause(f.life)) })
-	return watched
+// runner is the ginkgo command that started this process.
+type runner struct {
+	pid     int
+	running context.Context // ends with the command; nil before it is watched
+	onEnd   func()          // cleans up; nil before the command is watched
 }
 
-func (f *Fixtures) lookAtRunner(over <-chan struct{}, ended chan<- struct{}) {
-	defer close(ended)
-	look := time.NewTicker(runnerPause)
-	defer look.Stop()
-	for f.runnerIsThere() == nil {
-		select {
-		case <-look.C:
-		case <-over:
-			return
-		}
-	}
-	f.abandon()
-}
-
-// heedRunner looks at once whether the runner has ended, and waits then until the
-// hosts are taken away. With no runner to ask, Ginkgo fails the clean-ups of
-// process 1 in place of running them, and would end the process meanwhile.
-func (f *Fixtures) heedRunner(ginkgo.SpecContext) {
-	if f.abandon != nil && f.runnerIsThere() != nil {
-		f.abandon()
-	}
-}
-
-// runnerIsThere refuses to set anything up for a command that has ended already,
-// as a suite may do something slow before.
-func (f *Fixtures) runnerIsThere() error {
-	if processes() > 1 && os.Getppid() != f.runner {
-		return errRunnerGone
+// check returns an error if a ginkgo command that ran several processes has
+// ended.
+func (r *runner) check() error {
+	if processes() > 1 && os.Getppid() != r.pid {
+		return errRunnerEnded
 	}
 	return nil
 }
 
-// takeAwayAbandoned is what is done in a process whose runner has gone. What
-// cannot be removed here, the start of the next run removes.
-func (f *Fixtures) takeAwayAbandoned() {
-	_ = f.takeAway(context.Background())
+// watchRunner watches the ginkgo command of a run of several processes. When it
+// ends before this process, the result of the specs is lost, and Ginkgo skips
+// the clean-up of process 1; so this process then tears down its hosts and
+// interrupts its specs. The returned context ends then, too. A clean-up of the
+// suite ends the watch.
+func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
+	if processes() < 2 {
+		return ctx
+	}
+	if f.runner.running == nil { // process 1 calls it for SetUpShared and for Join
+		running, end := context.WithCancelCause(context.Background())
+		f.runner.running = running
+		f.runner.onEnd = sync.OnceFunc(func() { // a second caller waits for the first
+			end(errRunnerEnded)
+			f.cleanUpAndInterrupt()
+		})
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
+			close(stop)
+			<-stopped
+		})
+		go f.runner.watch(stop, stopped)
+	}
+	watched, cancel := context.WithCancelCause(ctx)
+	running := f.runner.running
+	context.AfterFunc(running, func() { cancel(context.Cause(running)) })
+	return watched
+}
+
+func (r *runner) watch(stop <-chan struct{}, stopped chan<- struct{}) {
+	defer close(stopped)
+	ticker := time.NewTicker(runnerInterval)
+	defer ticker.Stop()
+	for r.check() == nil {
+		select {
+		case <-ticker.C:
+		case <-stop:
+			return
+		}
+	}
+	r.onEnd()
+}
+
+// cleanUpIfRunnerEnded runs on every failure. Without its command, Ginkgo fails
+// the clean-ups of process 1 instead of running them, and then ends the process:
+// waiting here for the teardown prevents that.
+func (f *Fixtures) cleanUpIfRunnerEnded(ginkgo.SpecContext) {
+	if f.runner.onEnd != nil && f.runner.check() != nil {
+		f.runner.onEnd()
+	}
+}
+
+// cleanUpAndInterrupt tears down the hosts and interrupts this process. The next
+// run removes what this teardown cannot.
+func (f *Fixtures) cleanUpAndInterrupt() {
+	_ = f.cleanUp(context.Background())
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Signal(os.Interrupt) // Ginkgo ends the spec that runs, and then the process
+		_ = self.Signal(os.Interrupt) // Ginkgo ends the current spec and then the process
 	}
 }

@@ -1,4 +1,4 @@
-// Package testifysuite gives a testify suite the hosts that it names.
+// Package testifysuite runs a testify suite with hosts, for plain go test.
 //
 //	type NginxSuite struct{ testifysuite.Suite }
 //
@@ -12,14 +12,24 @@
 //		s.Contains(result.Stdout, "Welcome")
 //	}
 //
-// The hosts boot side by side before SetupSuite, and are taken away after
-// TearDownSuite. That is registered before anything is made: a SetupSuite that
-// panics or fails, after which testify itself calls no TearDownSuite, leaves
-// nothing. Suites that run at the same time, in tests that are parallel, share
-// a host of one label; the last one to end takes it away.
+// # Lifecycle
 //
-// Test binaries of one go test ./... are processes that do not know each other.
-// Each has hosts of its own. A static address has one of them at a time, and so
-// has the memory of a hypervisor that does not have enough for all: the others
-// wait (keys static.wait and memoryWait).
+// [Run] sets the hosts up before SetupSuite, all at the same time, and tears them
+// down after TearDownSuite. The teardown is registered before anything is
+// created. It therefore also runs when SetupSuite panics or calls t.FailNow,
+// although testify does not call TearDownSuite then. When the process is killed,
+// libvirtd destroys its clones within about a second; package suite has a table of
+// all the ways in which a run can end.
+//
+// Suites of one process that run at the same time, in parallel tests, share the
+// host of a label. The last one to end tears it down.
+//
+// # Static addresses and limited memory
+//
+// go test ./... starts a process for each package, and each has its own clones. A
+// static address belongs to one clone at a time: the set-up of a host with that
+// address waits until the other process has torn its clone down, for up to the
+// key static.wait. Clones that do not fit into the free memory of the hypervisor
+// wait as well, for up to the key memoryWait. Both waits are served in the order
+// of arrival.
 package testifysuite

@@ -7,15 +7,15 @@ import (
 	testifysuite "github.com/overcast-go/overcast/suite/testify"
 )
 
-// WebSuite is a suite of testify's with hosts.
+// WebSuite is a testify suite with hosts.
 type WebSuite struct{ testifysuite.Suite }
 
-// TestHasAnAddress is one of its tests. Where a go test runs it, the host is up.
+// TestHasAnAddress is a test of the suite. The host is up when it runs.
 func (s *WebSuite) TestHasAnAddress() {
 	s.NotEmpty(s.Host("nat_host").HostName())
 }
 
-// A suite is run by a test, which names the hosts.
+// A test function runs the suite and names its hosts.
 func Example() {
 	_ = func(t *testing.T) { // func TestWeb(t *testing.T)
 		testifysuite.Run(t, new(WebSuite), "nat_host")

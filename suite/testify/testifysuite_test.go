@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// noted provides hosts that do nothing but print what is asked of them.
+// noted is a host that only prints what is done with it.
 type noted struct {
 	fixture.Common
 	Noted string `hocon:"noted"`
@@ -49,10 +49,11 @@ func (n *noted) TearDown(context.Context) error {
 	return nil
 }
 
-// doesVariable says what the suite of the test within a test does wrong.
+// doesVariable is the environment variable that chooses what goes wrong in the
+// suite of TestHelperSuite.
 const doesVariable = "TESTIFYSUITE_DOES"
 
-// recorded is a suite that prints what it is asked to do.
+// recorded is a suite that prints the methods that are called.
 type recorded struct{ testifysuite.Suite }
 
 func (s *recorded) does(what string) {
@@ -69,19 +70,19 @@ func (s *recorded) SetupSuite()    { s.does("SetupSuite") }
 func (s *recorded) TearDownSuite() { s.does("TearDownSuite") }
 func (s *recorded) TestHost()      { s.does("test " + s.Host("one").HostName()) }
 
-// TestChild is run by TestWhateverASuiteDoesItsHostsGo, in a process of its own.
-func TestChild(t *testing.T) {
+// TestHelperSuite runs in a process of its own, as it fails on purpose.
+func TestHelperSuite(t *testing.T) {
 	if os.Getenv(doesVariable) == "" {
-		return
+		t.Skip("a helper process of other tests, which set " + doesVariable)
 	}
 	testifysuite.Run(t, new(recorded), "one", "two")
 }
 
-func TestWhateverASuiteDoesItsHostsGo(t *testing.T) {
+func TestRunTearsDownWhateverTheSuiteDoes(t *testing.T) {
 	whole := []string{"SetupSuite", "test 10.0.0.1", "TearDownSuite"}
 	for does, want := range map[string]struct {
 		conf   string
-		does   []string // between set-up and teardown of the hosts
+		does   []string // between set-up and teardown
 		fails  bool
 		output string
 	}{
@@ -94,7 +95,7 @@ func TestWhateverASuiteDoesItsHostsGo(t *testing.T) {
 		"one cannot be set up": {conf: `, one.noted = fails`, fails: true, output: "setting up one: no memory left for one"},
 	} {
 		t.Run(does, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestHelperSuite$")
 			cmd.Env = append(os.Environ(), doesVariable+"="+does, "OVERCAST_CONF=", "HOME="+t.TempDir(),
 				`OVERCAST_SET=one.noted = "10.0.0.1", two.noted = "10.0.0.2"`+want.conf)
 			out, err := cmd.CombinedOutput()
@@ -110,7 +111,7 @@ func TestWhateverASuiteDoesItsHostsGo(t *testing.T) {
 				}
 			}
 			require.GreaterOrEqual(t, len(list), 4, string(out))
-			if want.conf != "" { // the one that failed may be gone before the other comes
+			if want.conf != "" { // the failed host may be torn down before the other one is set up
 				assert.ElementsMatch(t, []string{"set up one", "set up two", "tear down one", "tear down two"}, list)
 				return
 			}
@@ -121,8 +122,7 @@ func TestWhateverASuiteDoesItsHostsGo(t *testing.T) {
 	}
 }
 
-// Suites that are parallel tests share a host.
-func TestSuitesMayBeParallel(t *testing.T) {
+func TestParallelSuitesShareAHost(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("OVERCAST_SET", `one.noted = "10.0.0.1"`)
 	t.Run("suites", func(t *testing.T) {

@@ -1,5 +1,6 @@
-// Package child is a suite that the tests of package suite run, in several
-// processes, with hosts that need no hypervisor. It writes down what is done.
+// Package child is a suite that the tests of package suite run in several
+// processes. Its hosts need no hypervisor: they write what is done with them to a
+// log. Environment variables choose what the suite does.
 package child
 
 import (
@@ -24,12 +25,15 @@ import (
 )
 
 func TestChild(t *testing.T) {
+	if _, isSet := os.LookupEnv("CHILD_HOSTS"); !isSet {
+		t.Skip("a helper process of the tests of package suite, which set CHILD_HOSTS")
+	}
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "child")
 }
 
-// note adds a line to the log that the parent reads. One write of one line
-// is not mixed with another process's.
+// note appends a line to the log that the parent reads. One write call writes a
+// whole line, so lines of several processes do not mix.
 func note(format string, args ...any) {
 	f, err := os.OpenFile(os.Getenv("CHILD_LOG"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -39,14 +43,14 @@ func note(format string, args ...any) {
 	fmt.Fprintf(f, "%d: %s\n", GinkgoParallelProcess(), fmt.Sprintf(format, args...))
 }
 
-// noted provides hosts that do nothing but write down what is asked of them.
+// noted is a host that only writes to the log.
 type noted struct {
 	fixture.Common
 	Noted   string `hocon:"noted"`
-	Static  bool   `hocon:"static"`  // shared, and unique
-	Makes   string `hocon:"makes"`   // a file, at the begin of the set-up
-	Awaits  string `hocon:"awaits"`  // a file that the set-up waits for
-	Lingers bool   `hocon:"lingers"` // its teardown takes a while
+	Static  bool   `hocon:"static"`  // shared and unique
+	Creates string `hocon:"creates"` // a file that set-up creates first
+	Awaits  string `hocon:"awaits"`  // a file that set-up then waits for
+	Lingers bool   `hocon:"lingers"` // teardown takes a second
 	label   string
 }
 
@@ -72,8 +76,8 @@ func (n *noted) Address() string { return n.Noted }
 func (n *noted) SetUp(ctx context.Context) error {
 	note("set up %s", n.label)
 	fixture.Reached(ctx, fixture.StepCloned, "as "+n.label)
-	if n.Makes != "" {
-		if err := os.WriteFile(n.Makes, nil, 0o600); err != nil {
+	if n.Creates != "" {
+		if err := os.WriteFile(n.Creates, nil, 0o600); err != nil {
 			return err
 		}
 	}
@@ -81,19 +85,19 @@ func (n *noted) SetUp(ctx context.Context) error {
 		return err
 	}
 	switch n.Noted {
-	case "until told":
-		<-told
+	case "until reported":
+		<-reported
 	case "fails":
 		return errors.New("no memory left for " + n.label)
 	case "panics":
-		panic("a provider's mistake")
+		panic("bug in a provider")
 	case "dies":
 		die()
 	}
 	return nil
 }
 
-// await waits until a file is there.
+// await waits until a file exists. It returns at once for an empty name.
 func await(ctx context.Context, file string) error {
 	for file != "" {
 		if _, err := os.Stat(file); err == nil {
@@ -108,7 +112,7 @@ func await(ctx context.Context, file string) error {
 	return nil
 }
 
-// die ends the process as nothing else does: nobody cleans up.
+// die kills the process, so that no clean-up runs.
 func die() {
 	note("dies")
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -128,15 +132,15 @@ func (n *noted) TearDown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// limit bounds a spec, and what it waits for.
+// limit bounds a spec and what it waits for.
 const limit = time.Minute
 
-// does is what specs do that are not as most are.
+// does chooses the specs to run, and what they do.
 var does = os.Getenv("CHILD_SPECS")
 
 var labels = strings.Fields(os.Getenv("CHILD_HOSTS"))
 
-// hosts is nil in a suite without this project's adapter, to compare with.
+// hosts is nil in a suite without the adapter, for the benchmark.
 var hosts = declare()
 
 func declare() *suite.Fixtures {
@@ -146,7 +150,7 @@ func declare() *suite.Fixtures {
 	return suite.Declare(labels...)
 }
 
-// counted is a source of the configuration that notes when it is read.
+// counted is a configuration source that logs when it is read.
 type counted struct{ fstest.MapFS }
 
 func (c counted) Open(name string) (fs.File, error) {
@@ -168,12 +172,12 @@ func init() {
 	}
 	switch {
 	case os.Getenv("CHILD_SHARES") != "":
-		SynchronizedBeforeSuite(invite, join)
+		SynchronizedBeforeSuite(setUpShared, join)
 	case os.Getenv("CHILD_ORPHAN") != "":
 		BeforeSuite(func(ctx SpecContext) {
 			runner := os.Getppid()
 			note("starts with %d as %d", runner, os.Getpid())
-			for os.Getppid() == runner { // something slow of the suite's own, while the runner is killed
+			for os.Getppid() == runner { // until the ginkgo command is killed
 				time.Sleep(time.Millisecond)
 			}
 			hosts.SetUp(ctx)
@@ -182,7 +186,7 @@ func init() {
 		BeforeSuite(func(ctx SpecContext) {
 			hosts.SetUp(ctx)
 			if os.Getenv("CHILD_FAILS") == "BeforeSuite" {
-				Fail("as it is to")
+				Fail("on purpose")
 			}
 		})
 	}
@@ -190,9 +194,9 @@ func init() {
 	case os.Getenv("CHILD_TEARS_DOWN") != "":
 		AfterSuite(hosts.TearDown)
 	case os.Getenv("CHILD_FAILS") == "AfterSuite":
-		AfterSuite(func() { Fail("as it is to") })
-	case os.Getenv("CHILD_OUTLASTS") != "":
-		AfterSuite(outlast)
+		AfterSuite(func() { Fail("on purpose") })
+	case os.Getenv("CHILD_STAYS_UNTIL") != "":
+		AfterSuite(stay)
 	case does == "stay":
 		AfterSuite(func() { note("has run its last spec") })
 	case does == "around":
@@ -213,20 +217,20 @@ var _ = Describe("specs", func() {
 	for n := range 6 {
 		It(fmt.Sprintf("runs %d", n), func(ctx SpecContext) {
 			noteAll()
-			failAsIsToBe(ctx, n)
+			failOnPurpose(ctx, n)
 		})
 	}
 })
 
-// Specs that have the first host for themselves. What they do to it is in
-// CHILD_SPECS; CHILD_MAKES is a file that they make meanwhile.
-var _ = Describe("specs that take turns", func() {
-	if slices.Contains([]string{"", "cross", "container", "undeclared", "around", "before", "stay"}, does) {
+// Specs with exclusive use of the first host. CHILD_SPECS chooses what they do;
+// CHILD_CREATES is a file that they create.
+var _ = Describe("exclusive specs", func() {
+	if slices.Contains([]string{"", "deadlock", "ordered", "undeclared", "around", "before", "stay"}, does) {
 		return
 	}
 	has, wants := os.Getenv("CHILD_LOG")+".has", os.Getenv("CHILD_LOG")+".wants"
 	if does == "die" {
-		BeforeEach(func(ctx SpecContext) { // process 1 comes when process 2 has the host
+		BeforeEach(func(ctx SpecContext) { // process 1 continues when process 2 has the host
 			if GinkgoParallelProcess() == 1 {
 				Expect(await(ctx, has)).To(Succeed())
 				Expect(os.WriteFile(wants, nil, 0o600)).To(Succeed())
@@ -234,17 +238,17 @@ var _ = Describe("specs that take turns", func() {
 		})
 	}
 	BeforeEach(hosts.Exclusive(labels[0]))
-	BeforeEach(hosts.Exclusive(labels[0])) // as in a container within
+	BeforeEach(hosts.Exclusive(labels[0])) // as in a nested container
 	limit := limit
 	if given := os.Getenv("CHILD_SPEC_TIMEOUT"); given != "" {
 		limit, _ = time.ParseDuration(given)
 	}
 	for n := range 6 {
-		It(fmt.Sprintf("has a turn %d", n), SpecTimeout(limit), func(ctx SpecContext) {
+		It(fmt.Sprintf("runs %d", n), SpecTimeout(limit), func(ctx SpecContext) {
 			note("enter %s", fixture.Host(labels[0]).HostName())
 			DeferCleanup(func() { note("leave") })
-			if made := os.Getenv("CHILD_MAKES"); made != "" {
-				Expect(os.WriteFile(made, nil, 0o600)).To(Succeed())
+			if file := os.Getenv("CHILD_CREATES"); file != "" {
+				Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
 			}
 			switch does {
 			case "fail":

@@ -7,10 +7,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// Two specs that take the same two hosts, each the one first that the other
-// takes last, as soon as both have one.
-var _ = Describe("specs that take turns crosswise", func() {
-	if does != "cross" {
+// Two specs that acquire the same two hosts in opposite orders; each acquires its
+// second host when both have their first.
+var _ = Describe("specs that acquire two hosts in different orders", func() {
+	if does != "deadlock" {
 		return
 	}
 	for _, order := range [][]string{{labels[0], labels[1]}, {labels[1], labels[0]}} {

@@ -17,19 +17,19 @@ import (
 
 const twoHosts = `a.noted = "10.0.0.1", b.noted = "10.0.0.2"`
 
-func TestStepsAreShownOnceWhereThereIsNoTerminal(t *testing.T) {
+func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 	for name, test := range map[string]struct {
 		args      []string
 		processes int
 	}{
-		"one process":             {[]string{"-procs=1"}, 1},
-		"one process, verbose":    {[]string{"-procs=1", "-v"}, 1},
-		"two processes":           {[]string{"-procs=2"}, 2},
-		"two processes, verbose":  {[]string{"-procs=2", "-v"}, 2},
-		"without a child's words": {[]string{"-procs=2", "--output-interceptor-mode=none", "-v"}, 2},
+		"one process":                           {[]string{"-procs=1"}, 1},
+		"one process, verbose":                  {[]string{"-procs=1", "-v"}, 1},
+		"two processes":                         {[]string{"-procs=2"}, 2},
+		"two processes, verbose":                {[]string{"-procs=2", "-v"}, 2},
+		"two processes, output not intercepted": {[]string{"-procs=2", "--output-interceptor-mode=none", "-v"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, output, passed := playWith(t, test.args, twoHosts, "a b")
+			_, output, passed := runWith(t, test.args, twoHosts, "a b")
 			require.True(t, passed, output)
 			for _, label := range []string{"a", "b"} {
 				for _, step := range []string{"cloned as " + label, "address"} {
@@ -42,14 +42,14 @@ func TestStepsAreShownOnceWhereThereIsNoTerminal(t *testing.T) {
 }
 
 func TestProgressReportsShowTheHosts(t *testing.T) {
-	_, output, passed := playWith(t, []string{"-procs=1", "--poll-progress-after=1ms", "--poll-progress-interval=10ms"}, `a.noted = "10.0.0.1", b.noted = "until told"`, "a b")
+	_, output, passed := runWith(t, []string{"-procs=1", "--poll-progress-after=1ms", "--poll-progress-interval=10ms"}, `a.noted = "10.0.0.1", b.noted = "until reported"`, "a b")
 	require.True(t, passed, output)
 	assert.Contains(t, output, "Hosts:\n")
 	assert.Contains(t, output, "a: up, running at 10.0.0.1; its console: a login:")
 	assert.Contains(t, output, "b: being set up, cloned after 0.")
 }
 
-func TestFailureShowsTheHostsInAllReports(t *testing.T) {
+func TestAFailureAddsTheHostsToAllReports(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		more []string
@@ -61,7 +61,7 @@ func TestFailureShowsTheHostsInAllReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reports, artifacts := t.TempDir(), t.TempDir()
 			args := append(test.args, "--output-dir="+reports, "--json-report=report.json", "--junit-report=report.xml")
-			log, output, passed := playWith(t, args, twoHosts, "a b", append(test.more, "CHILD_FAILS=3", "OVERCAST_ARTIFACTS="+artifacts)...)
+			log, output, passed := runWith(t, args, twoHosts, "a b", append(test.more, "CHILD_FAILS=3", "OVERCAST_ARTIFACTS="+artifacts)...)
 			require.False(t, passed)
 			assert.NotEmpty(t, log)
 			xml, err := os.ReadFile(filepath.Join(reports, "report.xml"))
@@ -74,8 +74,8 @@ func TestFailureShowsTheHostsInAllReports(t *testing.T) {
 					assert.Contains(t, text, "| "+label+" login:")
 				}
 			}
-			found := evidenceIn(t, filepath.Join(reports, "report.json"))
-			require.Len(t, found, 2, "of one spec, and no other")
+			found := entriesIn(t, filepath.Join(reports, "report.json"))
+			require.Len(t, found, 2, "of one failed spec")
 			for _, evidence := range found {
 				text, err := os.ReadFile(evidence.Screenshot)
 				require.NoError(t, err)
@@ -86,16 +86,16 @@ func TestFailureShowsTheHostsInAllReports(t *testing.T) {
 	}
 }
 
-func TestFailureOfASetUpShowsTheHostsThatAreUp(t *testing.T) {
+func TestAFailedSetUpReportsTheHostsThatAreUp(t *testing.T) {
 	artifacts := t.TempDir()
-	_, output, passed := playWith(t, []string{"-procs=1"}, `a.noted = "10.0.0.1", b.noted = fails`, "a b", "OVERCAST_ARTIFACTS="+artifacts)
+	_, output, passed := runWith(t, []string{"-procs=1"}, `a.noted = "10.0.0.1", b.noted = fails`, "a b", "OVERCAST_ARTIFACTS="+artifacts)
 	require.False(t, passed)
 	assert.Regexp(t, `a: up, running at 10\.0\.0\.1\n`, output)
 	assert.NotContains(t, output, "host b -")
 }
 
-// evidenceIn reads the evidence from Ginkgo's JSON report.
-func evidenceIn(t *testing.T, path string) (found []fixture.Evidence) {
+// entriesIn reads the hosts' diagnostics from Ginkgo's JSON report.
+func entriesIn(t *testing.T, path string) (found []fixture.Evidence) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -115,10 +115,10 @@ func evidenceIn(t *testing.T, path string) (found []fixture.Evidence) {
 	return found
 }
 
-func TestAPanicWhileTheHostsAreLookedAtTearsDown(t *testing.T) {
-	log, output, passed := playWith(t, []string{"-procs=1"}, `a.noted = breaks, b.noted = "10.0.0.2"`, "a b", "CHILD_FAILS=0")
+func TestAPanicInDiagnosticsStillTearsDown(t *testing.T) {
+	log, output, passed := runWith(t, []string{"-procs=1"}, `a.noted = breaks, b.noted = "10.0.0.2"`, "a b", "CHILD_FAILS=0")
 	require.False(t, passed)
-	assert.Contains(t, output, "a screen that breaks")
+	assert.Contains(t, output, "bug in a screenshot")
 	assert.Contains(t, output, "5 Passed | 1 Failed")
 	for _, label := range []string{"a", "b"} {
 		assert.Equal(t, 1, count(log, "1: tear down "+label), "%q", log)

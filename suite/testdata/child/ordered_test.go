@@ -14,29 +14,28 @@ import (
 	"github.com/overcast-go/overcast/internal/filelock"
 )
 
-// standing are the processes that stand in the line for the first host.
-func standing() (pids []int) {
+// queued returns the processes in the queue for the first host, in order.
+func queued() (pids []int) {
 	dir, err := filelock.Dir()
 	Expect(err).NotTo(HaveOccurred())
 	tickets, _ := filepath.Glob(filepath.Join(dir, "exclusive-"+fixture.Host(labels[0]).Address()+".queue", "*.ticket"))
-	for _, path := range tickets { // in their order
+	for _, path := range tickets { // in the order of their numbers
 		text, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
-			continue // it has just left
+			continue // it was just released
 		}
 		Expect(err).NotTo(HaveOccurred())
 		var holder filelock.Holder
-		if json.Unmarshal(text, &holder) == nil { // else it is being written
-			pids = append(pids, holder.PID)
-		}
+		Expect(json.Unmarshal(text, &holder)).To(Succeed())
+		pids = append(pids, holder.PID)
 	}
 	return pids
 }
 
-// Two containers, of which each is one process's. Process 2 has the host first,
-// until process 1 stands in the line.
-var _ = Describe("containers that take turns", func() {
-	if does != "container" {
+// Two ordered containers, one in each process. Process 2 has the host first and
+// holds it until process 1 is queued.
+var _ = Describe("exclusive containers", func() {
+	if does != "ordered" {
 		return
 	}
 	has := os.Getenv("CHILD_LOG") + ".has"
@@ -52,21 +51,21 @@ var _ = Describe("containers that take turns", func() {
 				note("enter %s", fixture.Host(labels[0]).HostName())
 				DeferCleanup(func() { note("leave") })
 			})
-			It("has it first", func(ctx SpecContext) {
+			It("acquires the host", func(ctx SpecContext) {
 				if GinkgoParallelProcess() == 2 {
 					Expect(os.WriteFile(has, nil, 0o600)).To(Succeed())
-					Eventually(standing).WithContext(ctx).WithTimeout(limit).Should(HaveLen(2))
+					Eventually(queued).WithContext(ctx).WithTimeout(limit).Should(HaveLen(2))
 				}
 			})
-			It("has it still", func() { Expect(standing()[0]).To(Equal(os.Getpid())) })
+			It("still has the host", func() { Expect(queued()[0]).To(Equal(os.Getpid())) })
 		})
 	}
 })
 
-// outlast waits until the host has been had CHILD_OUTLASTS times: nobody gets it
-// because this process has ended.
-func outlast(ctx SpecContext) {
-	times, err := strconv.Atoi(os.Getenv("CHILD_OUTLASTS"))
+// stay waits until specs have released the host CHILD_STAYS_UNTIL times, so that
+// the end of this process releases nothing.
+func stay(ctx SpecContext) {
+	times, err := strconv.Atoi(os.Getenv("CHILD_STAYS_UNTIL"))
 	Expect(err).NotTo(HaveOccurred())
 	Eventually(func() int {
 		text, _ := os.ReadFile(os.Getenv("CHILD_LOG"))
@@ -74,10 +73,10 @@ func outlast(ctx SpecContext) {
 	}).WithContext(ctx).WithTimeout(limit).Should(Equal(times))
 }
 
-var _ = Describe("specs without a turn", func() {
+var _ = Describe("specs without exclusive use", func() {
 	switch does {
 	case "undeclared":
-		BeforeEach(hosts.Exclusive("nobody"))
+		BeforeEach(hosts.Exclusive("undeclared"))
 	case "before":
 		BeforeEach(noteAll)
 	case "around":
@@ -85,18 +84,18 @@ var _ = Describe("specs without a turn", func() {
 		return
 	}
 	for range 2 {
-		It("does nothing", func() { note("ran") })
+		It("runs", func() { note("ran") })
 	}
 })
 
-// A spec of process 2 goes on when process 1 has run its last.
-var _ = Describe("specs of which one stays", func() {
+// A spec of process 2 still runs when process 1 has run its last spec.
+var _ = Describe("specs that end at different times", func() {
 	if does != "stay" {
 		return
 	}
 	stays := os.Getenv("CHILD_LOG") + ".stays"
 	for range 2 {
-		It("is one process's", func(ctx SpecContext) {
+		It("runs", func(ctx SpecContext) {
 			if GinkgoParallelProcess() == 1 {
 				Expect(await(ctx, stays)).To(Succeed())
 				return

@@ -1,0 +1,49 @@
+package suite
+
+import (
+	"cmp"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/recovered"
+)
+
+// diagnosticsLimit bounds the collection of all hosts' diagnostics after a
+// failure.
+const diagnosticsLimit = 15 * time.Second
+
+// reportHostsOnFailure adds the hosts' diagnostics to the report of every
+// failure, of specs and of suite nodes, before anything is torn down.
+func (f *Fixtures) reportHostsOnFailure() {
+	if len(f.labels) == 0 {
+		return
+	}
+	// Ginkgo calls the one that was registered last first.
+	ginkgo.DeferOnFailure(f.cleanUpIfRunnerEnded, ginkgo.NodeTimeout(teardownLimit))
+	ginkgo.DeferOnFailure(f.reportHosts, ginkgo.NodeTimeout(diagnosticsLimit))
+}
+
+// reportHosts adds a report entry for each host that is up or being set up.
+func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
+	report := ginkgo.CurrentSpecReport()
+	f.recordFailedNode(ctx, report)
+	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
+	var found sync.Map // by label
+	err := recovered.ForEach(f.labels, func(label string) error {
+		if evidence := fixture.Host(label).Evidence(ctx, test); evidence.Up || evidence.Step != "" {
+			found.Store(label, evidence)
+		}
+		return nil
+	})
+	for _, label := range f.labels {
+		if evidence, ok := found.Load(label); ok {
+			ginkgo.AddReportEntry("host "+label, evidence, ginkgo.ReportEntryVisibilityFailureOrVerbose)
+		}
+	}
+	if err != nil {
+		ginkgo.AddReportEntry("host diagnostics failed", err.Error(), ginkgo.ReportEntryVisibilityFailureOrVerbose)
+	}
+}
