@@ -72,7 +72,7 @@ var _ = Describe("matchers", func() {
 	It("know what is mounted", func(ctx SpecContext) {
 		Expect(host).To(HaveMounted("/").WithType("ext4").From("/dev/vda"))
 		Expect(host).To(HaveMounted("/proc").WithType(Equal("proc")))
-		unmatched(host, HaveMounted("/data"), "nothing is mounted on /data")
+		unmatched(host, HaveMounted("/data"), "nothing is mounted at /data")
 		unmatched(host, HaveMounted("/").ReadOnly(), "it is not read-only: /dev/vda on / type ext4 (rw")
 		in(ctx, host, `mkdir -p "/mnt/two words" && mount -t tmpfs -o ro "it's mine" "/mnt/two words"`)
 		DeferCleanup(func(ctx SpecContext) { in(ctx, host, `umount "/mnt/two words"`) })
@@ -104,7 +104,7 @@ var _ = Describe("matchers", func() {
 		unmatched(host, HaveFile("/root/it's a file").WithMode(0o750), `found: it has mode urwxr-x---`)
 		unmatched(host, HaveFile("/root/it's a file").WithOwner("root"), "<string>: nobody")
 		unmatched(host, HaveFile("/root/it's a file").WithContent(ContainSubstring("more")), "to contain substring")
-		unmatched(host, HaveFile("/root/nothing"), "there is no such file")
+		unmatched(host, HaveFile("/root/nothing"), "no such file")
 		unmatched(host, HaveFile("/root"), "it is a folder")
 	})
 

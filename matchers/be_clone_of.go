@@ -5,37 +5,33 @@ import (
 	"fmt"
 )
 
-// BeCloneOf succeeds if the host is a clone of a base domain of that name. It
-// needs the method Base, which answers with "" for a host that is no clone.
-func BeCloneOf(base string) *BeCloneOfMatcher { return &BeCloneOfMatcher{base: base} }
+// BeCloneOf succeeds if the host is a clone of the base domain with that name.
+// The host needs the method Base, which returns "" for a host that is not a
+// clone.
+func BeCloneOf(base string) *beCloneOfMatcher {
+	return &beCloneOfMatcher{evaluator: evaluator[cloned]{matcher: "BeCloneOf"}, base: base}
+}
 
-// BeCloneOfMatcher is made by [BeCloneOf].
-type BeCloneOfMatcher struct {
-	attempts
+type beCloneOfMatcher struct {
+	evaluator[cloned]
 	base string
 }
 
-// Match is Gomega's.
-func (m *BeCloneOfMatcher) Match(actual any) (bool, error) {
-	if err := checkText("BeCloneOf", "name", m.base); err != nil {
+// Match implements Gomega's matcher.
+func (m *beCloneOfMatcher) Match(actual any) (bool, error) {
+	if err := checkText(m.matcher, "name", m.base); err != nil {
 		return false, err
 	}
-	host, err := subject[cloned]("BeCloneOf", baseMethod, actual)
+	host, err := m.host(actual)
 	if err != nil {
 		return false, err
 	}
-	q := question{wanted: "to be a clone of " + m.base, tried: "Base of the host"}
-	return ask(&m.attempts, actual, q, func(context.Context) (answer, error) {
+	q := query{wanted: "to be a clone of " + m.base, tried: "Base() of the host"}
+	return evaluate(&m.evaluator, actual, q, func(context.Context) (verdict, error) {
 		base := host.Base()
 		if base == "" {
-			return answer{found: "it is no clone, as far as its provider says"}, nil
+			return verdict{found: "its provider reports no base domain"}, nil
 		}
-		return answer{ok: base == m.base, found: fmt.Sprintf("it is a clone of %s", base)}, nil
-	}, itself)
-}
-
-// MatchMayChangeInTheFuture is Gomega's: what a host is a clone of does not
-// change, but one that is set up anew may be of another.
-func (m *BeCloneOfMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[cloned](&m.attempts, actual)
+		return verdict{ok: base == m.base, found: fmt.Sprintf("it is a clone of %s", base)}, nil
+	}, identity)
 }

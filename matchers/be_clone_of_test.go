@@ -11,24 +11,24 @@ func TestBeCloneOf(t *testing.T) {
 	passes(t, BeCloneOf("my_base_domain"), host, `Expected
     clone (10.0.0.9)
 not to be a clone of my_base_domain
-tried: Base of the host
+tried: Base() of the host
 found: it is a clone of my_base_domain
 attempts: 1`)
 	fails(t, BeCloneOf("other"), host, `Expected
     clone (10.0.0.9)
 to be a clone of other
-tried: Base of the host
+tried: Base() of the host
 found: it is a clone of my_base_domain
 attempts: 1`)
 }
 
-func TestBeCloneOfAMachineThatIsNone(t *testing.T) {
+func TestBeCloneOfFailsForAHostThatIsNoClone(t *testing.T) {
 	host := setUp(t, "original", `original.hostname = "10.0.0.9"`)
 	fails(t, BeCloneOf("base"), host, `Expected
     original (10.0.0.9)
 to be a clone of base
-tried: Base of the host
-found: it is no clone, as far as its provider says
+tried: Base() of the host
+found: its provider reports no base domain
 attempts: 1`)
 	unknown(t, BeCloneOf(""), host, "BeCloneOf: the name is empty")
 }

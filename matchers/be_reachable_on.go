@@ -7,49 +7,48 @@ import (
 )
 
 // BeReachableOn succeeds if a TCP connection to a port of the host can be
-// made. It needs the method DialContext.
-func BeReachableOn(port int) *BeReachableOnMatcher {
-	return &BeReachableOnMatcher{port: port, problem: checkPort("BeReachableOn", port, nil)}
-}
-
-// BeReachableOnMatcher is made by [BeReachableOn].
-type BeReachableOnMatcher struct {
-	attempts
-	port    int
-	problem error
-}
-
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *BeReachableOnMatcher) Within(bound time.Duration) *BeReachableOnMatcher {
-	m.bound = bound
+// established. The host needs the method DialContext.
+//
+// The matcher has the method Within(time.Duration), the time limit of one attempt
+// (default 2 s).
+func BeReachableOn(port int) *beReachableOnMatcher {
+	m := &beReachableOnMatcher{evaluator: evaluator[dialer]{matcher: "BeReachableOn"}, port: port}
+	m.usage = checkPort(m.matcher, port, nil)
 	return m
 }
 
-// Match is Gomega's.
-func (m *BeReachableOnMatcher) Match(actual any) (bool, error) {
-	if m.problem != nil {
-		return false, m.problem
+type beReachableOnMatcher struct {
+	evaluator[dialer]
+	port  int
+	usage error
+}
+
+// Within sets the time limit of one attempt.
+func (m *beReachableOnMatcher) Within(limit time.Duration) *beReachableOnMatcher {
+	m.limit = limit
+	return m
+}
+
+// Match implements Gomega's matcher.
+func (m *beReachableOnMatcher) Match(actual any) (bool, error) {
+	if m.usage != nil {
+		return false, m.usage
 	}
-	host, err := subject[dialer]("BeReachableOn", dialMethod, actual)
+	host, err := m.host(actual)
 	if err != nil {
 		return false, err
 	}
-	q := question{
+	q := query{
 		wanted:      fmt.Sprintf("to be reachable on port %d", m.port),
 		tried:       fmt.Sprintf("connect to port %d", m.port),
 		unreachable: true,
 	}
-	return ask(&m.attempts, actual, q, func(ctx context.Context) (answer, error) {
+	return evaluate(&m.evaluator, actual, q, func(ctx context.Context) (verdict, error) {
 		conn, err := dial(ctx, host, m.port)
 		if err != nil {
-			return answer{}, err
+			return verdict{}, err
 		}
 		conn.Close()
-		return answer{ok: true, found: "somebody accepts connections"}, nil
-	}, itself)
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *BeReachableOnMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[dialer](&m.attempts, actual)
+		return verdict{ok: true, found: "the port accepts connections"}, nil
+	}, identity)
 }

@@ -11,150 +11,164 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// BeReachableOnSSH succeeds if somebody can log in to the host and run a
-// trivial command, by a connection made for this. Where the configuration does
-// not say how to log in, the SSH server's greeting is enough.
+// BeReachableOnSSH succeeds if a login to the host over a new connection works
+// and a trivial command runs there. If the configuration has no login, the
+// greeting of an SSH server is enough.
 //
-// The host is a *fixture.CloudHost, or has the method Run, or RunAs, or, for
-// the greeting, DialContext. That nobody gets there, or is let in, is a failed
-// match; that the machine shows the wrong host key, or that a key file cannot
-// be used, is an error that ends Eventually.
-func BeReachableOnSSH() *BeReachableOnSSHMatcher { return &BeReachableOnSSHMatcher{} }
-
-// BeReachableOnSSHMatcher is made by [BeReachableOnSSH].
-type BeReachableOnSSHMatcher struct {
-	attempts
-	login   fixture.Login
-	problem error
+// A failed connection or a refused login is a failed match. A wrong host key or a
+// key file that cannot be used is an error that stops Eventually.
+//
+// The matcher has these methods; each returns the matcher:
+//
+//	AsUser(user string)           log in as this user, with the configured key and password
+//	OnPort(port int)              use this port instead of the configured one
+//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//
+// The host needs the method Run; RunAs for AsUser and OnPort; or DialContext for
+// the greeting. *fixture.CloudHost has all of them.
+func BeReachableOnSSH() *beReachableOnSSHMatcher {
+	return &beReachableOnSSHMatcher{evaluator: evaluator[any]{matcher: "BeReachableOnSSH"}}
 }
 
-// AsUser has another user log in, with the key and password that are
-// configured. It needs a host with the method RunAs, as *fixture.CloudHost has it.
-func (m *BeReachableOnSSHMatcher) AsUser(user string) *BeReachableOnSSHMatcher {
+type beReachableOnSSHMatcher struct {
+	evaluator[any]
+	login fixture.Login
+	usage error
+}
+
+// AsUser sets the login user.
+func (m *beReachableOnSSHMatcher) AsUser(user string) *beReachableOnSSHMatcher {
 	if user == "" {
-		m.problem = misused("BeReachableOnSSH: AsUser was given no user")
+		m.usage = newUsageError("%s: AsUser: the user is empty", m.matcher)
 	}
 	m.login.User = user
 	return m
 }
 
-// OnPort has them log in on another port than the configured one.
-func (m *BeReachableOnSSHMatcher) OnPort(port int) *BeReachableOnSSHMatcher {
-	m.problem = checkPort("BeReachableOnSSH: OnPort", port, m.problem)
+// OnPort sets the port.
+func (m *beReachableOnSSHMatcher) OnPort(port int) *beReachableOnSSHMatcher {
+	m.usage = checkPort(m.matcher+": OnPort", port, m.usage)
 	m.login.Port = port
 	return m
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *BeReachableOnSSHMatcher) Within(bound time.Duration) *BeReachableOnSSHMatcher {
-	m.bound = bound
+// Within sets the time limit of one attempt.
+func (m *beReachableOnSSHMatcher) Within(limit time.Duration) *beReachableOnSSHMatcher {
+	m.limit = limit
 	return m
 }
 
-// trivial is the command that shows that commands run.
-const trivial = "true"
+// trivialCommand shows that the host runs commands.
+const trivialCommand = "true"
 
-// Match is Gomega's.
-func (m *BeReachableOnSSHMatcher) Match(actual any) (bool, error) {
-	if m.problem != nil {
-		return false, m.problem
+// Match implements Gomega's matcher.
+func (m *beReachableOnSSHMatcher) Match(actual any) (bool, error) {
+	if m.usage != nil {
+		return false, m.usage
 	}
-	if isNil(actual) || !m.fits(actual) {
-		return false, misfit("BeReachableOnSSH", m.method(), actual)
+	if isNil(actual) || !m.canUse(actual) {
+		return false, newTypeError(m.matcher, m.requiredMethod(), actual)
 	}
-	if run := m.runner(actual); run != nil {
+	if run := m.trial(actual); run != nil {
 		return m.matchLogin(actual, run)
 	}
 	if m.login.User != "" {
-		return false, misused("BeReachableOnSSH: nobody can log in as %s: %v", m.login.User, fixture.ErrNoLogin)
+		return false, newUsageError("%s: cannot log in as %s: %v", m.matcher, m.login.User, fixture.ErrNoLogin)
 	}
-	host, err := subject[dialer]("BeReachableOnSSH", dialMethod, actual)
-	if err != nil {
-		return false, err
+	host, ok := actual.(dialer)
+	if !ok {
+		return false, newTypeError(m.matcher, methodOf[dialer](), actual)
 	}
 	return m.matchGreeting(actual, host)
 }
 
-func (m *BeReachableOnSSHMatcher) fits(actual any) bool {
-	_, asSomebody := actual.(loginRunner)
+// MatchMayChangeInTheFuture implements Gomega's interface for Eventually.
+func (m *beReachableOnSSHMatcher) MatchMayChangeInTheFuture(actual any) bool {
+	return !isNil(actual) && m.canUse(actual) && m.evaluator.MatchMayChangeInTheFuture(actual)
+}
+
+// canUse returns whether the actual value has a method that the matcher needs.
+func (m *beReachableOnSSHMatcher) canUse(actual any) bool {
+	_, runsAs := actual.(loginRunner)
 	_, runs := actual.(runner)
 	_, dials := actual.(dialer)
 	switch {
 	case m.login.User != "":
-		return asSomebody
+		return runsAs
 	case m.login.Port != 0:
-		return asSomebody || dials
+		return runsAs || dials
 	}
-	return asSomebody || runs || dials
+	return runsAs || runs || dials
 }
 
-// method is the one that a host should have.
-func (m *BeReachableOnSSHMatcher) method() string {
+// requiredMethod is the method that an error names.
+func (m *beReachableOnSSHMatcher) requiredMethod() string {
 	if m.login != (fixture.Login{}) {
-		return runAsMethod
+		return methodOf[loginRunner]()
 	}
-	return runMethod
+	return methodOf[runner]()
 }
 
-// runner is how to log in to a host, or nil if nobody can.
-func (m *BeReachableOnSSHMatcher) runner(actual any) func(context.Context) (fixture.Result, error) {
+// trial returns a function that logs in and runs the trivial command, or nil if
+// no login is configured.
+func (m *beReachableOnSSHMatcher) trial(actual any) func(context.Context) (fixture.Result, error) {
 	if !hasLogin(actual) {
 		return nil
 	}
 	if host, ok := actual.(loginRunner); ok {
 		return func(ctx context.Context) (fixture.Result, error) {
-			result, err := host.RunAs(ctx, m.login, trivial)
-			return result, inner(actual, err)
+			result, err := host.RunAs(ctx, m.login, trivialCommand)
+			return result, cause(actual, err)
 		}
 	}
 	if host, ok := actual.(runner); ok && m.login == (fixture.Login{}) {
-		return func(ctx context.Context) (fixture.Result, error) { return host.Run(ctx, trivial) }
+		return func(ctx context.Context) (fixture.Result, error) { return host.Run(ctx, trivialCommand) }
 	}
 	return nil
 }
 
-func (m *BeReachableOnSSHMatcher) matchLogin(actual any, run func(context.Context) (fixture.Result, error)) (bool, error) {
-	q := question{wanted: "to be reachable by SSH" + m.onPort(), tried: "log in and run " + trivial, user: userOf(actual), unreachable: true}
+func (m *beReachableOnSSHMatcher) matchLogin(actual any, run func(context.Context) (fixture.Result, error)) (bool, error) {
+	q := query{wanted: m.wanted(), tried: "log in and run " + trivialCommand, user: userOf(actual), unreachable: true}
 	if m.login.User != "" {
 		q.user = m.login.User
 	}
-	return ask(&m.attempts, actual, q, run, func(result fixture.Result) (answer, error) {
-		return answer{ok: result.ExitCode == 0, found: "it was run, and " + ending(result)}, nil
+	return evaluate(&m.evaluator, actual, q, run, func(result fixture.Result) (verdict, error) {
+		return verdict{ok: result.ExitCode == 0, found: "logged in; the command " + describeResult(result)}, nil
 	})
 }
 
-func (m *BeReachableOnSSHMatcher) onPort() string {
+func (m *beReachableOnSSHMatcher) wanted() string {
 	if m.login.Port == 0 {
-		return ""
+		return "to be reachable by SSH"
 	}
-	return fmt.Sprintf(" on port %d", m.login.Port)
+	return fmt.Sprintf("to be reachable by SSH on port %d", m.login.Port)
 }
 
-// usualPort is that of SSH.
-const usualPort = 22
+const defaultSSHPort = 22
 
-func (m *BeReachableOnSSHMatcher) matchGreeting(actual any, host dialer) (bool, error) {
-	port := usualPort
+func (m *beReachableOnSSHMatcher) matchGreeting(actual any, host dialer) (bool, error) {
+	port := defaultSSHPort
 	if m.login.Port != 0 {
 		port = m.login.Port
 	}
-	q := question{
-		wanted:      "to be reachable by SSH" + m.onPort(),
+	q := query{
+		wanted:      m.wanted(),
 		tried:       fmt.Sprintf("connect to port %d and wait for the greeting of an SSH server", port),
 		unreachable: true,
 	}
-	return ask(&m.attempts, actual, q, func(ctx context.Context) (string, error) { return greeting(ctx, host, port) },
-		func(said string) (answer, error) {
-			return answer{ok: strings.HasPrefix(said, "SSH-"), found: fmt.Sprintf("it says %q", said)}, nil
+	return evaluate(&m.evaluator, actual, q, func(ctx context.Context) (string, error) { return readGreeting(ctx, host, port) },
+		func(line string) (verdict, error) {
+			return verdict{ok: strings.HasPrefix(line, "SSH-"), found: fmt.Sprintf("the server sent %q", line)}, nil
 		})
 }
 
-// greetingLimit bounds what a server may say before it comes to the point.
+// greetingLimit bounds how many bytes a server may send before its greeting.
 const greetingLimit = 8 << 10
 
-// greeting is the line by which an SSH server makes itself known, or else what
-// was said last. It may say other things before.
-func greeting(ctx context.Context, host dialer, port int) (string, error) {
+// readGreeting returns the line with which an SSH server starts, or the last line
+// before the server closed the connection. Other lines may come before (RFC 4253,
+// section 4.2).
+func readGreeting(ctx context.Context, host dialer, port int) (string, error) {
 	conn, err := dial(ctx, host, port)
 	if err != nil {
 		return "", err
@@ -162,19 +176,14 @@ func greeting(ctx context.Context, host dialer, port int) (string, error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	lines := bufio.NewScanner(io.LimitReader(conn, greetingLimit))
-	said := ""
+	last := ""
 	for lines.Scan() {
-		if said = lines.Text(); strings.HasPrefix(said, "SSH-") {
-			return said, nil
+		if last = lines.Text(); strings.HasPrefix(last, "SSH-") {
+			return last, nil
 		}
 	}
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("connected, but nobody said anything: %w", context.Cause(ctx))
+		return "", fmt.Errorf("connected, but the server sent no greeting: %w", context.Cause(ctx))
 	}
-	return said, lines.Err()
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *BeReachableOnSSHMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return !isNil(actual) && m.fits(actual) && mayChange[any](&m.attempts, actual)
+	return last, lines.Err()
 }

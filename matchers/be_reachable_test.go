@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"github.com/stretchr/testify/assert"
@@ -18,7 +19,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// listen accepts connections and says something on each. It gives the port.
+// listen accepts connections and sends a greeting on each. It returns the port.
 func listen(t *testing.T, greeting string) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,7 +56,7 @@ func portOf(t *testing.T, address net.Addr) int {
 	return number
 }
 
-// closedPort is one that nobody listens on.
+// closedPort returns a port that no process listens on.
 func closedPort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,7 +65,7 @@ func closedPort(t *testing.T) int {
 	return portOf(t, listener.Addr())
 }
 
-// noLogin is a host of which nothing says how to log in.
+// noLogin sets up a host without a configured login.
 func noLogin(t *testing.T) *fixture.CloudHost {
 	t.Helper()
 	return setUp(t, "bare", `bare.hostname = "127.0.0.1"`)
@@ -77,7 +78,7 @@ func TestBeReachableOn(t *testing.T) {
     bare (127.0.0.1)
 not to be reachable on port %d
 tried: connect to port %[1]d
-found: somebody accepts connections
+found: the port accepts connections
 attempts: 1`, open))
 	fails(t, BeReachableOn(closed), host, fmt.Sprintf(`Expected
     bare (127.0.0.1)
@@ -85,7 +86,7 @@ to be reachable on port %d
 tried: connect to port %[1]d
 last error: dial tcp 127.0.0.1:%[1]d: connect: connection refused
 attempts: 1`, closed))
-	unknown(t, BeReachableOn(70000), host, "BeReachableOn: 70000 is no port from 1 to 65535")
+	unknown(t, BeReachableOn(70000), host, "BeReachableOn: 70000 is not a port number from 1 to 65535")
 }
 
 func TestBeReachableOnSSHLogsIn(t *testing.T) {
@@ -94,7 +95,7 @@ func TestBeReachableOnSSHLogsIn(t *testing.T) {
     %s, as tester
 not to be reachable by SSH
 tried: log in and run true
-found: it was run, and exited with 0, output empty, error output empty
+found: logged in; the command exited with 0, stdout empty, stderr empty
 attempts: 1`))
 	assert.Contains(t, server.Commands(), "true")
 	fails(t, BeReachableOnSSH().AsUser("stranger"), host, text(host, `Expected
@@ -105,7 +106,7 @@ last error: ssh to `)+server.Addr+`: login: user "stranger" is not let in by `+s
 attempts: 1`)
 }
 
-func TestBeReachableOnSSHNoticesThatNewLoginsFail(t *testing.T) {
+func TestBeReachableOnSSHMakesANewConnection(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	_, err := host.Run(t.Context(), "true")
 	require.NoError(t, err)
@@ -123,51 +124,51 @@ func TestBeReachableOnSSHOnAnotherPort(t *testing.T) {
     ports (127.0.0.1), as tester
 not to be reachable by SSH on port %d
 tried: log in and run true
-found: it was run, and exited with 0, output empty, error output empty
+found: logged in; the command exited with 0, stdout empty, stderr empty
 attempts: 1`, other.Port()))
 	m := BeReachableOnSSH().OnPort(closedPort(t))
 	ok, err := m.Match(host)
 	require.NoError(t, err)
 	assert.False(t, ok)
 	assert.NotContains(t, m.FailureMessage(host), "sesame")
-	unknown(t, BeReachableOnSSH().OnPort(-1), host, "BeReachableOnSSH: OnPort: -1 is no port from 1 to 65535")
-	unknown(t, BeReachableOnSSH().AsUser(""), host, "BeReachableOnSSH: AsUser was given no user")
+	unknown(t, BeReachableOnSSH().OnPort(-1), host, "BeReachableOnSSH: OnPort: -1 is not a port number from 1 to 65535")
+	unknown(t, BeReachableOnSSH().AsUser(""), host, "BeReachableOnSSH: AsUser: the user is empty")
 }
 
-func TestBeReachableOnSSHOfAUserWhoMayRunNothing(t *testing.T) {
-	host, _ := serve(t, sshtest.Config{Exec: asNobodyMay})
+func TestBeReachableOnSSHFailsIfTheUserMayNotRunCommands(t *testing.T) {
+	host, _ := serve(t, sshtest.Config{Exec: noLoginShell})
 	fails(t, BeReachableOnSSH(), host, text(host, `Expected
     %s, as tester
 to be reachable by SSH
 tried: log in and run true
-found: it was run, and exited with 1, output "This account is not available.\n", error output empty
+found: logged in; the command exited with 1, stdout "This account is not available.\n", stderr empty
 attempts: 1`))
 }
 
-func TestBeReachableOnSSHWithoutALoginWaitsForTheGreeting(t *testing.T) {
+func TestBeReachableOnSSHWithoutALoginReadsTheGreeting(t *testing.T) {
 	host := noLogin(t)
 	server := sshtest.Start(t, sshtest.Config{})
 	passes(t, BeReachableOnSSH().OnPort(server.Port()), host, fmt.Sprintf(`Expected
     bare (127.0.0.1)
 not to be reachable by SSH on port %d
 tried: connect to port %[1]d and wait for the greeting of an SSH server
-found: it says "SSH-2.0-sshtest"
+found: the server sent "SSH-2.0-sshtest"
 attempts: 1`, server.Port()))
 	chatty := listen(t, "one moment\r\nSSH-2.0-chatty\r\n")
 	ok, err := BeReachableOnSSH().OnPort(chatty).Match(host)
 	require.NoError(t, err)
 	assert.True(t, ok)
 	mute := listen(t, "")
-	fails(t, BeReachableOnSSH().OnPort(mute).Within(testPace), host, fmt.Sprintf(`Expected
+	fails(t, BeReachableOnSSH().OnPort(mute).Within(time.Second), host, fmt.Sprintf(`Expected
     bare (127.0.0.1)
 to be reachable by SSH on port %d
 tried: connect to port %[1]d and wait for the greeting of an SSH server
-last error: connected, but nobody said anything: no answer within 100ms
+last error: connected, but the server sent no greeting: no answer within 1s
 attempts: 1`, mute))
-	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: nobody can log in as root: nothing says how to log in")
+	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: cannot log in as root: nothing says how to log in")
 }
 
-func TestBeReachableOnSSHStopsWhereItIsAnotherMachine(t *testing.T) {
+func TestBeReachableOnSSHStopsEventuallyForAnotherHostKey(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	port := server.Port()
 	server.Close()
@@ -185,7 +186,7 @@ func TestBeReachableOnSSHStopsWhereItIsAnotherMachine(t *testing.T) {
 	}
 }
 
-func TestBeReachableOnSSHStopsWhereAKeyFileCannotBeUsed(t *testing.T) {
+func TestBeReachableOnSSHStopsEventuallyForAMissingKeyFile(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	host := setUp(t, "keyless", fmt.Sprintf(`keyless { hostname = "127.0.0.1", connection.url = %q }`, server.URL()))
 	require.NoError(t, os.Rename(server.KeyFile, filepath.Join(t.TempDir(), "moved")))

@@ -1,5 +1,5 @@
-// Package matchers has Gomega matchers for hosts. It is made to be imported
-// with a dot, beside Gomega's own:
+// Package matchers has Gomega matchers for hosts. Import it with a dot, as Gomega
+// itself:
 //
 //	import (
 //		. "github.com/onsi/gomega"
@@ -9,37 +9,43 @@
 //	Expect(fixture.Host("nat_host")).To(BeReachableOnSSH())
 //	Eventually(fixture.Host("nat_host")).Should(HaveMounted("/data").ReadOnly())
 //
-// # What they match
+// Methods such as ReadOnly refine a matcher and return it. The documentation of
+// each function lists the methods of its matcher.
 //
-// A *fixture.CloudHost, or a host of your own that has the one method that the
-// matcher needs; each matcher says which:
+// # Actual values
+//
+// Matchers take a *fixture.CloudHost, or any value with the one method that the
+// matcher needs:
 //
 //	Run(ctx context.Context, cmd string) (fixture.Result, error)
 //	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 //	HostName() string
 //	Base() string
 //
-// If it has String, Address, HostName or User() (string, error) besides, messages
-// use them. Nil, anything else, and a host that is not set up are errors.
+// If the value also has String() string, Address() string, HostName() string or
+// User() (string, error), messages use them. Any other value, nil, and a host that
+// is not set up are errors.
 //
-// # Failed, or not known
+// # Failed matches and errors
 //
-// A match fails where the host has shown that it is not so. Where nobody could
-// find out, because the login failed or the host's table could not be read,
-// the matcher returns an error: then To fails and NotTo fails as well, and
-// Eventually tries again. Being unreachable is an answer only for the matchers
-// that ask for just that, [BeReachableOnSSH], [BeReachableOn] and
-// [RespondToHTTP].
+// A match fails if the host is not as expected. If a matcher cannot find out, for
+// example because the login failed, Match returns an error: then both To and NotTo
+// fail, and Eventually tries again. [BeReachableOnSSH], [BeReachableOn] and
+// [RespondToHTTP] ask for reachability itself: for them a host that cannot be
+// reached is a failed match.
 //
-// # Time
+// Messages name what was tried, by which user, what was found or the last error,
+// and the number of attempts.
 //
-// No attempt takes longer than its bound, two seconds or what Within says.
-// What waiting cannot mend ends Eventually at once: the domain has crashed or
-// is gone, the host key is another one, a key file cannot be used, the
-// arguments make no sense.
+// # Time limits
 //
-// # What they need of a guest
+// An attempt takes at most two seconds, or the time limit set with the method
+// Within. Eventually stops early when another attempt cannot succeed: the domain
+// has crashed or was destroyed, the host key does not match, a key file cannot be
+// used, or an argument is invalid.
 //
-// A Bourne shell and the usual small commands, those of busybox or of
-// coreutils, and /proc. Nothing is copied to the guest.
+// # Requirements on the guest
+//
+// Matchers that run commands need a POSIX shell, the commands of busybox or
+// coreutils, and /proc. They copy nothing to the guest.
 package matchers

@@ -17,8 +17,8 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// The examples have a host "web", which is an SSH server on this machine, and
-// print what an assertion fails with. Ginkgo would fail the spec with it.
+// In the examples the host "web" is an SSH server on this machine, and a failed
+// assertion prints its message. Under Ginkgo it fails the spec.
 func Example() {
 	RegisterFailHandler(func(message string, _ ...int) { fmt.Println(message) })
 
@@ -30,7 +30,7 @@ func Example() {
 	//     web (127.0.0.1), as tester
 	// not to be reachable by SSH
 	// tried: log in and run true
-	// found: it was run, and exited with 0, output empty, error output empty
+	// found: logged in; the command exited with 0, stdout empty, stderr empty
 	// attempts: 1
 }
 
@@ -63,9 +63,9 @@ func ExampleHaveMounted() {
 	// Output:
 	// Expected
 	//     web (127.0.0.1), as tester
-	// to have /no/where mounted read-only, with type "9p", from "data"
+	// to have /no/where mounted read-only, with type "9p", with source "data"
 	// tried: cat /proc/mounts 2>/dev/null || cat /etc/mtab 2>/dev/null || mount
-	// found: nothing is mounted on /no/where
+	// found: nothing is mounted at /no/where
 	// attempts: 1
 }
 
@@ -103,7 +103,7 @@ func ExampleRunCommand() {
 	//     web (127.0.0.1), as tester
 	// to run a command successfully
 	// tried: echo disk full >&2; false
-	// found: exited with 1, output empty, error output "disk full\n"
+	// found: exited with 1, stdout empty, stderr "disk full\n"
 	// attempts: 1
 }
 
@@ -119,7 +119,7 @@ func ExampleHaveAddressIn() {
 	// attempts: 1
 }
 
-// A host of one's own needs only the method that the matcher uses.
+// A matcher also takes a value of another type with the method that it needs.
 func ExampleBeCloneOf() {
 	Expect(copied{}).To(BeCloneOf("my_base_domain"))
 	Expect(fixture.Host("web")).To(BeCloneOf("my_base_domain"))
@@ -127,8 +127,8 @@ func ExampleBeCloneOf() {
 	// Expected
 	//     web (127.0.0.1)
 	// to be a clone of my_base_domain
-	// tried: Base of the host
-	// found: it is no clone, as far as its provider says
+	// tried: Base() of the host
+	// found: its provider reports no base domain
 	// attempts: 1
 }
 
@@ -136,10 +136,10 @@ type copied struct{}
 
 func (copied) Base() string { return "my_base_domain" }
 
-// exampleServer is where the host "web" is.
+// exampleServer is the SSH server of the host "web".
 var exampleServer *sshtest.Server
 
-// withExampleHost runs with the host that the examples have.
+// withExampleHost calls run with the host of the examples set up.
 func withExampleHost(run func() int) int {
 	t := &exampleRun{}
 	defer t.end()
@@ -154,7 +154,7 @@ func withExampleHost(run func() int) int {
 	return run()
 }
 
-// exampleRun is the test that all examples are part of.
+// exampleRun is the testing.TB of the examples' host.
 type exampleRun struct {
 	testing.TB
 	cleanups []func()
@@ -166,7 +166,7 @@ func (r *exampleRun) Setenv(name, value string)         { os.Setenv(name, value)
 func (r *exampleRun) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 func (r *exampleRun) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (r *exampleRun) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (r *exampleRun) FailNow()                          { panic("the host of the examples cannot be set up") }
+func (r *exampleRun) FailNow()                          { panic("setting up the host of the examples failed") }
 
 func (r *exampleRun) TempDir() string {
 	dir, err := os.MkdirTemp("", "matchers")

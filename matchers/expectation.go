@@ -7,11 +7,11 @@ import (
 	"github.com/onsi/gomega/types"
 )
 
-// An expectation is what a builder method was given: a matcher, or a value to
-// be equal to. The zero value expects nothing.
+// expectation is the argument of a method such as WithContent: a matcher, or a
+// value to be equal to. A nil expectation expects nothing.
 type expectation struct {
 	matcher types.GomegaMatcher
-	value   string // as messages show it, or "" for a matcher
+	value   string // for messages; empty for a matcher
 }
 
 func expect(given any) *expectation {
@@ -24,28 +24,38 @@ func expect(given any) *expectation {
 	return &expectation{gomega.Equal(given), fmt.Sprint(given)}
 }
 
-// of is the words for what is expected of a name.
-func (e *expectation) of(what string) string {
-	if e == nil {
+// text says what is expected of a property, for the end of a sentence.
+func (e *expectation) text(property string) string {
+	switch {
+	case e == nil:
 		return ""
+	case e.value == "":
+		return fmt.Sprintf(", with %s satisfying the given matcher", property)
 	}
-	if e.value == "" {
-		return fmt.Sprintf(", %s as the given matcher has it", what)
-	}
-	return fmt.Sprintf(", %s %s", what, e.value)
+	return fmt.Sprintf(", with %s %s", property, e.value)
 }
 
-// against matches a value; what says which one it is.
-func (e *expectation) against(what string, value any) (answer, error) {
+// judge matches the value of a property.
+func (e *expectation) judge(property string, value any) (verdict, error) {
 	if e == nil {
-		return answer{ok: true}, nil
+		return verdict{ok: true}, nil
 	}
 	ok, err := e.matcher.Match(value)
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("matching the %s: %w", what, err)
+		return verdict{}, fmt.Errorf("matching the %s: %w", property, err)
 	case !ok:
-		return answer{found: what + ":\n" + e.matcher.FailureMessage(value)}, nil
+		return verdict{found: property + ":\n" + e.matcher.FailureMessage(value)}, nil
 	}
-	return answer{ok: true}, nil
+	return verdict{ok: true}, nil
+}
+
+// judgeAll returns the first verdict that is not ok, or one with found.
+func judgeAll(found string, checks ...func() (verdict, error)) (verdict, error) {
+	for _, check := range checks {
+		if got, err := check(); err != nil || !got.ok {
+			return got, err
+		}
+	}
+	return verdict{ok: true, found: found}, nil
 }

@@ -9,49 +9,54 @@ import (
 	"time"
 )
 
-// HaveAddressIn succeeds if the host's address is in a network, as in
-// "192.168.122.0/24" or "fd00::/8". A host that goes by a name has the
-// addresses that this machine finds for it, and one of them is enough. It needs
-// the method HostName; if there is a method Address() string, that counts, as
-// HostName may be a forward's.
-func HaveAddressIn(cidr string) *HaveAddressInMatcher { return &HaveAddressInMatcher{cidr: cidr} }
+// HaveAddressIn succeeds if the host's address is in a network in CIDR notation,
+// such as "192.168.122.0/24" or "fd00::/8". A host name is resolved on this
+// machine, and one of its addresses is enough.
+//
+// The host needs the method HostName. If it also has Address() string, that
+// counts, because HostName may be the address of a port forward.
+//
+// The matcher has the method Within(time.Duration), the time limit for resolving
+// a name (default 2 s).
+func HaveAddressIn(cidr string) *haveAddressInMatcher {
+	return &haveAddressInMatcher{evaluator: evaluator[named]{matcher: "HaveAddressIn"}, cidr: cidr}
+}
 
-// HaveAddressInMatcher is made by [HaveAddressIn].
-type HaveAddressInMatcher struct {
-	attempts
+type haveAddressInMatcher struct {
+	evaluator[named]
 	cidr string
 }
 
-// Within bounds the look-up of a name, which may take 2 s otherwise.
-func (m *HaveAddressInMatcher) Within(bound time.Duration) *HaveAddressInMatcher {
-	m.bound = bound
+// Within sets the time limit for resolving a name.
+func (m *haveAddressInMatcher) Within(limit time.Duration) *haveAddressInMatcher {
+	m.limit = limit
 	return m
 }
 
-// Match is Gomega's.
-func (m *HaveAddressInMatcher) Match(actual any) (bool, error) {
+// Match implements Gomega's matcher.
+func (m *haveAddressInMatcher) Match(actual any) (bool, error) {
 	network, err := netip.ParsePrefix(m.cidr)
 	if err != nil {
-		return false, misused("HaveAddressIn: %q is no network: write it as 192.168.122.0/24", m.cidr)
+		return false, newUsageError("%s: %q is not a network in CIDR notation, such as 192.168.122.0/24", m.matcher, m.cidr)
 	}
-	host, err := subject[named]("HaveAddressIn", nameMethod, actual)
+	host, err := m.host(actual)
 	if err != nil {
 		return false, err
 	}
-	q := question{wanted: "to have an address in " + m.cidr, tried: "address of the host"}
-	return ask(&m.attempts, actual, q, func(ctx context.Context) ([]netip.Addr, error) {
+	q := query{wanted: "to have an address in " + m.cidr, tried: "address of the host"}
+	return evaluate(&m.evaluator, actual, q, func(ctx context.Context) ([]netip.Addr, error) {
 		if host, ok := actual.(addressed); ok {
-			return addresses(ctx, host.Address())
+			return resolve(ctx, host.Address())
 		}
-		return addresses(ctx, host.HostName())
-	}, func(found []netip.Addr) (answer, error) {
-		return answer{ok: slices.ContainsFunc(found, network.Contains), found: fmt.Sprint(found)}, nil
+		return resolve(ctx, host.HostName())
+	}, func(found []netip.Addr) (verdict, error) {
+		return verdict{ok: slices.ContainsFunc(found, network.Contains), found: fmt.Sprint(found)}, nil
 	})
 }
 
-// addresses are those of a host by its name, in the form in which networks
-// have them.
-func addresses(ctx context.Context, name string) ([]netip.Addr, error) {
+// resolve returns the addresses of a name, without zones and not as IPv4 mapped
+// to IPv6, so that they can be compared with a network.
+func resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 	if address, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{address.Unmap().WithZone("")}, nil
 	}
@@ -60,9 +65,4 @@ func addresses(ctx context.Context, name string) ([]netip.Addr, error) {
 		found[n] = address.Unmap().WithZone("")
 	}
 	return found, err
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *HaveAddressInMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[named](&m.attempts, actual)
 }

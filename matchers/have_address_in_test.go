@@ -6,7 +6,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// at is a host of one's own that has an address.
+// at is a host that only has a host name.
 type at string
 
 func (a at) HostName() string { return string(a) }
@@ -38,13 +38,13 @@ found: [192.168.122.17]
 attempts: 1`)
 }
 
-func TestHaveAddressInLooksNamesUp(t *testing.T) {
+func TestHaveAddressInResolvesNames(t *testing.T) {
 	m := HaveAddressIn("127.0.0.0/8")
 	if ok, err := m.Match(at("localhost")); err != nil || !ok {
 		t.Error(ok, err, m.FailureMessage(at("localhost")))
 	}
 }
 
-func TestHaveAddressInWantsANetwork(t *testing.T) {
-	unknown(t, HaveAddressIn("192.168.122.17"), at("192.168.122.17"), `HaveAddressIn: "192.168.122.17" is no network: write it as 192.168.122.0/24`)
+func TestHaveAddressInRefusesAnAddress(t *testing.T) {
+	unknown(t, HaveAddressIn("192.168.122.17"), at("192.168.122.17"), `HaveAddressIn: "192.168.122.17" is not a network in CIDR notation, such as 192.168.122.0/24`)
 }

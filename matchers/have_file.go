@@ -1,34 +1,46 @@
 package matchers
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 	"time"
 
-	"github.com/onsi/gomega/types"
-
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/lsmode"
 	"github.com/overcast-go/overcast/internal/ssh"
 )
 
-// HaveFile succeeds if the host has a file of that path, which is no folder,
-// and it is as WithContent, WithMode and WithOwner want it. Symbolic links are
-// followed. It needs the method Run. That it could not be found out, as in a
-// folder that the user may not look into, is an error.
-func HaveFile(path string) *HaveFileMatcher { return &HaveFileMatcher{path: path} }
-
-// HaveFileMatcher is made by [HaveFile].
-type HaveFileMatcher struct {
-	attempts
-	path                 string
-	content, mode, owner *expectation
-	modeText             string
+// HaveFile succeeds if the host has a file, other than a folder, at an absolute
+// path. It follows symbolic links. It is an error if the matcher cannot find out,
+// for example because the user may not search the folder.
+//
+// The matcher has these methods; each returns the matcher:
+//
+//	WithContent(content any)      its content: a string, []byte or a matcher of string
+//	WithMode(mode any)            its permissions, see below
+//	WithOwner(owner any)          the name of its owner: a string or a matcher of string
+//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//
+// The mode is an int as for chmod, such as 0o644 or 0o4755, an fs.FileMode, or a
+// matcher of fs.FileMode, which gets the permissions with the bits setuid, setgid
+// and sticky. The owner is a number if the user has no name.
+//
+// The host needs the method Run.
+func HaveFile(path string) *haveFileMatcher {
+	return &haveFileMatcher{evaluator: evaluator[runner]{matcher: "HaveFile"}, path: path}
 }
 
-// WithContent wants a content: a string, or a matcher of string.
-func (m *HaveFileMatcher) WithContent(content any) *HaveFileMatcher {
+type haveFileMatcher struct {
+	evaluator[runner]
+	path                 string
+	content, mode, owner *expectation
+}
+
+// WithContent sets the expected content.
+func (m *haveFileMatcher) WithContent(content any) *haveFileMatcher {
 	if text, ok := content.([]byte); ok {
 		content = string(text)
 	}
@@ -36,46 +48,53 @@ func (m *HaveFileMatcher) WithContent(content any) *HaveFileMatcher {
 	return m
 }
 
-// WithMode wants permissions: a number as chmod has it, as in 0o644 or 0o4755,
-// an fs.FileMode, or a matcher of fs.FileMode, which gets the permissions and
-// the bits setuid, setgid and sticky.
-func (m *HaveFileMatcher) WithMode(mode any) *HaveFileMatcher {
-	if _, ok := mode.(types.GomegaMatcher); ok {
-		m.mode, m.modeText = expect(mode), ", with mode as the given matcher has it"
-		return m
-	}
+// WithMode sets the expected permissions.
+func (m *haveFileMatcher) WithMode(mode any) *haveFileMatcher {
 	if number, ok := mode.(int); ok {
-		mode = fromChmod(number)
+		mode = chmodMode(number)
 	}
-	m.mode, m.modeText = expect(mode), fmt.Sprintf(", with mode %v", mode)
+	m.mode = expect(mode)
 	return m
 }
 
-// WithOwner wants an owner, by the name of the user: a string, or a matcher of
-// string. It is a number for a user without a name.
-func (m *HaveFileMatcher) WithOwner(owner any) *HaveFileMatcher {
+// WithOwner sets the expected owner.
+func (m *haveFileMatcher) WithOwner(owner any) *haveFileMatcher {
 	m.owner = expect(owner)
 	return m
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *HaveFileMatcher) Within(bound time.Duration) *HaveFileMatcher {
-	m.bound = bound
+// Within sets the time limit of one attempt.
+func (m *haveFileMatcher) Within(limit time.Duration) *haveFileMatcher {
+	m.limit = limit
 	return m
 }
 
-// How lookAtFile exits where there is nothing to look at.
+// Match implements Gomega's matcher.
+func (m *haveFileMatcher) Match(actual any) (bool, error) {
+	if err := checkText(m.matcher, "path", m.path); err != nil {
+		return false, err
+	}
+	if !strings.HasPrefix(m.path, "/") {
+		return false, newUsageError("%s: %q is not an absolute path", m.matcher, m.path)
+	}
+	file := path.Clean(m.path)
+	wanted := fmt.Sprintf("to have the file %s", quotePath(file)) + m.mode.text("mode") + m.owner.text("owner") + m.content.text("content")
+	return evaluateCommand(&m.evaluator, actual, wanted, statCommand(file, m.content != nil), m.judge)
+}
+
+// Exit codes of the command of statCommand.
 const (
-	exitAbsent  = 44
-	exitHidden  = 45
-	exitNowhere = 46
+	exitNoFile     = 44
+	exitNoAccess   = 45
+	exitBrokenLink = 46
 )
 
-// lookAtFile prints mode and owner of a file in one line, and then, if that is
-// wanted, its content. ls is what every system has; its line ends with the
-// path, which is not to be taken apart, so the shell picks the words before.
-// Of a file that is not there it tells whether it could have been seen.
-func lookAtFile(file string, content bool) string {
+// statCommand returns a command that prints the mode and owner of a file on one
+// line and then, if wanted, its content. It uses ls, which every system has, and
+// lets the shell take the first words of its output, as the path at the end may
+// contain blanks. If there is no file, the exit code says whether the user could
+// have seen one: the nearest existing folder above must be searchable.
+func statCommand(file string, content bool) string {
 	name := ssh.Quote(file)
 	var above []string
 	for folder := path.Dir(file); ; folder = path.Dir(folder) {
@@ -89,103 +108,59 @@ func lookAtFile(file string, content bool) string {
 		read = fmt.Sprintf(" && { [ -d %s ] || cat %[1]s; }", name)
 	}
 	return fmt.Sprintf(`set -f; if l=$(LC_ALL=C ls -ldL %s 2>/dev/null); then set -- $l; echo "$1 $3"%s; exit; fi; `, name, read) +
-		fmt.Sprintf(`[ -L %s ] && exit %d; `, name, exitNowhere) +
-		fmt.Sprintf(`for d in %s; do if [ -d "$d" ]; then [ -x "$d" ] && exit %d; break; fi; done; exit %d`, strings.Join(above, " "), exitAbsent, exitHidden)
+		fmt.Sprintf(`[ -L %s ] && exit %d; `, name, exitBrokenLink) +
+		fmt.Sprintf(`for d in %s; do if [ -d "$d" ]; then [ -x "$d" ] && exit %d; break; fi; done; exit %d`, strings.Join(above, " "), exitNoFile, exitNoAccess)
 }
 
-// Match is Gomega's.
-func (m *HaveFileMatcher) Match(actual any) (bool, error) {
-	if err := checkText("HaveFile", "path", m.path); err != nil {
-		return false, err
-	}
-	if !strings.HasPrefix(m.path, "/") {
-		return false, misused("HaveFile: %q is no absolute path", m.path)
-	}
-	file := path.Clean(m.path)
-	wanted := fmt.Sprintf("to have the file %s", shownPath(file)) + m.modeText + m.owner.of("with owner") + m.content.of("with content")
-	return askShell(&m.attempts, "HaveFile", actual, wanted, lookAtFile(file, m.content != nil), m.judge)
-}
+var errNoAccess = errors.New("the user may not search a folder above the file")
 
-func (m *HaveFileMatcher) judge(result fixture.Result) (answer, error) {
+func (m *haveFileMatcher) judge(result fixture.Result) (verdict, error) {
 	switch result.ExitCode {
 	case 0:
-	case exitAbsent:
-		return answer{found: "there is no such file"}, nil
-	case exitNowhere:
-		return answer{found: "it is a symbolic link to what is not there"}, nil
-	case exitHidden:
-		return answer{}, fmt.Errorf("a folder above it may not be looked into")
+	case exitNoFile:
+		return verdict{found: "no such file"}, nil
+	case exitBrokenLink:
+		return verdict{found: "it is a symbolic link to a missing file"}, nil
+	case exitNoAccess:
+		return verdict{}, errNoAccess
 	default:
-		return answer{}, unexpected("reading the file", result)
+		return verdict{}, unexpectedResult("reading the file", result)
 	}
 	line, content, _ := strings.Cut(result.Stdout, "\n")
 	letters, owner, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
-	mode, ok := parseMode(letters)
-	if !ok || owner == "" {
-		return answer{}, unexpected("reading the file's mode", result)
+	mode, err := lsmode.Parse(letters)
+	if err != nil || owner == "" {
+		return verdict{}, unexpectedResult("reading the file's mode", result)
 	}
 	found := fmt.Sprintf("it has mode %v and owner %s", mode, owner)
 	if mode.IsDir() {
-		return answer{found: "it is a folder: " + found}, nil
+		return verdict{found: "it is a folder: " + found}, nil
 	}
 	if m.content != nil {
 		found += ", and content " + excerpt(content)
 	}
-	return all(found,
-		func() (answer, error) { return m.matchMode(mode &^ fs.ModeType) },
-		func() (answer, error) { return m.owner.against("owner", owner) },
-		func() (answer, error) { return m.content.against("content", content) })
+	return judgeAll(found,
+		func() (verdict, error) { return m.judgeMode(mode &^ fs.ModeType) },
+		func() (verdict, error) { return m.owner.judge("owner", owner) },
+		func() (verdict, error) { return m.content.judge("content", content) })
 }
 
-// matchMode shows modes as people write them.
-func (m *HaveFileMatcher) matchMode(mode fs.FileMode) (answer, error) {
-	got, err := m.mode.against("mode", mode)
+// judgeMode shows the mode as ls prints it; a matcher would show the number.
+func (m *haveFileMatcher) judgeMode(mode fs.FileMode) (verdict, error) {
+	got, err := m.mode.judge("mode", mode)
 	if err == nil && !got.ok {
 		got.found = fmt.Sprintf("it has mode %v", mode)
 	}
 	return got, err
 }
 
-// fromChmod is a mode as chmod has it.
-func fromChmod(number int) fs.FileMode {
+// chmodMode converts a mode as for chmod.
+func chmodMode(number int) fs.FileMode {
 	mode := fs.FileMode(number & 0o777)
-	for bit, meaning := range map[int]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+	for bit, special := range map[int]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
 		if number&bit != 0 {
-			mode |= meaning
+			mode |= special
 		}
 	}
 	return mode
-}
-
-// parseMode reads a mode as ls shows it, as in -rwsr-xr-x. What follows, for
-// other means of access control, is passed over.
-func parseMode(letters string) (fs.FileMode, bool) {
-	if len(letters) < 10 {
-		return 0, false
-	}
-	mode, known := map[byte]fs.FileMode{
-		'-': 0, 'd': fs.ModeDir, 'l': fs.ModeSymlink, 'p': fs.ModeNamedPipe, 's': fs.ModeSocket,
-		'b': fs.ModeDevice, 'c': fs.ModeDevice | fs.ModeCharDevice,
-	}[letters[0]]
-	special := []fs.FileMode{fs.ModeSetuid, fs.ModeSetgid, fs.ModeSticky}
-	for n := range 9 {
-		bit := fs.FileMode(0o400 >> n)
-		switch letter := letters[1+n]; letter {
-		case '-':
-		case "rwx"[n%3]:
-			mode |= bit
-		case 's', 't':
-			mode |= bit | special[n/3]
-		case 'S', 'T':
-			mode |= special[n/3]
-		default:
-			known = false
-		}
-	}
-	return mode, known
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *HaveFileMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[runner](&m.attempts, actual)
 }

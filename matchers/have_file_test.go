@@ -20,7 +20,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// write makes a file of a mode, whatever the umask.
+// write writes a file with a mode, independent of the umask.
 func write(t *testing.T, file, content string, mode os.FileMode) string {
 	t.Helper()
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
@@ -59,10 +59,10 @@ func TestHaveFile(t *testing.T) {
 		"mode":             {HaveFile(file).WithMode(0o4640), "\nfound: it has mode -rw-r-----\n"},
 		"mode by FileMode": {HaveFile(file).WithMode(fs.FileMode(0o644)), "\nfound: it has mode -rw-r-----\n"},
 		"mode by matcher":  {HaveFile(file).WithMode(BeNumerically("<", 0o600)), "\nfound: it has mode -rw-r-----\n"},
-		"owner":            {HaveFile(file).WithOwner("nobody-of-that-name"), "to equal\n        <string>: nobody-of-that-name\n"},
+		"owner":            {HaveFile(file).WithOwner("no-such-user"), "to equal\n        <string>: no-such-user\n"},
 		"content":          {HaveFile(file).WithContent(ContainSubstring("three")), "to contain substring\n        <string>: three\n"},
-		"none":             {HaveFile(file + "s"), "\nfound: there is no such file\n"},
-		"no folder either": {HaveFile(file + "/below/it"), "\nfound: there is no such file\n"},
+		"missing":          {HaveFile(file + "s"), "\nfound: no such file\n"},
+		"missing folder":   {HaveFile(file + "/below/it"), "\nfound: no such file\n"},
 		"a folder":         {HaveFile(server.Dir).WithContent("anything"), "\nfound: it is a folder: it has mode d"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestHaveFile(t *testing.T) {
 	}
 }
 
-func TestHaveFileKnowsAllModes(t *testing.T) {
+func TestHaveFileReadsAllModes(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	for _, mode := range []int{0, 0o777, 0o4755, 0o2710, 0o1770, 0o4644, 0o2644, 0o1644} {
 		t.Run(fmt.Sprintf("%o", mode), func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestHaveFileKnowsAllModes(t *testing.T) {
 	}
 }
 
-func TestHaveFileFindsNamesOfAnyKind(t *testing.T) {
+func TestHaveFileFindsAnyName(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	for _, name := range []string{"a b", "it's", `say "so"`, "line\nend\n", "-rf", "$HOME", "`id`", "*", `back\slash`, "über", ";exit 3", "\x01"} {
 		t.Run(name, func(t *testing.T) {
@@ -123,13 +123,12 @@ func TestHaveFileFollowsLinks(t *testing.T) {
     %s, as tester
 to have the file %s
 tried: %s
-found: it is a symbolic link to what is not there
+found: it is a symbolic link to a missing file
 attempts: 1`, host, bad, commands[len(commands)-1]), m.FailureMessage(host))
 }
 
-// asNobody runs commands as a user who may see little, if the test is run by
-// one who may see everything.
-func asNobody(ctx context.Context, cmd string, s sshtest.Session) int {
+// unprivileged runs commands as the user nobody if the test runs as root.
+func unprivileged(ctx context.Context, cmd string, s sshtest.Session) int {
 	shell := exec.CommandContext(ctx, "/bin/sh", "-c", cmd)
 	shell.Stdout, shell.Stderr = s.Stdout, s.Stderr
 	if os.Geteuid() == 0 {
@@ -139,8 +138,8 @@ func asNobody(ctx context.Context, cmd string, s sshtest.Session) int {
 	return shell.ProcessState.ExitCode()
 }
 
-func TestHaveFileThatMayNotBeSeenIsNotKnown(t *testing.T) {
-	host, _ := serve(t, sshtest.Config{Exec: asNobody})
+func TestHaveFileWithoutAccessIsAnError(t *testing.T) {
+	host, _ := serve(t, sshtest.Config{Exec: unprivileged})
 	open := t.TempDir()
 	for _, folder := range []string{open, filepath.Dir(open)} {
 		require.NoError(t, os.Chmod(folder, 0o755))
@@ -156,7 +155,7 @@ func TestHaveFileThatMayNotBeSeenIsNotKnown(t *testing.T) {
 		m := HaveFile(closed + hidden)
 		_, err := m.Match(host)
 		require.Error(t, err)
-		assert.Contains(t, err.Error(), "\nlast error: a folder above it may not be looked into\nattempts: 1")
+		assert.Contains(t, err.Error(), "\nlast error: the user may not search a folder above the file\nattempts: 1")
 		assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(host).NotTo(m) }))
 	}
 	ok, err := HaveFile(filepath.Join(open, "not-there")).Match(host)
@@ -170,9 +169,9 @@ func TestHaveFileThatMayNotBeSeenIsNotKnown(t *testing.T) {
 	assert.True(t, ok)
 }
 
-func TestHaveFileWantsAPath(t *testing.T) {
-	host := says(t, fixture.Result{})
-	unknown(t, HaveFile("a"), host, `HaveFile: "a" is no absolute path`)
+func TestHaveFileRefusesAnInvalidPath(t *testing.T) {
+	host := answers(t, fixture.Result{})
+	unknown(t, HaveFile("a"), host, `HaveFile: "a" is not an absolute path`)
 	unknown(t, HaveFile(""), host, `HaveFile: the path is empty`)
-	unknown(t, HaveFile("/a\x00"), host, `HaveFile: the path "/a\x00" has a zero byte in it`)
+	unknown(t, HaveFile("/a\x00"), host, `HaveFile: the path "/a\x00" contains a zero byte`)
 }

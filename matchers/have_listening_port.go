@@ -10,57 +10,60 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// HaveListeningPort succeeds if something on the host listens on a TCP port,
-// on whichever of its addresses: the host's own table is what counts, not
-// whether it can be reached. It needs the method Run.
-func HaveListeningPort(port int) *HaveListeningPortMatcher {
-	return &HaveListeningPortMatcher{port: port, problem: checkPort("HaveListeningPort", port, nil)}
-}
-
-// HaveListeningPortMatcher is made by [HaveListeningPort].
-type HaveListeningPortMatcher struct {
-	attempts
-	port    int
-	problem error
-}
-
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *HaveListeningPortMatcher) Within(bound time.Duration) *HaveListeningPortMatcher {
-	m.bound = bound
+// HaveListeningPort succeeds if a process on the host listens on a TCP port of
+// any of its addresses. It reads the host's table of sockets, so it does not
+// depend on a firewall. The host needs the method Run.
+//
+// The matcher has the method Within(time.Duration), the time limit of one attempt
+// (default 2 s).
+func HaveListeningPort(port int) *haveListeningPortMatcher {
+	m := &haveListeningPortMatcher{evaluator: evaluator[runner]{matcher: "HaveListeningPort"}, port: port}
+	m.usage = checkPort(m.matcher, port, nil)
 	return m
 }
 
-// readSockets prints the tables of TCP sockets; a kernel without IPv6 has one.
+type haveListeningPortMatcher struct {
+	evaluator[runner]
+	port  int
+	usage error
+}
+
+// Within sets the time limit of one attempt.
+func (m *haveListeningPortMatcher) Within(limit time.Duration) *haveListeningPortMatcher {
+	m.limit = limit
+	return m
+}
+
+// readSockets prints the tables of TCP sockets. The second file is missing on a
+// kernel without IPv6.
 const readSockets = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 
-// Match is Gomega's.
-func (m *HaveListeningPortMatcher) Match(actual any) (bool, error) {
-	if m.problem != nil {
-		return false, m.problem
+// Match implements Gomega's matcher.
+func (m *haveListeningPortMatcher) Match(actual any) (bool, error) {
+	if m.usage != nil {
+		return false, m.usage
 	}
-	return askShell(&m.attempts, "HaveListeningPort", actual, fmt.Sprintf("to have a listening port %d", m.port), readSockets, m.judge)
+	return evaluateCommand(&m.evaluator, actual, fmt.Sprintf("to have a listening port %d", m.port), readSockets, m.judge)
 }
 
-func (m *HaveListeningPortMatcher) judge(result fixture.Result) (answer, error) {
+func (m *haveListeningPortMatcher) judge(result fixture.Result) (verdict, error) {
 	if !strings.Contains(result.Stdout, "local_address") {
-		return answer{}, unexpected("reading the table of sockets", result)
+		return verdict{}, unexpectedResult("reading the table of sockets", result)
 	}
-	ports := listening(result.Stdout)
-	return answer{ok: slices.Contains(ports, m.port), found: portsText(ports)}, nil
+	ports := listeningPorts(result.Stdout)
+	found := "nothing listens on any port"
+	if len(ports) > 0 {
+		found = "listening ports " + strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), "[]")
+	}
+	return verdict{ok: slices.Contains(ports, m.port), found: found}, nil
 }
 
-func portsText(ports []int) string {
-	if len(ports) == 0 {
-		return "nothing listens on any port"
-	}
-	return "listening ports " + strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), "[]")
-}
-
-// listenState is TCP_LISTEN, as the kernel's table has it.
+// listenState is TCP_LISTEN in the kernel's table.
 const listenState = "0A"
 
-// listening are the ports of listening sockets, in order and each once.
-func listening(table string) []int {
+// listeningPorts returns the ports of listening sockets, sorted and without
+// duplicates.
+func listeningPorts(table string) []int {
 	var ports []int
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
@@ -74,9 +77,4 @@ func listening(table string) []int {
 	}
 	slices.Sort(ports)
 	return slices.Compact(ports)
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *HaveListeningPortMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[runner](&m.attempts, actual)
 }

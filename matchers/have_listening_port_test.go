@@ -18,7 +18,7 @@ const sockets = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->w
 const triedSockets = "tried: cat /proc/net/tcp /proc/net/tcp6 2>/dev/null\n"
 
 func TestHaveListeningPort(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: sockets})
+	host := answers(t, fixture.Result{Stdout: sockets})
 	passes(t, HaveListeningPort(22), host, text(host, `Expected
     %s, as tester
 not to have a listening port 22
@@ -31,8 +31,8 @@ to have a listening port 8080
 attempts: 1`))
 }
 
-func TestHaveListeningPortWhereNothingListens(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: "  sl  local_address rem_address   st\n", ExitCode: 1})
+func TestHaveListeningPortFailsIfNothingListens(t *testing.T) {
+	host := answers(t, fixture.Result{Stdout: "  sl  local_address rem_address   st\n", ExitCode: 1})
 	fails(t, HaveListeningPort(80), host, text(host, `Expected
     %s, as tester
 to have a listening port 80
@@ -40,12 +40,12 @@ to have a listening port 80
 attempts: 1`))
 }
 
-func TestHaveListeningPortWhereThereIsNoTable(t *testing.T) {
-	host := says(t, fixture.Result{ExitCode: 1})
+func TestHaveListeningPortWithoutATableIsAnError(t *testing.T) {
+	host := answers(t, fixture.Result{ExitCode: 1})
 	unknown(t, HaveListeningPort(80), host, text(host, `cannot check
     %s, as tester
 to have a listening port 80
-`+triedSockets+`last error: reading the table of sockets: the command exited with 1, output empty, error output empty
+`+triedSockets+`last error: reading the table of sockets: the command exited with 1, stdout empty, stderr empty
 attempts: 1`))
-	unknown(t, HaveListeningPort(0), host, "HaveListeningPort: 0 is no port from 1 to 65535")
+	unknown(t, HaveListeningPort(0), host, "HaveListeningPort: 0 is not a port number from 1 to 65535")
 }

@@ -10,107 +10,110 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// HaveMounted succeeds if something is mounted on a path of the host, and it
-// is what ReadOnly, WithType and From want. It is looked up in the guest's
-// mount table; of several mounts on a path the last one counts. It needs the
-// method Run. That the table could not be read is an error.
-func HaveMounted(path string) *HaveMountedMatcher { return &HaveMountedMatcher{path: path} }
-
-// HaveMountedMatcher is made by [HaveMounted].
-type HaveMountedMatcher struct {
-	attempts
-	path             string
-	readOnly         bool
-	fileSystem, from *expectation
+// HaveMounted succeeds if a file system is mounted at an absolute path of the
+// host. It reads the guest's mount table; of several mounts at one path, the last
+// one counts. It is an error if the table cannot be read.
+//
+// The matcher has these methods; each returns the matcher:
+//
+//	ReadOnly()                    it is mounted read-only
+//	WithType(fileSystem any)      its type, such as "9p": a string or a matcher of string
+//	From(source any)              its source: a device or, with 9p and virtiofs, the tag
+//	                              (the target of the fsMapping); a string or a matcher of string
+//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//
+// The host needs the method Run.
+func HaveMounted(path string) *haveMountedMatcher {
+	return &haveMountedMatcher{evaluator: evaluator[runner]{matcher: "HaveMounted"}, path: path}
 }
 
-// ReadOnly wants it to be mounted read-only.
-func (m *HaveMountedMatcher) ReadOnly() *HaveMountedMatcher {
+type haveMountedMatcher struct {
+	evaluator[runner]
+	path               string
+	readOnly           bool
+	fileSystem, source *expectation
+}
+
+// ReadOnly expects a read-only mount.
+func (m *haveMountedMatcher) ReadOnly() *haveMountedMatcher {
 	m.readOnly = true
 	return m
 }
 
-// WithType wants a type of file system, as in "9p": a string, or a matcher of
-// string.
-func (m *HaveMountedMatcher) WithType(fileSystem any) *HaveMountedMatcher {
+// WithType sets the expected type of the file system.
+func (m *haveMountedMatcher) WithType(fileSystem any) *haveMountedMatcher {
 	m.fileSystem = expect(fileSystem)
 	return m
 }
 
-// From wants a source, a device or, with 9p, the tag: a string, or a matcher
-// of string.
-func (m *HaveMountedMatcher) From(source any) *HaveMountedMatcher {
-	m.from = expect(source)
+// From sets the expected source.
+func (m *haveMountedMatcher) From(source any) *haveMountedMatcher {
+	m.source = expect(source)
 	return m
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *HaveMountedMatcher) Within(bound time.Duration) *HaveMountedMatcher {
-	m.bound = bound
+// Within sets the time limit of one attempt.
+func (m *haveMountedMatcher) Within(limit time.Duration) *haveMountedMatcher {
+	m.limit = limit
 	return m
 }
 
-// readMounts prints the mount table. Where there is no /proc, the command
-// mount may know one.
+// readMounts prints the mount table. Without /proc, the command mount may know
+// it.
 const readMounts = "cat /proc/mounts 2>/dev/null || cat /etc/mtab 2>/dev/null || mount"
 
-// Match is Gomega's.
-func (m *HaveMountedMatcher) Match(actual any) (bool, error) {
+// Match implements Gomega's matcher.
+func (m *haveMountedMatcher) Match(actual any) (bool, error) {
 	if !strings.HasPrefix(m.path, "/") {
-		return false, misused("HaveMounted: %q is no absolute path", m.path)
+		return false, newUsageError("%s: %q is not an absolute path", m.matcher, m.path)
 	}
-	return askShell(&m.attempts, "HaveMounted", actual, m.wanted(), readMounts, m.judge)
+	return evaluateCommand(&m.evaluator, actual, m.wantedText(), readMounts, m.judge)
 }
 
-func (m *HaveMountedMatcher) wanted() string {
-	wanted := fmt.Sprintf("to have %s mounted", shownPath(path.Clean(m.path)))
+func (m *haveMountedMatcher) wantedText() string {
+	wanted := fmt.Sprintf("to have %s mounted", quotePath(path.Clean(m.path)))
 	if m.readOnly {
 		wanted += " read-only"
 	}
-	return wanted + m.fileSystem.of("with type") + m.from.of("from")
+	return wanted + m.fileSystem.text("type") + m.source.text("source")
 }
 
-func (m *HaveMountedMatcher) judge(result fixture.Result) (answer, error) {
+func (m *haveMountedMatcher) judge(result fixture.Result) (verdict, error) {
 	mounts := parseMounts(result.Stdout)
 	if result.ExitCode != 0 || len(mounts) == 0 {
-		return answer{}, unexpected("reading the mount table", result)
+		return verdict{}, unexpectedResult("reading the mount table", result)
 	}
 	point := path.Clean(m.path)
-	for _, one := range slices.Backward(mounts) {
-		if one.point == point {
-			return m.judgeMount(one)
+	for _, entry := range slices.Backward(mounts) {
+		if entry.point == point {
+			return m.judgeMount(entry)
 		}
 	}
-	return answer{found: "nothing is mounted on " + shownPath(point) + m.elsewhere(mounts)}, nil
+	return verdict{found: "nothing is mounted at " + quotePath(point) + m.elsewhere(mounts)}, nil
 }
 
-func (m *HaveMountedMatcher) judgeMount(one mounted) (answer, error) {
-	if m.readOnly && !slices.Contains(one.options, "ro") {
-		return answer{found: "it is not read-only: " + one.String()}, nil
+func (m *haveMountedMatcher) judgeMount(entry mountEntry) (verdict, error) {
+	if m.readOnly && !slices.Contains(entry.options, "ro") {
+		return verdict{found: "it is not read-only: " + entry.String()}, nil
 	}
-	got, err := all(one.String(),
-		func() (answer, error) { return m.fileSystem.against("type", one.fileSystem) },
-		func() (answer, error) { return m.from.against("source", one.source) })
+	got, err := judgeAll(entry.String(),
+		func() (verdict, error) { return m.fileSystem.judge("type", entry.fileSystem) },
+		func() (verdict, error) { return m.source.judge("source", entry.source) })
 	if err == nil && !got.ok {
-		got.found = one.String() + "\n" + got.found
+		got.found = entry.String() + "\n" + got.found
 	}
 	return got, err
 }
 
-// elsewhere says where the source that is wanted is mounted in place of here.
-func (m *HaveMountedMatcher) elsewhere(mounts []mounted) string {
-	if m.from == nil {
+// elsewhere says where the expected source is mounted instead.
+func (m *haveMountedMatcher) elsewhere(mounts []mountEntry) string {
+	if m.source == nil {
 		return ""
 	}
-	for _, one := range mounts {
-		if ok, err := m.from.matcher.Match(one.source); ok && err == nil {
-			return "; there is " + one.String()
+	for _, entry := range mounts {
+		if ok, err := m.source.matcher.Match(entry.source); ok && err == nil {
+			return "; the source is mounted elsewhere: " + entry.String()
 		}
 	}
 	return ""
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *HaveMountedMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[runner](&m.attempts, actual)
 }

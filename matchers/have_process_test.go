@@ -16,7 +16,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// processes are what a guest prints of them, 31 being the one that prints.
+// processes is the output of a guest. Process 31 is the one that prints it.
 const processes = "31\n" +
 	"==> /proc/1/stat <==\n1 (init) S 0 1 1\n\n" +
 	"==> /proc/2/stat <==\n2 (kworker/0:1) I 2 0 0\n\n" +
@@ -34,7 +34,7 @@ const processes = "31\n" +
 const triedProcesses = "tried: echo $$; exec tail -n +1 /proc/[0-9]*/stat /proc/[0-9]*/cmdline 2>/dev/null\n"
 
 func TestHaveProcess(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: processes, ExitCode: 1})
+	host := answers(t, fixture.Result{Stdout: processes, ExitCode: 1})
 	passes(t, HaveProcess("a) (b) c"), host, text(host, `Expected
     %s, as tester
 not to have a process a) (b) c
@@ -49,7 +49,7 @@ not to have a process prometheus-node-exporter
 attempts: 1`))
 	passes(t, HaveProcess(HaveSuffix("two words")), host, text(host, `Expected
     %s, as tester
-not to have a process with a command line as the given matcher has it
+not to have a process with a command line satisfying the given matcher
 `+triedProcesses+`found: process 7: /opt/a) (b) c -f two words
 attempts: 1`))
 	passes(t, HaveProcess("kworker/0:1"), host, text(host, `Expected
@@ -66,7 +66,7 @@ attempts: 1`))
 	}
 }
 
-func TestHaveProcessFindsARealOne(t *testing.T) {
+func TestHaveProcessFindsARealProcess(t *testing.T) {
 	host, _ := serve(t, sshtest.Config{})
 	sleep, err := exec.LookPath("sleep")
 	require.NoError(t, err)
@@ -85,21 +85,21 @@ func TestHaveProcessFindsARealOne(t *testing.T) {
 	assert.True(t, ok, m.FailureMessage(host))
 }
 
-func TestHaveProcessWhereNotAllCanBeSeen(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: strings.Replace(processes, "/proc/1/", "/proc/4/", 1)})
+func TestHaveProcessWithHiddenProcessesIsAnError(t *testing.T) {
+	host := answers(t, fixture.Result{Stdout: strings.Replace(processes, "/proc/1/", "/proc/4/", 1)})
 	_, err := HaveProcess("nginx").Match(host)
-	require.ErrorContains(t, err, "last error: listing processes: process 1 cannot be seen, and so maybe others: the command exited with 0")
-	host = says(t, fixture.Result{Stdout: "1\n", ExitCode: 1})
+	require.ErrorContains(t, err, "last error: listing processes: process 1 is not visible, so others may be hidden, too: the command exited with 0")
+	host = answers(t, fixture.Result{Stdout: "1\n", ExitCode: 1})
 	unknown(t, HaveProcess("nginx"), host, text(host, `cannot check
     %s, as tester
 to have a process nginx
-`+triedProcesses+`last error: listing processes: there are none in /proc: the command exited with 1, output "1\n", error output empty
+`+triedProcesses+`last error: listing processes: found none in /proc: the command exited with 1, stdout "1\n", stderr empty
 attempts: 1`))
 }
 
-func TestHaveProcessTakesANameOrAMatcher(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: processes})
-	unknown(t, HaveProcess(7), host, "HaveProcess takes a name or a matcher, not a int")
+func TestHaveProcessRefusesOtherArguments(t *testing.T) {
+	host := answers(t, fixture.Result{Stdout: processes})
+	unknown(t, HaveProcess(7), host, "HaveProcess: the name is a string or a matcher of string, not int")
 	unknown(t, HaveProcess(""), host, "HaveProcess: the name is empty")
 	broken := errors.New("broken")
 	_, err := HaveProcess(WithTransform(func(string) (string, error) { return "", broken }, Equal("a"))).Match(host)

@@ -10,83 +10,84 @@ import (
 	"github.com/overcast-go/overcast/internal/ssh"
 )
 
-// HaveService succeeds if a service runs under the host's systemd, where it is
-// an active unit, or under its OpenRC. A service that nobody has installed does
-// not run. It needs the method Run. A host that has neither is an error.
-func HaveService(name string) *HaveServiceMatcher { return &HaveServiceMatcher{name: name} }
-
-// HaveServiceMatcher is made by [HaveService].
-type HaveServiceMatcher struct {
-	attempts
-	name string
+// HaveService succeeds if a service runs on the host: as an active unit of
+// systemd, or as a started service of OpenRC. A service that is not installed is
+// a failed match. A host without systemd and OpenRC is an error. The host needs
+// the method Run.
+//
+// The matcher has the method Within(time.Duration), the time limit of one attempt
+// (default 2 s).
+func HaveService(name string) *haveServiceMatcher {
+	return &haveServiceMatcher{evaluator: evaluator[runner]{matcher: "HaveService"}, service: name}
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *HaveServiceMatcher) Within(bound time.Duration) *HaveServiceMatcher {
-	m.bound = bound
+type haveServiceMatcher struct {
+	evaluator[runner]
+	service string
+}
+
+// Within sets the time limit of one attempt.
+func (m *haveServiceMatcher) Within(limit time.Duration) *haveServiceMatcher {
+	m.limit = limit
 	return m
 }
 
-// askService asks systemd, if there is one that answers, and else OpenRC, and
-// prints in the first line who has answered. It exits with what OpenRC's
-// script says, which is 0 for a service that runs, and with exitNobody where
-// there is nobody to ask. The commands are in folders that not everybody
-// searches.
-const askService = `PATH=$PATH:/usr/sbin:/sbin; s=%s; ` +
+// serviceCommand asks systemd, if it is running, or else OpenRC. The first line of
+// its output is the name of the one that answered. With OpenRC the exit code is
+// that of the service's script: 0 if the service runs. The folders of the
+// commands may not be in the user's PATH.
+const serviceCommand = `PATH=$PATH:/usr/sbin:/sbin; s=%s; ` +
 	`if command -v systemctl >/dev/null && o=$(systemctl show -p LoadState -p ActiveState -p SubState -- "$s") && [ -n "$o" ]; then echo systemd; echo "$o"; ` +
 	`elif command -v rc-service >/dev/null; then echo OpenRC; rc-service "$s" status 2>&1; ` +
 	`else exit %d; fi`
 
-const exitNobody = 47
+// exitNoManager is the exit code on a host without systemd and OpenRC.
+const exitNoManager = 47
 
-// Match is Gomega's.
-func (m *HaveServiceMatcher) Match(actual any) (bool, error) {
-	if err := checkText("HaveService", "name", m.name); err != nil {
+// Match implements Gomega's matcher.
+func (m *haveServiceMatcher) Match(actual any) (bool, error) {
+	if err := checkText(m.matcher, "name", m.service); err != nil {
 		return false, err
 	}
-	if strings.ContainsAny(m.name, "*?[/ \n") || strings.HasPrefix(m.name, "-") {
-		return false, misused("HaveService: %q is no name of one service", m.name)
+	if strings.ContainsAny(m.service, "*?[/ \n") || strings.HasPrefix(m.service, "-") {
+		return false, newUsageError("%s: %q is not the name of one service", m.matcher, m.service)
 	}
-	return askShell(&m.attempts, "HaveService", actual, fmt.Sprintf("to have the service %s running", m.name),
-		fmt.Sprintf(askService, ssh.Quote(m.name), exitNobody), m.judge)
+	return evaluateCommand(&m.evaluator, actual, fmt.Sprintf("to have the service %s running", m.service),
+		fmt.Sprintf(serviceCommand, ssh.Quote(m.service), exitNoManager), m.judge)
 }
 
-var errNobody = errors.New("the host has neither a running systemd nor OpenRC")
+var errNoManager = errors.New("the host has neither a running systemd nor OpenRC")
 
-func (m *HaveServiceMatcher) judge(result fixture.Result) (answer, error) {
-	who, said, _ := strings.Cut(result.Stdout, "\n")
-	said = strings.TrimSpace(said)
+func (m *haveServiceMatcher) judge(result fixture.Result) (verdict, error) {
+	manager, output, _ := strings.Cut(result.Stdout, "\n")
+	output = strings.TrimSpace(output)
 	switch {
-	case result.ExitCode == exitNobody && result.Stderr == "":
-		return answer{}, errNobody
-	case result.ExitCode == exitNobody:
-		return answer{}, fmt.Errorf("%w: %s", errNobody, strings.TrimSpace(result.Stderr))
-	case who == "systemd":
-		return judgeUnit(said, result)
-	case who == "OpenRC":
-		return answer{ok: result.ExitCode == 0, found: fmt.Sprintf("OpenRC says %q (exit code %d)", said, result.ExitCode)}, nil
+	case result.ExitCode == exitNoManager && result.Stderr == "":
+		return verdict{}, errNoManager
+	case result.ExitCode == exitNoManager:
+		return verdict{}, fmt.Errorf("%w: %s", errNoManager, strings.TrimSpace(result.Stderr))
+	case manager == "systemd":
+		return judgeUnit(output, result)
+	case manager == "OpenRC":
+		return verdict{ok: result.ExitCode == 0, found: fmt.Sprintf("OpenRC: %q (exit code %d)", output, result.ExitCode)}, nil
 	}
-	return answer{}, unexpected("asking for the service", result)
+	return verdict{}, unexpectedResult("asking for the service", result)
 }
 
-func judgeUnit(said string, result fixture.Result) (answer, error) {
+// judgeUnit reads the properties of a unit that systemctl show prints.
+func judgeUnit(properties string, result fixture.Result) (verdict, error) {
 	state := map[string]string{}
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(properties) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		state[name] = value
 	}
 	active := state["ActiveState"]
 	if active == "" {
-		return answer{}, unexpected("asking systemd", result)
+		return verdict{}, unexpectedResult("asking systemd", result)
 	}
-	found := fmt.Sprintf("systemd says %s (%s)", active, state["SubState"])
+	found := fmt.Sprintf("systemd: %s (%s)", active, state["SubState"])
 	if state["LoadState"] == "not-found" {
-		found = "systemd knows no such unit"
+		found = "systemd: no such unit"
 	}
-	return answer{ok: active == "active" || active == "reloading", found: found}, nil
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *HaveServiceMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[runner](&m.attempts, actual)
+	return verdict{ok: active == "active" || active == "reloading", found: found}, nil
 }

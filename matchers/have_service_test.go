@@ -14,7 +14,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// Commands that print what those of the real systems do.
+// Commands with the output of the real ones.
 const (
 	systemctl = `#!/bin/sh
 [ "$1 $2 $3 $4 $5 $6 $7 $8" = "show -p LoadState -p ActiveState -p SubState --" ] || exit 1
@@ -40,7 +40,7 @@ esac
 `
 )
 
-// serviceHost is a host that finds these commands first.
+// serviceHost sets up a host with these commands first in its PATH.
 func serviceHost(t *testing.T, commands map[string]string) (*fixture.CloudHost, *sshtest.Server) {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,16 +59,16 @@ func TestHaveService(t *testing.T) {
 		runs     bool
 		found    string
 	}{
-		"systemd, running":     {systemd, "nginx", true, "systemd says active (running)"},
-		"systemd, reloading":   {systemd, "reloads", true, "systemd says reloading (reload)"},
-		"systemd, failed":      {systemd, "crashed", false, "systemd says failed (failed)"},
-		"systemd, none":        {systemd, "apache", false, "systemd knows no such unit"},
-		"systemd, strange":     {systemd, "it's;x", false, "systemd knows no such unit"},
-		"OpenRC, running":      {openRC, "nginx", true, `OpenRC says "* status: started" (exit code 0)`},
-		"OpenRC, stopped":      {openRC, "stopped", false, `OpenRC says "* status: stopped" (exit code 3)`},
-		"OpenRC, crashed":      {openRC, "crashed", false, `OpenRC says "* status: crashed" (exit code 32)`},
-		"OpenRC, none":         {openRC, "apache", false, `OpenRC says "* rc-service: service 'apache' does not exist" (exit code 1)`},
-		"both, systemd counts": {map[string]string{"systemctl": systemctl, "rc-service": rcService}, "stopped", false, "systemd knows no such unit"},
+		"systemd, running":            {systemd, "nginx", true, "systemd: active (running)"},
+		"systemd, reloading":          {systemd, "reloads", true, "systemd: reloading (reload)"},
+		"systemd, failed":             {systemd, "crashed", false, "systemd: failed (failed)"},
+		"systemd, missing":            {systemd, "apache", false, "systemd: no such unit"},
+		"systemd, special characters": {systemd, "it's;x", false, "systemd: no such unit"},
+		"OpenRC, running":             {openRC, "nginx", true, `OpenRC: "* status: started" (exit code 0)`},
+		"OpenRC, stopped":             {openRC, "stopped", false, `OpenRC: "* status: stopped" (exit code 3)`},
+		"OpenRC, crashed":             {openRC, "crashed", false, `OpenRC: "* status: crashed" (exit code 32)`},
+		"OpenRC, missing":             {openRC, "apache", false, `OpenRC: "* rc-service: service 'apache' does not exist" (exit code 1)`},
+		"both: systemd is used":       {map[string]string{"systemctl": systemctl, "rc-service": rcService}, "stopped", false, "systemd: no such unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, server := serviceHost(t, test.commands)
@@ -89,7 +89,7 @@ attempts: 1`, host, not, test.service, commands[len(commands)-1], test.found), m
 	}
 }
 
-func TestHaveServiceWhereNobodyCanBeAsked(t *testing.T) {
+func TestHaveServiceWithoutAServiceManagerIsAnError(t *testing.T) {
 	host, server := serve(t, sshtest.Config{Exec: answering(fixture.Result{ExitCode: 47})})
 	m := HaveService("nginx")
 	_, err := m.Match(host)
@@ -102,15 +102,15 @@ last error: the host has neither a running systemd nor OpenRC
 attempts: 1`, host, commands[len(commands)-1]))
 }
 
-func TestHaveServiceWhereSystemdDoesNotAnswer(t *testing.T) {
+func TestHaveServiceShowsWhySystemdDoesNotAnswer(t *testing.T) {
 	host, _ := serviceHost(t, map[string]string{"systemctl": deadSystemctl})
 	_, err := HaveService("nginx").Match(host)
 	require.ErrorContains(t, err, "\nlast error: the host has neither a running systemd nor OpenRC: System has not been booted with systemd")
 }
 
-func TestHaveServiceWantsAName(t *testing.T) {
-	host := says(t, fixture.Result{})
+func TestHaveServiceRefusesAnInvalidName(t *testing.T) {
+	host := answers(t, fixture.Result{})
 	unknown(t, HaveService(""), host, "HaveService: the name is empty")
-	unknown(t, HaveService("ngin*"), host, `HaveService: "ngin*" is no name of one service`)
-	unknown(t, HaveService("--all"), host, `HaveService: "--all" is no name of one service`)
+	unknown(t, HaveService("ngin*"), host, `HaveService: "ngin*" is not the name of one service`)
+	unknown(t, HaveService("--all"), host, `HaveService: "--all" is not the name of one service`)
 }

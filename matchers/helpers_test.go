@@ -20,7 +20,7 @@ import (
 
 var labels atomic.Int64
 
-// serve starts a real SSH server and sets up a host that is reached there.
+// serve starts a real SSH server and sets up a host that it answers for.
 func serve(t testing.TB, config sshtest.Config) (*fixture.CloudHost, *sshtest.Server) {
 	t.Helper()
 	server := sshtest.Start(t, config)
@@ -28,7 +28,7 @@ func serve(t testing.TB, config sshtest.Config) (*fixture.CloudHost, *sshtest.Se
 	return setUp(t, label, fmt.Sprintf(`%s { hostname = "127.0.0.1", connection.url = %q }`, label, server.URL())), server
 }
 
-// setUp sets up a host by its section of a configuration.
+// setUp sets up a host with a section of the configuration.
 func setUp(t testing.TB, label, section string) *fixture.CloudHost {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())
@@ -41,8 +41,8 @@ func setUp(t testing.TB, label, section string) *fixture.CloudHost {
 	return host
 }
 
-// says is a host whose shell answers every command in the same way.
-func says(t testing.TB, result fixture.Result) *fixture.CloudHost {
+// answers sets up a host with the same result for every command.
+func answers(t testing.TB, result fixture.Result) *fixture.CloudHost {
 	t.Helper()
 	host, _ := serve(t, sshtest.Config{Exec: answering(result)})
 	return host
@@ -59,16 +59,16 @@ func answering(result fixture.Result) func(context.Context, string, sshtest.Sess
 	}
 }
 
-// matcher is what every matcher of the package is.
+// matcher is the interface of all matchers of the package.
 type matcher interface {
 	gomega.OmegaMatcher
 	MatchMayChangeInTheFuture(actual any) bool
 }
 
-// text names the host in an expected message.
+// text formats an expected message with the name of the host.
 func text(host fmt.Stringer, format string) string { return fmt.Sprintf(format, host) }
 
-// passes wants a match, and its negated message.
+// passes requires a match with this negated message.
 func passes(t *testing.T, m matcher, host any, negated string) {
 	t.Helper()
 	ok, err := m.Match(host)
@@ -77,7 +77,7 @@ func passes(t *testing.T, m matcher, host any, negated string) {
 	assert.Equal(t, negated, m.NegatedFailureMessage(host))
 }
 
-// fails wants no match, and its message.
+// fails requires a failed match with this message.
 func fails(t *testing.T, m matcher, host any, message string) {
 	t.Helper()
 	ok, err := m.Match(host)
@@ -86,7 +86,7 @@ func fails(t *testing.T, m matcher, host any, message string) {
 	assert.Equal(t, message, m.FailureMessage(host))
 }
 
-// unknown wants an error, which both To and NotTo fail with.
+// unknown requires an error with this message, which fails To and NotTo.
 func unknown(t *testing.T, m matcher, host any, message string) {
 	t.Helper()
 	ok, err := m.Match(host)
@@ -101,13 +101,13 @@ func unknown(t *testing.T, m matcher, host any, message string) {
 	}
 }
 
-// failureOf is the message that assertions fail with, or "".
+// failureOf returns the message of a failed assertion, or "".
 func failureOf(assertion func(g gomega.Gomega)) (failure string) {
 	assertion(gomega.NewGomega(func(message string, _ ...int) { failure = message }))
 	return failure
 }
 
-// mortal provides machines of which a test says whether they have ended.
+// mortal is a host that a test can end.
 type mortal struct {
 	fixture.Common
 	Mortal string `hocon:"mortal"`
@@ -141,26 +141,26 @@ func (p *mortals) Instance(_ string, section *hocon.Value) (fixture.Instance, er
 
 func init() { fixture.Register("mortal", mortality) }
 
-// end ends the mortal host that was set up last.
+// end ends the mortal host that was set up last, with this error.
 func (p *mortals) end(err error) { p.ended.Store(&err) }
 
-// testLimit is how long a test waits for what takes no time.
+// testLimit bounds the wait for something that happens at once.
 const testLimit = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	os.Exit(withExampleHost(m.Run))
 }
 
-// testPace is an attempt that is given up soon.
+// testPace is a short time limit of an attempt.
 const testPace = 100 * time.Millisecond
 
-// asNobodyMay is the shell of an account that may not log in.
-func asNobodyMay(_ context.Context, cmd string, s sshtest.Session) int {
+// noLoginShell is the shell of an account that must not log in.
+func noLoginShell(_ context.Context, cmd string, s sshtest.Session) int {
 	io.WriteString(s.Stdout, "This account is not available.\n")
 	return 1
 }
 
-// gone is a host of one's own that nobody reaches.
+// gone is a host that cannot be reached.
 type gone struct{}
 
 func (gone) Run(_ context.Context, cmd string) (fixture.Result, error) {

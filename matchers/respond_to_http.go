@@ -11,81 +11,80 @@ import (
 	"time"
 )
 
-// RespondToHTTP succeeds if a GET of the path on a port of the host, by the
-// host's own dialer, is answered with a status below 400, or with what
-// WithStatus and WithBody want. A redirection is an answer and is not followed.
-// The path may have a query. It needs the method DialContext.
+// RespondToHTTP succeeds if the host answers GET http://HOST:port/path with a
+// status below 400. The path may have a query. Redirects are not followed.
 //
-// Where nothing answers, that is a failed match; but with WithStatus or
-// WithBody it is an error, as nobody knows what the answer would have been.
-func RespondToHTTP(port int, path string) *RespondToHTTPMatcher {
-	return &RespondToHTTPMatcher{port: port, path: path, problem: checkPort("RespondToHTTP", port, nil)}
+// The matcher has these methods; each returns the matcher:
+//
+//	WithStatus(status any)        another status: an int or a matcher of int
+//	WithBody(body any)            the body, up to 1 MiB: a string or a matcher of string
+//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//
+// A host that does not answer is a failed match. With WithStatus or WithBody it
+// is an error, as it is unknown what the answer would have been.
+//
+// The host needs the method DialContext.
+func RespondToHTTP(port int, path string) *respondToHTTPMatcher {
+	m := &respondToHTTPMatcher{evaluator: evaluator[dialer]{matcher: "RespondToHTTP"}, port: port, path: path}
+	m.usage = checkPort(m.matcher, port, nil)
+	return m
 }
 
-// RespondToHTTPMatcher is made by [RespondToHTTP].
-type RespondToHTTPMatcher struct {
-	attempts
+type respondToHTTPMatcher struct {
+	evaluator[dialer]
 	port         int
 	path         string
 	status, body *expectation
-	problem      error
+	usage        error
 }
 
-// WithStatus wants a status: a number, or a matcher of int.
-func (m *RespondToHTTPMatcher) WithStatus(status any) *RespondToHTTPMatcher {
+// WithStatus sets the expected status.
+func (m *respondToHTTPMatcher) WithStatus(status any) *respondToHTTPMatcher {
 	m.status = expect(status)
 	return m
 }
 
-// WithBody wants a body: a string, or a matcher of string. It gets the first
-// megabyte.
-func (m *RespondToHTTPMatcher) WithBody(body any) *RespondToHTTPMatcher {
+// WithBody sets the expected body.
+func (m *respondToHTTPMatcher) WithBody(body any) *respondToHTTPMatcher {
 	m.body = expect(body)
 	return m
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *RespondToHTTPMatcher) Within(bound time.Duration) *RespondToHTTPMatcher {
-	m.bound = bound
+// Within sets the time limit of one attempt.
+func (m *respondToHTTPMatcher) Within(limit time.Duration) *respondToHTTPMatcher {
+	m.limit = limit
 	return m
 }
 
-// response is what is of interest of an HTTP response.
-type response struct {
-	code   int
-	status string // with the words
-	body   string
-}
-
-// Match is Gomega's.
-func (m *RespondToHTTPMatcher) Match(actual any) (bool, error) {
-	if m.problem != nil {
-		return false, m.problem
+// Match implements Gomega's matcher.
+func (m *respondToHTTPMatcher) Match(actual any) (bool, error) {
+	if m.usage != nil {
+		return false, m.usage
 	}
-	host, err := subject[dialer]("RespondToHTTP", dialMethod, actual)
+	host, err := m.host(actual)
 	if err != nil {
 		return false, err
 	}
 	request, err := m.request(actual)
 	if err != nil {
-		return false, misused("RespondToHTTP: %v", err)
+		return false, newUsageError("%s: %v", m.matcher, err)
 	}
-	q := question{
-		wanted:      fmt.Sprintf("to respond to HTTP on port %d", m.port) + m.status.of("with status") + m.body.of("with body"),
+	q := query{
+		wanted:      fmt.Sprintf("to respond to HTTP on port %d", m.port) + m.status.text("status") + m.body.text("body"),
 		tried:       "GET " + request.URL.String(),
 		unreachable: m.status == nil && m.body == nil,
 	}
-	return ask(&m.attempts, actual, q, func(ctx context.Context) (response, error) {
+	return evaluate(&m.evaluator, actual, q, func(ctx context.Context) (response, error) {
 		return get(ctx, host, m.port, request)
 	}, m.judge)
 }
 
-func (m *RespondToHTTPMatcher) request(actual any) (*http.Request, error) {
+func (m *respondToHTTPMatcher) request(actual any) (*http.Request, error) {
 	request, err := http.NewRequest(http.MethodGet, "http://host/"+strings.TrimPrefix(m.path, "/"), nil)
 	if err != nil {
 		return nil, err
 	}
-	name := hostName(actual)
+	name := addressOf(actual)
 	if name == "" {
 		name = "localhost"
 	}
@@ -94,11 +93,18 @@ func (m *RespondToHTTPMatcher) request(actual any) (*http.Request, error) {
 	return request, nil
 }
 
+// response is what the matcher uses of an HTTP response.
+type response struct {
+	code   int
+	status string // as in "200 OK"
+	body   string
+}
+
 const bodyLimit = 1 << 20
 
-// get makes a request over a connection of its own. It is dialled here, as a
-// transport does that on a goroutine where nobody would catch a panic of the
-// host.
+// get makes a request over a new connection. It dials here and not in the
+// transport, which would do so in a goroutine where a panic of the host's method
+// ends the process.
 func get(ctx context.Context, host dialer, port int, request *http.Request) (response, error) {
 	conn, err := dial(ctx, host, port)
 	if err != nil {
@@ -122,20 +128,15 @@ func get(ctx context.Context, host dialer, port int, request *http.Request) (res
 	return response{got.StatusCode, got.Status, string(body)}, nil
 }
 
-func (m *RespondToHTTPMatcher) judge(got response) (answer, error) {
+func (m *respondToHTTPMatcher) judge(got response) (verdict, error) {
 	if m.status == nil && got.code >= http.StatusBadRequest {
-		return answer{found: fmt.Sprintf("status %s, body %s", got.status, excerpt(got.body))}, nil
+		return verdict{found: fmt.Sprintf("status %s, body %s", got.status, excerpt(got.body))}, nil
 	}
 	found := fmt.Sprintf("status %s", got.status)
 	if m.body != nil {
 		found += ", body " + excerpt(got.body)
 	}
-	return all(found,
-		func() (answer, error) { return m.status.against("status", got.code) },
-		func() (answer, error) { return m.body.against("body", got.body) })
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *RespondToHTTPMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[dialer](&m.attempts, actual)
+	return judgeAll(found,
+		func() (verdict, error) { return m.status.judge("status", got.code) },
+		func() (verdict, error) { return m.body.judge("body", got.body) })
 }

@@ -13,7 +13,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// site is a web server; the port is that of the test's host.
+// site starts a web server on this machine and returns its port.
 func site(t *testing.T) int {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -48,7 +48,7 @@ found: status 404 Not Found, body "404 page not found\n"
 attempts: 1`, port))
 	fails(t, RespondToHTTP(port, "/hello").WithStatus(BeNumerically(">=", 500)), host, fmt.Sprintf(`Expected
     bare (127.0.0.1)
-to respond to HTTP on port %d, with status as the given matcher has it
+to respond to HTTP on port %d, with status satisfying the given matcher
 tried: GET http://127.0.0.1:%[1]d/hello
 found:
     status:
@@ -64,7 +64,7 @@ attempts: 1`, port))
 	assert.Contains(t, body.FailureMessage(host), fmt.Sprintf("<string>: 127.0.0.1:%d\n", port))
 }
 
-func TestRespondToHTTPWhereNobodyAnswers(t *testing.T) {
+func TestRespondToHTTPOfAHostThatDoesNotAnswer(t *testing.T) {
 	host := noLogin(t)
 	closed := closedPort(t)
 	fails(t, RespondToHTTP(closed, "/"), host, fmt.Sprintf(`Expected
@@ -86,9 +86,9 @@ attempts: 1`, closed))
 	assert.Contains(t, mute.FailureMessage(host), "no answer within 100ms")
 }
 
-func TestRespondToHTTPWantsAPath(t *testing.T) {
+func TestRespondToHTTPRefusesInvalidArguments(t *testing.T) {
 	host := noLogin(t)
 	_, err := RespondToHTTP(80, "/a b\x01").Match(host)
 	require.ErrorContains(t, err, "RespondToHTTP: ")
-	unknown(t, RespondToHTTP(0, "/"), host, "RespondToHTTP: 0 is no port from 1 to 65535")
+	unknown(t, RespondToHTTP(0, "/"), host, "RespondToHTTP: 0 is not a port number from 1 to 65535")
 }

@@ -8,78 +8,80 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// RunCommand succeeds if the host's shell runs the command, and it exits with 0
-// or with what WithExitCode wants, and prints what WithStdout and WithStderr
-// want. It needs the method Run. That it could not be run, or did not end in
-// time, is an error.
+// RunCommand succeeds if the host's shell runs a command and the command exits
+// with code 0. It is an error if the command cannot be run or does not end within
+// the time limit. Every attempt of Eventually runs the command again, so it should
+// not change the host.
 //
-// The command is run anew at every attempt of Eventually, so that it had
-// better change nothing.
-func RunCommand(cmd string) *RunCommandMatcher { return &RunCommandMatcher{cmd: cmd} }
+// The matcher has these methods; each returns the matcher:
+//
+//	WithExitCode(code any)        another exit code: an int or a matcher of int
+//	WithStdout(output any)        the standard output: a string or a matcher of string
+//	WithStderr(output any)        the standard error: a string or a matcher of string
+//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//
+// The host needs the method Run.
+func RunCommand(cmd string) *runCommandMatcher {
+	return &runCommandMatcher{evaluator: evaluator[runner]{matcher: "RunCommand"}, cmd: cmd}
+}
 
-// RunCommandMatcher is made by [RunCommand].
-type RunCommandMatcher struct {
-	attempts
+type runCommandMatcher struct {
+	evaluator[runner]
 	cmd                      string
-	stdout, stderr, exitCode *expectation
+	exitCode, stdout, stderr *expectation
 }
 
-// WithStdout wants an output: a string, or a matcher of string.
-func (m *RunCommandMatcher) WithStdout(output any) *RunCommandMatcher {
-	m.stdout = expect(output)
-	return m
-}
-
-// WithStderr wants an error output: a string, or a matcher of string.
-func (m *RunCommandMatcher) WithStderr(output any) *RunCommandMatcher {
-	m.stderr = expect(output)
-	return m
-}
-
-// WithExitCode wants an exit code: a number, or a matcher of int.
-func (m *RunCommandMatcher) WithExitCode(code any) *RunCommandMatcher {
+// WithExitCode sets the expected exit code.
+func (m *runCommandMatcher) WithExitCode(code any) *runCommandMatcher {
 	m.exitCode = expect(code)
 	return m
 }
 
-// Within bounds an attempt, which may take 2 s otherwise.
-func (m *RunCommandMatcher) Within(bound time.Duration) *RunCommandMatcher {
-	m.bound = bound
+// WithStdout sets the expected standard output.
+func (m *runCommandMatcher) WithStdout(output any) *runCommandMatcher {
+	m.stdout = expect(output)
 	return m
 }
 
-// Match is Gomega's.
-func (m *RunCommandMatcher) Match(actual any) (bool, error) {
-	if err := checkText("RunCommand", "command", m.cmd); err != nil {
+// WithStderr sets the expected standard error.
+func (m *runCommandMatcher) WithStderr(output any) *runCommandMatcher {
+	m.stderr = expect(output)
+	return m
+}
+
+// Within sets the time limit of one attempt.
+func (m *runCommandMatcher) Within(limit time.Duration) *runCommandMatcher {
+	m.limit = limit
+	return m
+}
+
+// Match implements Gomega's matcher.
+func (m *runCommandMatcher) Match(actual any) (bool, error) {
+	if err := checkText(m.matcher, "command", m.cmd); err != nil {
 		return false, err
 	}
-	wanted := "to run a command" + m.exitCode.of("with exit code") + m.stdout.of("with output") + m.stderr.of("with error output")
+	wanted := "to run a command" + m.exitCode.text("exit code") + m.stdout.text("stdout") + m.stderr.text("stderr")
 	if m.exitCode == nil {
 		wanted = strings.Replace(wanted, "to run a command", "to run a command successfully", 1)
 	}
-	return askShell(&m.attempts, "RunCommand", actual, wanted, m.cmd, m.judge)
+	return evaluateCommand(&m.evaluator, actual, wanted, m.cmd, m.judge)
 }
 
-func (m *RunCommandMatcher) judge(result fixture.Result) (answer, error) {
+func (m *runCommandMatcher) judge(result fixture.Result) (verdict, error) {
 	if m.exitCode == nil && result.ExitCode != 0 {
-		return answer{found: ending(result)}, nil
+		return verdict{found: describeResult(result)}, nil
 	}
-	return all(ending(result),
-		func() (answer, error) { return m.exitCode.againstResult("exit code", result.ExitCode, result) },
-		func() (answer, error) { return m.stdout.against("output", result.Stdout) },
-		func() (answer, error) { return m.stderr.against("error output", result.Stderr) })
+	return judgeAll(describeResult(result),
+		func() (verdict, error) { return m.judgeExitCode(result) },
+		func() (verdict, error) { return m.stdout.judge("stdout", result.Stdout) },
+		func() (verdict, error) { return m.stderr.judge("stderr", result.Stderr) })
 }
 
-// againstResult adds to a mismatch what the command said.
-func (e *expectation) againstResult(what string, value any, result fixture.Result) (answer, error) {
-	got, err := e.against(what, value)
+// judgeExitCode adds what the command printed to a mismatch.
+func (m *runCommandMatcher) judgeExitCode(result fixture.Result) (verdict, error) {
+	got, err := m.exitCode.judge("exit code", result.ExitCode)
 	if err == nil && !got.ok {
-		got.found += fmt.Sprintf("\nthe command %s", ending(result))
+		got.found += fmt.Sprintf("\nthe command %s", describeResult(result))
 	}
 	return got, err
-}
-
-// MatchMayChangeInTheFuture is Gomega's.
-func (m *RunCommandMatcher) MatchMayChangeInTheFuture(actual any) bool {
-	return mayChange[runner](&m.attempts, actual)
 }

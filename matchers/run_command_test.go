@@ -18,19 +18,19 @@ func TestRunCommand(t *testing.T) {
     %s, as tester
 not to run a command successfully
 tried: echo out; echo err >&2
-found: exited with 0, output "out\n", error output "err\n"
+found: exited with 0, stdout "out\n", stderr "err\n"
 attempts: 1`))
 	passes(t, RunCommand("echo out; echo err >&2; exit 3").WithExitCode(3).WithStdout("out\n").WithStderr(HavePrefix("err")), host, text(host, `Expected
     %s, as tester
-not to run a command, with exit code 3, with output "out\n", with error output as the given matcher has it
+not to run a command, with exit code 3, with stdout "out\n", with stderr satisfying the given matcher
 tried: echo out; echo err >&2; exit 3
-found: exited with 3, output "out\n", error output "err\n"
+found: exited with 3, stdout "out\n", stderr "err\n"
 attempts: 1`))
 	fails(t, RunCommand("echo why >&2; exit 4").WithStdout("out\n"), host, text(host, `Expected
     %s, as tester
-to run a command successfully, with output "out\n"
+to run a command successfully, with stdout "out\n"
 tried: echo why >&2; exit 4
-found: exited with 4, output empty, error output "why\n"
+found: exited with 4, stdout empty, stderr "why\n"
 attempts: 1`))
 	fails(t, RunCommand("echo why").WithExitCode(1), host, text(host, `Expected
     %s, as tester
@@ -42,14 +42,14 @@ found:
         <int>: 0
     to equal
         <int>: 1
-    the command exited with 0, output "why\n", error output empty
+    the command exited with 0, stdout "why\n", stderr empty
 attempts: 1`))
 	fails(t, RunCommand("echo one").WithStdout(Equal("two\n")), host, text(host, `Expected
     %s, as tester
-to run a command successfully, with output as the given matcher has it
+to run a command successfully, with stdout satisfying the given matcher
 tried: echo one
 found:
-    output:
+    stdout:
     Expected
         <string>: one\n
     to equal
@@ -57,10 +57,10 @@ found:
 attempts: 1`))
 	fails(t, RunCommand("true").WithStderr("warning"), host, text(host, `Expected
     %s, as tester
-to run a command successfully, with error output "warning"
+to run a command successfully, with stderr "warning"
 tried: true
 found:
-    error output:
+    stderr:
     Expected
         <string>: 
     to equal
@@ -68,7 +68,7 @@ found:
 attempts: 1`))
 }
 
-func TestRunCommandThatIsNotDoneInTimeIsNotKnown(t *testing.T) {
+func TestRunCommandThatTakesTooLongIsAnError(t *testing.T) {
 	host, _ := serve(t, sshtest.Config{})
 	m := RunCommand("sleep 60").Within(testPace)
 	_, err := m.Match(host)
@@ -76,11 +76,11 @@ func TestRunCommandThatIsNotDoneInTimeIsNotKnown(t *testing.T) {
 	assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(host).NotTo(m) }))
 }
 
-func TestRunCommandWantsACommand(t *testing.T) {
+func TestRunCommandRefusesAnEmptyCommand(t *testing.T) {
 	unknown(t, RunCommand(""), gone{}, "RunCommand: the command is empty")
 }
 
-func TestRunCommandShowsNoSecrets(t *testing.T) {
+func TestRunCommandHidesSecrets(t *testing.T) {
 	host, _ := serve(t, sshtest.Config{})
 	m := RunCommand("echo 'curl https://me:sesame@site/'; false")
 	ok, err := m.Match(host)
@@ -100,6 +100,6 @@ func TestRunCommandShowsTheEndOfALongOutput(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, ok)
 	assert.Less(t, len(m.FailureMessage(host)), 1000)
-	assert.Contains(t, m.FailureMessage(host), `the end\n" (99508 bytes before it left out)`)
+	assert.Contains(t, m.FailureMessage(host), `the end\n" (first 99508 bytes omitted)`)
 	assert.Equal(t, 1, strings.Count(m.FailureMessage(host), "attempts"))
 }

@@ -22,15 +22,15 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// shortly is enough for a second attempt.
+// shortly is long enough for a second attempt.
 const shortly = 20 * time.Millisecond
 
-// every is each matcher, with the method that it needs, and whether being
-// unreachable is an answer for it.
+// every has each matcher, the method that it needs, and whether it asks for
+// reachability itself.
 var every = map[string]struct {
-	make   func() matcher
-	method string
-	knows  bool
+	make         func() matcher
+	method       string
+	reachability bool
 }{
 	"BeReachableOnSSH":  {func() matcher { return BeReachableOnSSH() }, "Run(", true},
 	"BeReachableOn":     {func() matcher { return BeReachableOn(9) }, "DialContext(", true},
@@ -45,23 +45,23 @@ var every = map[string]struct {
 	"BeCloneOf":         {func() matcher { return BeCloneOf("base") }, "Base()", true},
 }
 
-func TestNilAndWrongTypesAreErrorsThatShowThem(t *testing.T) {
+func TestAWrongActualIsAnErrorThatShowsTheObject(t *testing.T) {
 	for name, one := range every {
 		for what, wrong := range map[string]struct {
 			actual any
 			shown  string
 		}{
-			"nil":        {nil, "<nil>: nil"},
-			"typed nil":  {(*fixture.CloudHost)(nil), "<*fixture.CloudHost | 0x0>: nil"},
-			"a label":    {"web", "<string>: web"},
-			"a number":   {[]int{7}, "<[]int | len:1, cap:1>: [7]"},
-			"nil in one": {func() any { var c *counted; return c }(), "<*matchers_test.counted | 0x0>: nil"},
+			"nil":                 {nil, "<nil>: nil"},
+			"typed nil":           {(*fixture.CloudHost)(nil), "<*fixture.CloudHost | 0x0>: nil"},
+			"a label":             {"web", "<string>: web"},
+			"a number":            {[]int{7}, "<[]int | len:1, cap:1>: [7]"},
+			"typed nil of a host": {func() any { var c *counted; return c }(), "<*matchers_test.counted | 0x0>: nil"},
 		} {
 			t.Run(name+" of "+what, func(t *testing.T) {
 				m := one.make()
 				_, err := m.Match(wrong.actual)
 				require.Error(t, err)
-				assert.Regexp(t, "^"+name+` matches a \*fixture.CloudHost, or a value with the method `, err.Error())
+				assert.Regexp(t, "^"+name+` matcher expects a \*fixture.CloudHost or a value with the method `, err.Error())
 				assert.Contains(t, err.Error(), "the method "+one.method)
 				assert.Contains(t, err.Error(), ". Got:\n    "+wrong.shown)
 				assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(wrong.actual).NotTo(m) }))
@@ -71,7 +71,7 @@ func TestNilAndWrongTypesAreErrorsThatShowThem(t *testing.T) {
 	}
 }
 
-func TestHostThatIsNotSetUpIsAnErrorThatSaysSo(t *testing.T) {
+func TestAHostThatIsNotSetUpIsAnError(t *testing.T) {
 	for name, one := range every {
 		for _, host := range []*fixture.CloudHost{fixture.Host("never"), new(fixture.CloudHost)} {
 			t.Run(name+" of "+host.String(), func(t *testing.T) {
@@ -86,14 +86,14 @@ func TestHostThatIsNotSetUpIsAnErrorThatSaysSo(t *testing.T) {
 					failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(shortly).ShouldNot(m) }),
 				} {
 					assert.Contains(t, failure, "cannot check\n")
-					assert.NotContains(t, failure, "notSetUp", "Gomega took the error apart")
+					assert.NotContains(t, failure, "notSetUp", "Gomega printed the fields of the error")
 				}
 			})
 		}
 	}
 }
 
-func TestUnreachableHostFailsBothWaysWhereItIsNotTheQuestion(t *testing.T) {
+func TestAnUnreachableHostFailsToAndNotTo(t *testing.T) {
 	for name, one := range every {
 		t.Run(name, func(t *testing.T) {
 			host, server := serve(t, sshtest.Config{})
@@ -101,7 +101,7 @@ func TestUnreachableHostFailsBothWaysWhereItIsNotTheQuestion(t *testing.T) {
 			m := one.make()
 			negated := failureOf(func(g Gomega) { g.Expect(host).NotTo(m) })
 			assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(host).To(m) }))
-			if one.knows {
+			if one.reachability {
 				assert.Empty(t, negated)
 				return
 			}
@@ -121,7 +121,7 @@ func TestUnreachableHostFailsBothWaysWhereItIsNotTheQuestion(t *testing.T) {
 	}
 }
 
-// counted is a host whose shell does as a test says, and that counts.
+// counted is a host whose Run is a function of the test. It counts the calls.
 type counted struct {
 	runs atomic.Int64
 	run  func(ctx context.Context, n int64) (fixture.Result, error)
@@ -131,7 +131,7 @@ func (c *counted) Run(ctx context.Context, _ string) (fixture.Result, error) {
 	return c.run(ctx, c.runs.Add(1))
 }
 
-func TestEventuallyGoesOnAfterErrorsAndCountsAttempts(t *testing.T) {
+func TestEventuallyContinuesAfterErrorsAndCountsAttempts(t *testing.T) {
 	host := &counted{run: func(_ context.Context, n int64) (fixture.Result, error) {
 		switch {
 		case n < 3:
@@ -156,7 +156,7 @@ func TestEventuallyGoesOnAfterErrorsAndCountsAttempts(t *testing.T) {
 	}))
 }
 
-func TestEventuallyShowsTheLastErrorAndNotItsInsides(t *testing.T) {
+func TestEventuallyShowsTheTextOfTheLastError(t *testing.T) {
 	failure := failureOf(func(g Gomega) { g.Eventually(gone{}).WithTimeout(testPace).Should(RunCommand("ls")) })
 	assert.Regexp(t, `^Timed out after \d+\.\d+s\.
 cannot check
@@ -168,8 +168,8 @@ attempts: \d+
 $`, failure)
 }
 
-func TestEventuallyOfAFunctionCountsItsHostAsOne(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: mountTable})
+func TestEventuallyOfAFunctionCountsAttemptsPerHost(t *testing.T) {
+	host := answers(t, fixture.Result{Stdout: mountTable})
 	m := HaveMounted("/none")
 	for range 3 {
 		_, err := m.Match(fixture.Host(host.Label()))
@@ -178,8 +178,8 @@ func TestEventuallyOfAFunctionCountsItsHostAsOne(t *testing.T) {
 	assert.True(t, strings.HasSuffix(m.FailureMessage(host), "\nattempts: 3"))
 }
 
-func TestSubMatchersSpeakOfTheHostThatTheyAreAskedAbout(t *testing.T) {
-	one, other := says(t, fixture.Result{Stdout: mountTable}), says(t, fixture.Result{Stdout: "proc /proc proc rw 0 0\n"})
+func TestMessagesAreThoseOfTheHostAskedFor(t *testing.T) {
+	one, other := answers(t, fixture.Result{Stdout: mountTable}), answers(t, fixture.Result{Stdout: "proc /proc proc rw 0 0\n"})
 	m := HaveMounted("/none")
 	for _, host := range []*fixture.CloudHost{one, other} {
 		_, err := m.Match(host)
@@ -189,18 +189,18 @@ func TestSubMatchersSpeakOfTheHostThatTheyAreAskedAbout(t *testing.T) {
 	assert.Contains(t, m.FailureMessage(other), other.String())
 }
 
-func TestNoAttemptOutlastsItsBound(t *testing.T) {
+func TestAnAttemptEndsWithItsTimeLimit(t *testing.T) {
 	release := make(chan struct{})
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) {
-		<-release // whatever the context says
+		<-release // ignores the context
 		return fixture.Result{Stdout: mountTable}, nil
 	}}
 	m := HaveMounted("/data").Within(testPace)
 	_, err := m.Match(host)
 	require.ErrorContains(t, err, "last error: no answer within 100ms\n")
 	_, err = m.Match(host)
-	require.ErrorContains(t, err, "last error: no answer within 100ms: the attempt before is still under way\nattempts: 2")
-	assert.EqualValues(t, 1, host.runs.Load(), "attempts do not pile up")
+	require.ErrorContains(t, err, "last error: no answer within 100ms: the previous attempt is still running\nattempts: 2")
+	assert.EqualValues(t, 1, host.runs.Load(), "attempts do not accumulate")
 	var others sync.WaitGroup
 	for range 4 {
 		others.Go(func() {
@@ -216,7 +216,7 @@ func TestNoAttemptOutlastsItsBound(t *testing.T) {
 	assert.True(t, ok)
 }
 
-func TestAttemptsOnAConnectionThatIsHalfOpenEnd(t *testing.T) {
+func TestAnAttemptOnAHalfOpenConnectionEnds(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	server.Freeze()
 	_, err := HaveMounted("/data").Within(testPace).Match(host)
@@ -226,7 +226,7 @@ func TestAttemptsOnAConnectionThatIsHalfOpenEnd(t *testing.T) {
 	assert.False(t, ok)
 }
 
-func TestHostThatIsTornDownDuringEventually(t *testing.T) {
+func TestAHostTornDownDuringEventuallyIsAnError(t *testing.T) {
 	host, server := serve(t, sshtest.Config{})
 	var once sync.Once
 	failure := failureOf(func(g Gomega) {
@@ -241,7 +241,7 @@ func TestHostThatIsTornDownDuringEventually(t *testing.T) {
 	assert.Contains(t, failure, "is not set up in this process")
 }
 
-func TestHostThatHasEndedStopsEventually(t *testing.T) {
+func TestAHostThatHasEndedStopsEventually(t *testing.T) {
 	crashed := errors.New("the domain has crashed")
 	for name, one := range every {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestHostThatHasEndedStopsEventually(t *testing.T) {
 	}
 }
 
-// falling is a host that ends while it is asked.
+// falling is a host that ends during an attempt.
 type falling struct {
 	counted
 	ended atomic.Pointer[error]
@@ -274,7 +274,7 @@ func (f *falling) DialContext(context.Context, string, string) (net.Conn, error)
 	return nil, errors.New("no route to host")
 }
 
-func TestHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
+func TestAHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 	host := &falling{}
 	failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(BeReachableOn(80)) })
 	assert.Contains(t, failure, "No future change is possible")
@@ -292,31 +292,31 @@ func TestHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 	assert.Contains(t, failure, "last error: no route to host; the host has ended: the domain has crashed\nattempts: 1")
 }
 
-func TestAPanicOfAHostReachesWhoAsked(t *testing.T) {
-	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { panic("a mistake") }}
-	assert.PanicsWithValue(t, "a mistake", func() { _, _ = RunCommand("ls").Match(host) })
+func TestAPanicOfAHostsMethodReachesTheCaller(t *testing.T) {
+	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { panic("bug in the host") }}
+	assert.PanicsWithValue(t, "bug in the host", func() { _, _ = RunCommand("ls").Match(host) })
 }
 
-func TestAnAttemptThatEndsItsGoroutineIsNoMatch(t *testing.T) {
+func TestAHostsMethodThatCallsGoexitIsAnError(t *testing.T) {
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { runtime.Goexit(); return fixture.Result{}, nil }}
 	_, err := RunCommand("ls").Match(host)
-	require.ErrorContains(t, err, "the host's method ended its goroutine")
+	require.ErrorContains(t, err, "the host's method ended its goroutine (runtime.Goexit or FailNow)")
 }
 
-func TestSubMatchersMayStopTrying(t *testing.T) {
+func TestAGivenMatcherMayStopEventually(t *testing.T) {
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { return fixture.Result{Stdout: "fatal\n"}, nil }}
-	never := gcustom.MakeMatcher(func(string) (bool, error) { return false, StopTrying("it will not come") })
+	never := gcustom.MakeMatcher(func(string) (bool, error) { return false, StopTrying("it never starts") })
 	failure := failureOf(func(g Gomega) {
 		g.Eventually(host).WithTimeout(testLimit).Should(RunCommand("state").WithStdout(never))
 	})
 	assert.Regexp(t, `^Told to stop trying after`, failure)
-	assert.Contains(t, failure, "it will not come")
+	assert.Contains(t, failure, "it never starts")
 }
 
-func TestMessagesMayBeAskedForDuringAnAttempt(t *testing.T) {
+func TestMessagesCanBeReadDuringAnAttempt(t *testing.T) {
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { return fixture.Result{Stdout: mountTable}, nil }}
 	m := HaveMounted("/none")
-	assert.Equal(t, "nothing has been tried yet", m.FailureMessage(host))
+	assert.Equal(t, "no attempt was made", m.FailureMessage(host))
 	var asking sync.WaitGroup
 	for range 4 {
 		asking.Go(func() {
@@ -334,30 +334,30 @@ func TestMessagesMayBeAskedForDuringAnAttempt(t *testing.T) {
 	asking.Wait()
 }
 
-func TestMatchersOfManySayWhatTheyAre(t *testing.T) {
-	host := says(t, fixture.Result{Stdout: mountTable})
+func TestAndShowsWhatEachMatcherWants(t *testing.T) {
+	host := answers(t, fixture.Result{Stdout: mountTable})
 	assert.Contains(t, failureOf(func(g Gomega) { g.Expect(host).NotTo(And(HaveMounted("/data"), BeReachableOnSSH())) }),
 		"[to have /data mounted to be reachable by SSH]")
 }
 
-// closedHost says of itself that nobody can log in.
+// closedHost is a host that reports that no login is configured.
 type closedHost struct{ gone }
 
 func (closedHost) User() (string, error) { return "", fixture.ErrNoLogin }
 
-func TestBeReachableOnSSHOfAHostWithoutLoginAndDialer(t *testing.T) {
+func TestBeReachableOnSSHNeedsADialerIfNoLoginIsConfigured(t *testing.T) {
 	_, err := BeReachableOnSSH().Match(closedHost{})
 	require.ErrorContains(t, err, "a value with the method DialContext(")
 }
 
-// barred is a host of which only the way there is known not to work.
+// barred is a host whose hypervisor cannot be reached.
 type barred struct{}
 
 func (barred) DialContext(context.Context, string, string) (net.Conn, error) {
 	return nil, fmt.Errorf("logging in: %w", fixture.ErrHypervisorNotReachable)
 }
 
-func TestHostWhoseHypervisorCannotBeReachedIsNotKnown(t *testing.T) {
+func TestAnUnreachableHypervisorIsAnError(t *testing.T) {
 	for _, m := range []matcher{BeReachableOn(80), RespondToHTTP(80, "/"), BeReachableOnSSH()} {
 		_, err := m.Match(barred{})
 		require.ErrorIs(t, err, fixture.ErrHypervisorNotReachable)
@@ -365,12 +365,12 @@ func TestHostWhoseHypervisorCannotBeReachedIsNotKnown(t *testing.T) {
 	}
 }
 
-// forwarded is a host that is reached by way of a forward.
+// forwarded is a host that is reached through a port forward.
 type forwarded struct{ at }
 
 func (forwarded) Address() string { return "192.168.122.17" }
 
-func TestTheAddressOfAHostIsItsOwn(t *testing.T) {
+func TestHaveAddressInPrefersAddressToHostName(t *testing.T) {
 	passes(t, HaveAddressIn("192.168.122.0/24"), forwarded{"127.0.0.1"}, `Expected
     matchers_test.forwarded (192.168.122.17)
 not to have an address in 192.168.122.0/24
