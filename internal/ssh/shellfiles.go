@@ -3,12 +3,13 @@ package ssh
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/overcast-go/overcast/internal/lsmode"
 )
 
 // shellFiles are remote files through the login shell, with commands that
@@ -46,7 +47,7 @@ func (f shellFiles) stat(ctx context.Context, name string) (fs.FileMode, error) 
 	if err != nil {
 		return 0, err
 	}
-	return parseMode(out.String())
+	return lsmode.Parse(out.String())
 }
 
 // listScript prints mode, name and link target of each entry, each ended by a
@@ -67,7 +68,7 @@ func (f shellFiles) list(ctx context.Context, dir string) ([]remoteEntry, error)
 	fields := strings.Split(out.String(), "\x00")
 	var entries []remoteEntry
 	for i := 0; i+2 < len(fields); i += 3 {
-		mode, err := parseMode(fields[i])
+		mode, err := lsmode.Parse(fields[i])
 		if err != nil {
 			return nil, err
 		}
@@ -103,21 +104,3 @@ func (f shellFiles) get(ctx context.Context, name string, to io.Writer) error {
 func (shellFiles) close() {}
 
 func octal(mode fs.FileMode) string { return fmt.Sprintf("%04o", mode.Perm()) }
-
-// parseMode reads a mode as ls -l prints it.
-func parseMode(s string) (fs.FileMode, error) {
-	if len(s) < 10 {
-		return 0, errors.New("the machine's ls does not print modes")
-	}
-	types := map[byte]fs.FileMode{'-': 0, 'd': fs.ModeDir, 'l': fs.ModeSymlink}
-	mode, known := types[s[0]]
-	if !known {
-		mode = fs.ModeIrregular
-	}
-	for i, c := range s[1:10] {
-		if strings.ContainsRune("rwxst", c) {
-			mode |= 1 << (8 - i)
-		}
-	}
-	return mode, nil
-}
