@@ -285,7 +285,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 	It("would have to be had by virtiofs as this hypervisor has none", func(ctx SpecContext) {
 		dir := share()
 		refusedFor(ctx, `driver = virtiofs, hostPath = "`+dir+`"`, "readOnly", "libvirt 9.0.0 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p")
-		refusedFor(ctx, `driver = virtiofs, readOnly = false, accessMode = mapped, hostPath = "`+dir+`"`, "accessMode", "virtiofs has no access mode but passthrough")
+		refusedFor(ctx, `driver = virtiofs, readOnly = false, accessMode = mapped, hostPath = "`+dir+`"`, "accessMode", "virtiofs supports only the access mode passthrough")
 	})
 
 	It("would have to be served by a virtiofsd that is not there", Serial, func(ctx SpecContext) {
@@ -299,7 +299,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 		configure(`elsewhere = ${guest} { fsMapping.data { hostPath = %q, mountAt = /elsewhere } }`, share())
 		Expect(unmapped(ctx, "elsewhere")).To(MatchError(And(
 			ContainSubstring("mounting data at /elsewhere by 9p: mount: mounting data on /elsewhere failed: Device or resource busy"),
-			ContainSubstring("the guest has mounted data somewhere else, perhaps by its fstab"))))
+			ContainSubstring("the guest has already mounted data at another path, perhaps from its fstab"))))
 	})
 
 	It("is one for which the guest's kernel has no driver, and how to add it is told", func(ctx SpecContext) {

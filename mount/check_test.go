@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMappingsThatGoTogether(t *testing.T) {
+func TestCheckAcceptsValidMappings(t *testing.T) {
 	mappings, err := decode(t, `fsMapping {
 		data { hostPath = /a, mountAt = /data }
 		fast { hostPath = /a, driver = VirtioFS, accessMode = passthrough, readOnly = no, mountAt = /data/fast }
@@ -18,23 +18,23 @@ func TestMappingsThatGoTogether(t *testing.T) {
 	assert.Nil(t, mount.Check(mappings))
 }
 
-func TestMistakes(t *testing.T) {
+func TestCheckReturnsTheFirstError(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"a long target":           {`fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a }`, `fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
-		"another spelling":        {`fsMapping { data.hostPath = /a, Data.hostPath = /b }`, `fsMapping.Data: there is a target "data" already`},
-		"half a path":             {`fsMapping { data.hostPath = srv }`, `fsMapping.data.hostPath: "srv" is not a whole path`},
-		"half a path, guest":      {`fsMapping { data { hostPath = /a, mountAt = data } }`, `fsMapping.data.mountAt: "data" is not a whole path, from the root of the guest`},
-		"the root":                {`fsMapping { data { hostPath = /a, mountAt = "//" } }`, `fsMapping.data.mountAt: the guest's root is taken`},
-		"the same place":          {`fsMapping { data { hostPath = /a, mountAt = /data }, more { hostPath = /a, mountAt = /x/../data/ } }`, `fsMapping.more.mountAt: target "data" is mounted at /data already`},
-		"virtiofs, mapped":        {`fsMapping { data { hostPath = /a, driver = virtiofs, accessMode = Mapped } }`, `fsMapping.data.accessMode: virtiofs has no access mode but passthrough, and so not mapped`},
-		"a copy to be written to": {`fsMapping { data { hostPath = /a, sync = true, readOnly = false } }`, `fsMapping.data.sync: it makes a copy that is thrown away`},
+		"target too long":   {`fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a }`, `fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
+		"same but for case": {`fsMapping { data.hostPath = /a, Data.hostPath = /b }`, `fsMapping.Data: the target "data" is already in use`},
+		"relative path":     {`fsMapping { data.hostPath = srv }`, `fsMapping.data.hostPath: "srv" is not an absolute path on the hypervisor's machine`},
+		"relative mountAt":  {`fsMapping { data { hostPath = /a, mountAt = data } }`, `fsMapping.data.mountAt: "data" is not an absolute path in the guest`},
+		"guest's root":      {`fsMapping { data { hostPath = /a, mountAt = "//" } }`, `fsMapping.data.mountAt: cannot mount at the guest's root`},
+		"same mountAt":      {`fsMapping { data { hostPath = /a, mountAt = /data }, more { hostPath = /a, mountAt = /x/../data/ } }`, `fsMapping.more.mountAt: the target "data" is already mounted at /data`},
+		"virtiofs, mapped":  {`fsMapping { data { hostPath = /a, driver = virtiofs, accessMode = Mapped } }`, `fsMapping.data.accessMode: virtiofs supports only the access mode passthrough, not mapped: use driver = 9p`},
+		"writable copy":     {`fsMapping { data { hostPath = /a, sync = true, readOnly = false } }`, `fsMapping.data.sync: sync copies the folder, and the copy is deleted with the clone`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mappings, err := decode(t, test.text)
 			require.NoError(t, err)
-			mistake := mount.Check(mappings)
-			require.NotNil(t, mistake)
-			assert.Contains(t, mistake.Error(), test.want)
+			invalid := mount.Check(mappings)
+			require.NotNil(t, invalid)
+			assert.Contains(t, invalid.Error(), test.want)
 		})
 	}
 }

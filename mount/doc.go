@@ -1,23 +1,24 @@
-// Package mount gives a clone folders of the hypervisor's machine, as the
-// section fsMapping of a host asks for:
+// Package mount implements fsMapping: folders of the hypervisor's machine, or of
+// this one, that a clone can mount.
 //
 //	fsMapping {
 //	    data { hostPath = "/srv/data", readOnly = true, accessMode = "mapped" }
 //	    work { hostPath = "/srv/work", readOnly = false, mountAt = "/work" }
 //	}
 //
-// Each mapping becomes a filesystem device of the domain: see [Apply]. Its
-// target, here "data", is the tag by which the guest mounts it, for example by
-// a line in its fstab:
+// On the hypervisor's side, [Apply] adds a filesystem device to the domain for
+// each mapping. Its target, here "data", is the mount tag in the guest, for
+// example in the guest's fstab:
 //
 //	data   /data   9p   ro,trans=virtio
 //
-// With mountAt nothing has to be prepared in the guest: [Guest] has the
-// commands that mount the folder there, and says what is wrong when they fail.
+// On the guest's side, a mapping with mountAt needs no preparation of the guest:
+// [Guest] has the commands that mount and unmount the folder, and explains their
+// errors.
 //
-// The device is 9p's, which QEMU itself serves with the rights of the user that
-// it runs as, or virtiofs's, which a daemon beside QEMU serves as root, with the
-// access mode passthrough only, and not read-only before libvirt 11.0.
+// The driver 9p is part of QEMU and has the permissions of QEMU's user. The driver
+// virtiofs is a daemon that runs as root on the hypervisor's machine. It supports
+// only the access mode passthrough, and needs libvirt 11.0 to be read-only.
 //
-// The formats are libvirt's: https://libvirt.org/formatdomain.html#filesystems
+// The format of the devices: https://libvirt.org/formatdomain.html#filesystems
 package mount

@@ -8,16 +8,16 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// Driver is what carries files between the hypervisor's machine and the guest.
-// The zero value is [Auto].
+// Driver is the protocol between the hypervisor and the guest. The zero value is
+// [Auto].
 type Driver string
 
-// The drivers. The names of the first two are those of file systems in the
-// guest, too.
+// The drivers. NineP and VirtioFS are also the names of the file systems in the
+// guest.
 const (
 	NineP    Driver = "9p"
 	VirtioFS Driver = "virtiofs"
-	Auto     Driver = "auto" // 9p, or virtiofs where the hypervisor has no 9p
+	Auto     Driver = "auto" // 9p, or virtiofs if the hypervisor has no 9p
 )
 
 // UnmarshalText reads the name of a driver.
@@ -30,27 +30,26 @@ func (d *Driver) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// longestTag is the length of a mount tag in bytes, at the most.
-func (d Driver) longestTag() int {
+// tagLimit is the maximum length of a mount tag in bytes.
+func (d Driver) tagLimit() int {
 	if d == VirtioFS {
 		return 36
 	}
 	return 31
 }
 
-// kind names the driver's tags in messages.
-func (d Driver) kind() string {
+// fileSystem is the name of the file system in the guest.
+func (d Driver) fileSystem() string {
 	if d == VirtioFS {
 		return string(VirtioFS)
 	}
 	return string(NineP)
 }
 
-// ShareMemory has a domain's memory shared with other processes of the
-// hypervisor's machine, as virtiofs needs it. Where the memory is backed by
-// files or huge pages, it stays so; what the domain says against sharing does
-// not count.
-func ShareMemory(domain *libvirtxml.Domain) {
+// shareMemory makes a domain's memory shared with other processes of the
+// hypervisor's machine, which virtiofs requires. Memory backed by files or huge
+// pages stays so. It overrides access='private'.
+func shareMemory(domain *libvirtxml.Domain) {
 	if domain.MemoryBacking == nil {
 		domain.MemoryBacking = &libvirtxml.DomainMemoryBacking{}
 	}

@@ -9,14 +9,14 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-func TestVirtioFSBringsSharedMemory(t *testing.T) {
+func TestVirtioFSMakesTheMemoryShared(t *testing.T) {
 	mappings, err := decode(t, `fsMapping { data { hostPath = /a, driver = virtiofs, readOnly = false } }`)
 	require.NoError(t, err)
 	for name, test := range map[string]struct{ base, want string }{
-		"nothing said": {``, `<source type="memfd"></source><access mode="shared"></access>`},
-		"anonymous":    {`<memoryBacking><source type='anonymous'/><access mode='private'/><locked/></memoryBacking>`, `<locked></locked><source type="memfd"></source><access mode="shared"></access>`},
-		"files":        {`<memoryBacking><source type='file'/></memoryBacking>`, `<source type="file"></source><access mode="shared"></access>`},
-		"huge pages":   {`<memoryBacking><hugepages/></memoryBacking>`, `<hugepages></hugepages><access mode="shared"></access>`},
+		"no element": {``, `<source type="memfd"></source><access mode="shared"></access>`},
+		"anonymous":  {`<memoryBacking><source type='anonymous'/><access mode='private'/><locked/></memoryBacking>`, `<locked></locked><source type="memfd"></source><access mode="shared"></access>`},
+		"files":      {`<memoryBacking><source type='file'/></memoryBacking>`, `<source type="file"></source><access mode="shared"></access>`},
+		"huge pages": {`<memoryBacking><hugepages/></memoryBacking>`, `<hugepages></hugepages><access mode="shared"></access>`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var domain libvirtxml.Domain
@@ -36,15 +36,17 @@ func TestVirtioFSBringsSharedMemory(t *testing.T) {
 	}
 }
 
-func TestNUMANodesThatShareNothingDo(t *testing.T) {
+func TestVirtioFSMakesPrivateNUMANodesShared(t *testing.T) {
+	mappings, err := decode(t, `fsMapping { data { hostPath = /a, driver = virtiofs, readOnly = false } }`)
+	require.NoError(t, err)
 	var domain libvirtxml.Domain
 	require.NoError(t, domain.Unmarshal(`<domain><cpu><numa><cell memory='1' memAccess='private'/><cell memory='1'/></numa></cpu></domain>`))
-	mount.ShareMemory(&domain)
+	mount.Apply(&domain, mappings)
 	assert.Equal(t, "shared", domain.CPU.Numa.Cell[0].MemAccess)
 	assert.Equal(t, "", domain.CPU.Numa.Cell[1].MemAccess)
 }
 
-func TestNinePLeavesTheMemoryAsItIs(t *testing.T) {
+func TestNinePDoesNotChangeTheMemory(t *testing.T) {
 	mappings, err := decode(t, `fsMapping { data { hostPath = /a, driver = 9p } }`)
 	require.NoError(t, err)
 	domain := &libvirtxml.Domain{}

@@ -20,9 +20,13 @@ func ExampleApply() {
 	// </filesystem>
 }
 
-func ExampleGuest_Options() {
-	fmt.Println(mount.Guest{Tag: "data", Path: "/data", Driver: mount.NineP, ReadOnly: true}.Options())
-	// Output: trans=virtio,version=9p2000.L,msize=512000,ro
+func ExampleCheck() {
+	err := mount.Check([]mount.Entry{
+		{Target: "data", Mapping: mount.Mapping{HostPath: "/srv/data", MountAt: "/data"}},
+		{Target: "more", Mapping: mount.Mapping{HostPath: "/srv/more", MountAt: "/data"}},
+	})
+	fmt.Println(err)
+	// Output: fsMapping.more.mountAt: the target "data" is already mounted at /data
 }
 
 func ExampleGuest_Failed() {

@@ -10,46 +10,46 @@ import (
 
 // Mapping is one entry of a host's section fsMapping; its key is the target.
 type Mapping struct {
-	// HostPath is a folder of the hypervisor's machine or, with Sync, of this
-	// one.
+	// HostPath is the absolute path of a folder of the hypervisor's machine or,
+	// with Sync, of this one.
 	HostPath string `hocon:"hostPath,required"`
-	// ReadOnly keeps the guest from writing to it; it is on unless said otherwise.
+	// ReadOnly prevents writes of the guest. The default is true.
 	ReadOnly *bool `hocon:"readOnly"`
-	// AccessMode says whose the files are: passthrough, the default, mapped or
-	// squash, in any case of letters.
+	// AccessMode maps owners and permissions: passthrough (the default), mapped
+	// or squash. Upper and lower case are the same.
 	AccessMode AccessMode `hocon:"accessMode"`
-	// Driver is what carries the files: 9p, virtiofs or auto, the default.
+	// Driver is 9p, virtiofs or auto (the default).
 	Driver Driver `hocon:"driver"`
-	// MountAt is where it is mounted in the guest, once somebody can log in
-	// there. Without it that is left to the guest's fstab.
+	// MountAt is the absolute path where set-up mounts the folder in the guest,
+	// over SSH. If it is empty, the guest mounts the folder, for example from
+	// its fstab.
 	MountAt string `hocon:"mountAt"`
-	// Sync copies the folder from this machine to the hypervisor's if that is
-	// another one, and takes the copy away again with the clone.
+	// Sync copies the folder from this machine to the hypervisor's machine, if
+	// that is another one. Teardown removes the copy.
 	Sync bool `hocon:"sync"`
 }
 
 // Entry is a mapping with its key.
 type Entry struct {
-	// Target is the tag by which the guest mounts the folder.
+	// Target is the mount tag in the guest.
 	Target string
 	Mapping
 }
 
-// IsReadOnly says whether the guest is kept from writing.
+// IsReadOnly returns ReadOnly or its default.
 func (m Mapping) IsReadOnly() bool { return m.ReadOnly == nil || *m.ReadOnly }
 
-// AccessMode says how ownership and modes in the guest relate to those in the
-// folder. The zero value is [Passthrough]. Whatever the mode, what the user
-// that QEMU runs as may not read or write, the guest may not. With Passthrough
-// the guest can make no files, unless QEMU runs as root: it could not give them
-// to anybody.
+// AccessMode maps owners and permissions between the guest and the folder. The
+// zero value is [Passthrough]. With 9p, the guest can read and write only what
+// QEMU's user can. With Passthrough and 9p, it can create files only if QEMU runs
+// as root, because QEMU has to set their owner.
 type AccessMode string
 
 // The access modes, as libvirt spells them.
 const (
-	Passthrough AccessMode = "passthrough" // as they are
-	Mapped      AccessMode = "mapped"      // kept in extended attributes
-	Squash      AccessMode = "squash"      // as passthrough, but what the guest makes is QEMU's user's
+	Passthrough AccessMode = "passthrough" // unchanged
+	Mapped      AccessMode = "mapped"      // stored in extended attributes
+	Squash      AccessMode = "squash"      // as passthrough, but new files belong to QEMU's user
 )
 
 // UnmarshalText reads the name of an access mode.
@@ -69,9 +69,9 @@ func (m AccessMode) orDefault() AccessMode {
 	return m
 }
 
-// Apply adds mappings to a domain, in their order. One with the target of a
-// filesystem that the domain has already takes its place. A mapping by virtiofs
-// makes the domain's memory shared, as that needs: see [ShareMemory].
+// Apply adds a filesystem device to a domain for each mapping, in their order. It
+// replaces a <filesystem> of the domain with the same target. If a mapping uses
+// virtiofs, it makes the domain's memory shared, which virtiofs requires.
 func Apply(domain *libvirtxml.Domain, entries []Entry) {
 	if len(entries) == 0 {
 		return
@@ -85,7 +85,7 @@ func Apply(domain *libvirtxml.Domain, entries []Entry) {
 	for _, e := range entries {
 		domain.Devices.Filesystems = append(domain.Devices.Filesystems, e.device())
 		if e.Driver == VirtioFS {
-			ShareMemory(domain)
+			shareMemory(domain)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func targetOf(f libvirtxml.DomainFilesystem) string {
 	return f.Target.Dir
 }
 
-// device is a mapping in libvirt's words.
+// device returns the libvirt device of a mapping.
 func (e Entry) device() libvirtxml.DomainFilesystem {
 	f := libvirtxml.DomainFilesystem{
 		AccessMode: string(e.AccessMode.orDefault()),

@@ -11,7 +11,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// decode reads a section fsMapping, in its order.
+// decode reads the section fsMapping and keeps its order.
 func decode(t *testing.T, text string) ([]mount.Entry, error) {
 	t.Helper()
 	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
@@ -37,7 +37,7 @@ func apply(t *testing.T, devices string, mappings []mount.Entry) []libvirtxml.Do
 	return domain.Devices.Filesystems
 }
 
-func TestTheSeedsMappings(t *testing.T) {
+func TestApplyAddsADeviceForEachMapping(t *testing.T) {
 	mappings, err := decode(t, `
 		itest { vagrantDir = /srv, dataDir = /srv/data }
 		fsMapping {
@@ -58,7 +58,7 @@ func TestTheSeedsMappings(t *testing.T) {
 </filesystem>`, text)
 }
 
-func TestDefaults(t *testing.T) {
+func TestMappingsAreReadOnlyPassthroughByDefault(t *testing.T) {
 	mappings, err := decode(t, `fsMapping { data.hostPath = /srv, out { hostPath = /out, readOnly = no, accessMode = SQUASH } }`)
 	require.NoError(t, err)
 	devices := apply(t, "", mappings)
@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 	assert.Nil(t, devices[1].ReadOnly)
 }
 
-func TestOrderAndSpellingOfTheKeysAreKept(t *testing.T) {
+func TestApplyKeepsTheOrderAndSpellingOfTargets(t *testing.T) {
 	mappings, err := decode(t, `fsMapping { Zeta.hostPath = /z, alpha.hostPath = /a, "Mid.dle".hostPath = /m }`)
 	require.NoError(t, err)
 	var targets []string
@@ -78,7 +78,7 @@ func TestOrderAndSpellingOfTheKeysAreKept(t *testing.T) {
 	assert.Equal(t, []string{"Zeta", "alpha", "Mid.dle"}, targets)
 }
 
-func TestMappingTakesThePlaceOfTheBases(t *testing.T) {
+func TestApplyReplacesAFilesystemWithTheSameTarget(t *testing.T) {
 	mappings, err := decode(t, `fsMapping { data.hostPath = /mine }`)
 	require.NoError(t, err)
 	devices := apply(t, `<filesystem type='mount'><source dir='/base'/><target dir='data'/></filesystem>
@@ -88,12 +88,12 @@ func TestMappingTakesThePlaceOfTheBases(t *testing.T) {
 	assert.Equal(t, "/mine", devices[1].Source.Mount.Dir)
 }
 
-func TestMappingsThatAreNotRight(t *testing.T) {
+func TestDecodeRefusesInvalidMappings(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no path":      {`fsMapping { data {} }`, `hostPath`},
-		"unknown mode": {`fsMapping { data { hostPath = /a, accessMode = open } }`, `overcast.conf:1:48: fsMapping.data.accessMode: `},
-		"no driver":    {`fsMapping { data { hostPath = /a, driver = nfs } }`, `overcast.conf:1:44: fsMapping.data.driver: "nfs" is not a mount.Driver: "nfs" is not a driver: use 9p, virtiofs or auto`},
-		"unknown key":  {`fsMapping { data { hostPaht = /a } }`, `did you mean "hostPath"?`},
+		"missing path":   {`fsMapping { data {} }`, `hostPath`},
+		"unknown mode":   {`fsMapping { data { hostPath = /a, accessMode = open } }`, `overcast.conf:1:48: fsMapping.data.accessMode: `},
+		"unknown driver": {`fsMapping { data { hostPath = /a, driver = nfs } }`, `overcast.conf:1:44: fsMapping.data.driver: "nfs" is not a mount.Driver: "nfs" is not a driver: use 9p, virtiofs or auto`},
+		"unknown key":    {`fsMapping { data { hostPaht = /a } }`, `did you mean "hostPath"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decode(t, test.text)
@@ -112,18 +112,18 @@ func TestCheckTarget(t *testing.T) {
 		{"data", "", ""},
 		{"Daten-größe.1", "", ""},
 		{strings.Repeat("x", 31), mount.NineP, ""},
-		{strings.Repeat("x", 32), mount.NineP, "32 bytes: a 9p mount tag has 31 at the most (one of driver = virtiofs may have 36)"},
-		{strings.Repeat("x", 32), mount.Auto, "31 at the most"},
+		{strings.Repeat("x", 32), mount.NineP, "32 bytes: a 9p mount tag has at most 31 (with driver = virtiofs at most 36)"},
+		{strings.Repeat("x", 32), mount.Auto, "at most 31"},
 		{strings.Repeat("ä", 16), "", "32 bytes"},
 		{strings.Repeat("x", 36), mount.VirtioFS, ""},
-		{strings.Repeat("x", 37), mount.VirtioFS, "37 bytes: a virtiofs mount tag has 36 at the most"},
+		{strings.Repeat("x", 37), mount.VirtioFS, "37 bytes: a virtiofs mount tag has at most 36"},
 		{"", "", "empty"},
-		{"a,b", "", "no commas"},
+		{"a,b", "", "must not contain commas"},
 		{"a b", "", "blanks"},
 		{"a\tb", "", "blanks"},
 		{"/data", "", "not a path"},
-		{"-data", "", `does not begin with "-"`},
-		{"#data", "", `does not begin with "#"`},
+		{"-data", "", `must not start with "-"`},
+		{"#data", "", `must not start with "#"`},
 	} {
 		err := mount.CheckTarget(test.target, test.driver)
 		if test.want == "" {

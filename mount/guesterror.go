@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// ErrNoDriver says that the guest's kernel has no driver for a folder's file
-// system.
+// ErrNoDriver reports that the guest's kernel has no driver for 9p or virtiofs.
 var ErrNoDriver = errors.New("the guest's kernel has no driver for it")
 
-// Error says that a folder could not be mounted in the guest.
+// Error reports that a folder could not be mounted in the guest.
 type Error struct {
 	Guest  Guest
-	Output string // of the command, as it came
+	Output string // of the mount command
 	Cause  error  // ErrNoDriver, or nil
 	hint   string
 }
 
-// Error names the tag and the folder, what mount said, and what to do about it.
+// Error names the tag and the path, and adds the output of mount and, for known
+// causes, what to do.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("mounting %v by %s", e.Guest, e.Guest.Driver.kind())
+	text := fmt.Sprintf("mounting %v by %s", e.Guest, e.Guest.Driver.fileSystem())
 	if e.Cause != nil {
 		text += fmt.Sprintf(": %v", e.Cause)
 	}
@@ -33,13 +33,13 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Failed is the error for a mount command that has failed, from what it
-// printed: an *[Error]. What can be recognised comes with advice.
+// Failed returns the error for a failed mount command, from its output: an
+// *[Error].
 func (g Guest) Failed(output string) error {
-	e := &Error{Guest: g, Output: withoutEvidence(output)}
+	e := &Error{Guest: g, Output: withoutDriverChecks(output)}
 	has := func(texts ...string) bool {
 		for _, text := range texts {
 			if strings.Contains(strings.ToLower(output), strings.ToLower(text)) {
@@ -51,21 +51,21 @@ func (g Guest) Failed(output string) error {
 	switch {
 	case has("must be superuser", "only root can", "operation not permitted", "are you root"),
 		has("permission denied") && has("mkdir"):
-		e.hint = "mounting takes root's rights: log in as root, or by connectionType=SUDO, in connection.url"
-	case has(noDriver), has("no such device", "unknown filesystem type", "unknown file system", "could not find request transport"):
-		e.Cause, e.hint = ErrNoDriver, g.howToAddDriver()
+		e.hint = "mounting requires root: log in as root, or set connectionType=SUDO, in connection.url"
+	case has(missingDriver), has("no such device", "unknown filesystem type", "unknown file system", "could not find request transport"):
+		e.Cause, e.hint = ErrNoDriver, g.addDriverHint()
 	case has("resource busy", "already mounted"):
-		e.hint = fmt.Sprintf("the guest has mounted %s somewhere else, perhaps by its fstab: take the line out there, or leave out mountAt", g.Tag)
+		e.hint = fmt.Sprintf("the guest has already mounted %s at another path, perhaps from its fstab: remove that line, or remove mountAt", g.Tag)
 	case has("no such file or directory", "does not exist"):
-		e.hint = fmt.Sprintf("the guest sees no tag %s; dmesg there may say more", g.Tag)
+		e.hint = fmt.Sprintf("the guest has no device with the mount tag %s: see dmesg in the guest", g.Tag)
 	}
 	return e
 }
 
-// howToAddDriver is for the system of the base domain.
-func (g Guest) howToAddDriver() string {
+// addDriverHint says how to add the driver to the base domain.
+func (g Guest) addDriverHint() string {
 	if g.Driver == VirtioFS {
-		return `add it to the base domain's system, whose kernel has to be Linux 5.4 or later:
+		return `add it to the base domain's system, which needs Linux 5.4 or later:
 Debian: echo virtiofs >>/etc/initramfs-tools/modules && update-initramfs -u
 Fedora: dracut --force --add-drivers virtiofs
 or use driver = 9p`
@@ -75,11 +75,11 @@ Debian: printf '9p\n9pnet_virtio\n' >>/etc/initramfs-tools/modules && update-ini
 Fedora: dracut --force --add-drivers "9p 9pnet_virtio"`
 }
 
-// withoutEvidence is the output of mount alone.
-func withoutEvidence(output string) string {
+// withoutDriverChecks returns the output without that of driverChecks.
+func withoutDriverChecks(output string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(output) {
-		if !strings.HasPrefix(line, noDriver) {
+		if !strings.HasPrefix(line, missingDriver) {
 			kept.WriteString(line)
 		}
 	}
