@@ -25,12 +25,12 @@ import (
 // elsewhereVariable names the host that TestElsewhere sets up.
 const elsewhereVariable = "ITEST_ELSEWHERE"
 
-// TestElsewhere is a plain test that a spec starts on a machine that has no
-// route to the guest. By itself there is nothing to do.
+// TestElsewhere is a plain test that specs run on a machine without a route to
+// the guest.
 func TestElsewhere(t *testing.T) {
 	label := os.Getenv(elsewhereVariable)
 	if label == "" {
-		return
+		t.Skip("a helper process of specs, which set " + elsewhereVariable)
 	}
 	var forwarded string
 	t.Run("while it is up", func(t *testing.T) {

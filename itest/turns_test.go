@@ -11,26 +11,26 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-const turnsConfig = `
-turns_own {
+const exclusiveConfig = `
+exclusive_own {
 	libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
 	connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}
 }
-turns_static = ${turns_own} { libvirtBaseDomain = lab-static, ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP} }
+exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP} }
 `
 
 var _ = Describe("a suite of two processes", Serial, func() {
 	It("boots its static host once, and has specs take turns with it", func() {
 		dir := GinkgoT().TempDir()
-		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(turnsConfig), 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(exclusiveConfig), 0o644)).To(Succeed())
 		for _, args := range [][]string{
 			{"build", "-o", filepath.Join(dir, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"},
-			{"test", "-c", "-o", filepath.Join(dir, "turns.test"), "./testdata/turns"},
+			{"test", "-c", "-o", filepath.Join(dir, "exclusive.test"), "./testdata/exclusive"},
 		} {
 			out, err := exec.Command("go", args...).CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), string(out))
 		}
-		cmd := exec.Command(filepath.Join(dir, "ginkgo"), "-procs=2", "--no-color", "--timeout=4m", "turns.test")
+		cmd := exec.Command(filepath.Join(dir, "ginkgo"), "-procs=2", "--no-color", "--timeout=4m", "exclusive.test")
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "OVERCAST_SET=")
 		session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
@@ -39,8 +39,8 @@ var _ = Describe("a suite of two processes", Serial, func() {
 		Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
 		said := string(session.Out.Contents())
 		Expect(said).To(ContainSubstring("6 Passed | 1 Failed"))
-		Expect(said).To(ContainSubstring(`host "turns_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("turns_static"))`))
-		Expect(leftovers("turns_static")).To(BeEmpty())
-		Expect(leftovers("turns_own")).To(BeEmpty())
+		Expect(said).To(ContainSubstring(`host "exclusive_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("exclusive_static"))`))
+		Expect(leftovers("exclusive_static")).To(BeEmpty())
+		Expect(leftovers("exclusive_own")).To(BeEmpty())
 	})
 })

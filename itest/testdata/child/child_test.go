@@ -1,7 +1,6 @@
-// Package child is a small suite with real hosts that the specs of package
-// itest run by itself, to see what is left when it ends in the way that
-// CHILD_DOES names. It tells how far it is by files in its folder, which is
-// also where it finds its configuration.
+// Package child is a small suite with real hosts that specs of package itest run
+// to see what it leaves behind. CHILD_DOES chooses how it ends. The suite reports
+// its progress with files in its folder, which also has its configuration.
 package child
 
 import (
@@ -21,43 +20,53 @@ import (
 )
 
 func TestChild(t *testing.T) {
+	skipUnlessStarted(t)
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "child")
 }
 
-// failing is a suite of testify's.
+// skipUnlessStarted skips a test that no spec started.
+func skipUnlessStarted(t *testing.T) {
+	if _, isSet := os.LookupEnv("CHILD_HOSTS"); !isSet {
+		t.Skip("a suite that package itest runs in the lab, with CHILD_HOSTS set")
+	}
+}
+
+// failing is a testify suite whose SetupSuite fails.
 type failing struct{ testifysuite.Suite }
 
 func (s *failing) SetupSuite() {
-	tell("booted")
+	report("booted")
 	s.T().FailNow()
 }
 
 func (s *failing) TestNothing() {}
 
-// TestTestify is run by itself.
+// TestTestify runs in a process of its own.
 func TestTestify(t *testing.T) {
-	if does == "FailNow in SetupSuite" {
-		testifysuite.Run(t, new(failing), labels...)
+	skipUnlessStarted(t)
+	if does != "FailNow in SetupSuite" {
+		t.Skip("for the specs of testify only")
 	}
+	testifysuite.Run(t, new(failing), labels...)
 }
 
-// does says what goes wrong.
+// does is what the suite does.
 var does = os.Getenv("CHILD_DOES")
 
 var labels = strings.Fields(os.Getenv("CHILD_HOSTS"))
 
 var hosts = suite.Declare(labels...)
 
-// turns has a process have the static host for itself, if the suite has one, in
-// each of its specs.
-func turns(process int) {
+// useExclusively acquires exclusive use of the static host, if the suite has one,
+// for each spec of a process.
+func useExclusively(process int) {
 	for _, label := range labels {
 		if strings.HasSuffix(label, "_fixed") {
-			take := hosts.Exclusive(label)
+			acquire := hosts.Exclusive(label)
 			BeforeEach(func(ctx SpecContext) {
 				if GinkgoParallelProcess() == process {
-					take(ctx)
+					acquire(ctx)
 					fixture.Host(label).HostName()
 				}
 			})
@@ -65,8 +74,8 @@ func turns(process int) {
 	}
 }
 
-// tell leaves a file with this process's ID in it.
-func tell(what string) {
+// report creates a file with the ID of this process.
+func report(what string) {
 	path := fmt.Sprintf("%s-%d", what, GinkgoParallelProcess())
 	if err := os.WriteFile(path+".new", fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		panic(err)
@@ -76,8 +85,8 @@ func tell(what string) {
 	}
 }
 
-// appears waits for a file.
-func appears(ctx SpecContext, file string) {
+// awaitFile waits until a file exists.
+func awaitFile(ctx SpecContext, file string) {
 	GinkgoHelper()
 	Eventually(func() error { _, err := os.Stat(file); return err }).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
 }
@@ -88,7 +97,7 @@ func init() {
 		half, rest := suite.Declare(labels[:2]...), suite.Declare(labels[2:]...)
 		SynchronizedBeforeSuite(half.SetUpShared, func(ctx SpecContext, shared []byte) {
 			half.Join(ctx, shared)
-			tell("booted")
+			report("booted")
 			if len(labels) > 2 { // always
 				panic("half-way")
 			}
@@ -96,12 +105,12 @@ func init() {
 		})
 	default:
 		SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
-			tell("booting")
+			report("booting")
 			return hosts.SetUpShared(ctx)
 		}, func(ctx SpecContext, shared []byte) {
-			tell("booting")
+			report("booting")
 			hosts.Join(ctx, shared)
-			tell("booted")
+			report("booted")
 		})
 	}
 	if does == "panic in AfterSuite" {
@@ -109,34 +118,34 @@ func init() {
 	}
 	if does == "be deaf to the end" {
 		ReportAfterSuite("deaf", func(SpecContext, Report) {
-			tell("reporting")
+			report("reporting")
 			select {}
 		})
 	}
 }
 
-// Each process gets one of two specs that wait for something.
+// Each process runs one of two specs.
 var _ = Describe("specs", func() {
 	if does == "take turns" {
-		turns(2)
+		useExclusively(2)
 		BeforeEach(func(ctx SpecContext) {
 			if GinkgoParallelProcess() == 1 {
-				appears(ctx, "running-2")
+				awaitFile(ctx, "running-2")
 			}
 		})
 	}
-	turns(1)
+	useExclusively(1)
 
 	for n := range 2 {
 		It(fmt.Sprintf("number %d", n), func(ctx SpecContext) {
-			tell("running")
+			report("running")
 			switch does {
 			case "fail":
-				Fail("as it is to")
+				Fail("on purpose")
 			case "panic":
-				panic("as it is to")
+				panic("on purpose")
 			case "panic in a goroutine":
-				go panic("where nobody recovers")
+				go panic("in a goroutine")
 				select {}
 			case "exit":
 				os.Exit(3)
@@ -150,15 +159,15 @@ var _ = Describe("specs", func() {
 			case "be deaf", "be deaf to the end":
 				select {}
 			case "wait for a word":
-				appears(ctx, "word")
+				awaitFile(ctx, "word")
 			case "take turns":
 				if GinkgoParallelProcess() == 2 {
 					select {} // until it is killed
 				}
 			case "fail first":
 				if n == 0 {
-					appears(ctx, "word")
-					Fail("before the other spec is over")
+					awaitFile(ctx, "word")
+					Fail("before the other spec ends")
 				}
 				<-ctx.Done()
 			}
