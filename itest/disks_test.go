@@ -31,8 +31,8 @@ func onDisk(name, disk string) string {
 	return `<domain type='qemu'><name>` + name + `</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><devices>` + disk + `</devices></domain>`
 }
 
-var _ = Describe("a disk of the base", func() {
-	It("may be a block device: its overlay goes to a pool of files", Serial, func(ctx SpecContext) {
+var _ = Describe("overlays of a base domain", func() {
+	It("are created in a pool of files for a block device", Serial, func(ctx SpecContext) {
 		file := filepath.Join(openDir(), "disk.img")
 		Expect(os.WriteFile(file, make([]byte, 3<<20), 0o644)).To(Succeed())
 		device := loopDevice(file)
@@ -53,7 +53,7 @@ var _ = Describe("a disk of the base", func() {
 		Expect(contentOf(device)).To(Equal(before))
 	})
 
-	It("begins as an overlay of under 256 KB", func(ctx SpecContext) {
+	It("are smaller than 256 KB at first", func(ctx SpecContext) {
 		define(strings.Replace(still, "<name>still<", "<name>quiet-base<", 1))
 		configure(`small = ${booting} { libvirtBaseDomain = quiet-base, overlay = file }`)
 		up(ctx, "small")
@@ -62,7 +62,7 @@ var _ = Describe("a disk of the base", func() {
 		Expect(info.Size()).To(BeNumerically("<", 256<<10))
 	})
 
-	It("may be shared, unless another domain may write to it now", func(ctx SpecContext) {
+	It("are created for a shared disk unless a running domain can write to it", func(ctx SpecContext) {
 		path := emptyDisk("shared.img", "raw", "1M")
 		const disk = `<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='` + imageDir + `/shared.img'/><target dev='vda' bus='virtio'/><shareable/></disk>`
 		define(onDisk("sharing", disk))
@@ -81,7 +81,7 @@ var _ = Describe("a disk of the base", func() {
 		Expect(contentOf(path)).To(Equal(before))
 	})
 
-	It("that is transient is thrown away like any other", func(ctx SpecContext) {
+	It("are deleted with the clone also for a transient disk", func(ctx SpecContext) {
 		emptyDisk("fleeting.qcow2", "qcow2", "1M")
 		define(onDisk("fleeting", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/fleeting.qcow2'/><target dev='vda' bus='virtio'/><transient/></disk>`))
 		configure(`fleeting_host = ${booting} { libvirtBaseDomain = fleeting, networkDeviceId = null }`)
@@ -91,8 +91,8 @@ var _ = Describe("a disk of the base", func() {
 	})
 })
 
-var _ = Describe("two runs at once", func() {
-	It("do not see each other's clones of one host", func() {
+var _ = Describe("two runs at the same time", func() {
+	It("set up separate clones of one host", func() {
 		define(strings.Replace(still, "<name>still<", "<name>common<", 1))
 		configure(`common_host = ${booting} { libvirtBaseDomain = common, overlay = file }`)
 		one, two := child("common_host"), child("common_host")
@@ -110,7 +110,7 @@ var _ = Describe("two runs at once", func() {
 })
 
 var _ = Describe("a teardown", func() {
-	It("is not kept from its end by snapshots, checkpoints and saved states, or by what others have removed", Serial, func(ctx SpecContext) {
+	It("removes clones with snapshots, checkpoints and saved states, and succeeds if a clone is already removed", Serial, func(ctx SpecContext) {
 		before := belongings()
 		define(strings.Replace(still, "<name>still<", "<name>meddled<", 1))
 		defineEverything("meddled-all", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
@@ -139,7 +139,7 @@ var _ = Describe("a teardown", func() {
 })
 
 var _ = Describe("a clone with a long label", func() {
-	It("has sockets of its own all the same", func(ctx SpecContext) {
+	It("has its own sockets", func(ctx SpecContext) {
 		define(onDisk("sockets", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/lab-two-disks.qcow2'/><target dev='vda'/></disk>
 			<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/sock-serial.sock'/></serial>`))
 		label := strings.Repeat("long", 20)
@@ -151,7 +151,7 @@ var _ = Describe("a clone with a long label", func() {
 })
 
 var _ = Describe("a teardown that fails", func() {
-	It("is told of, tried again, and made good by the sweep", func(ctx SpecContext) {
+	It("returns the error, can be repeated, and leaves the rest to gc", func(ctx SpecContext) {
 		dir := openDir()
 		virsh("pool-define-as", "shut", "dir", "--target", dir)
 		virsh("pool-start", "shut")

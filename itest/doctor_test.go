@@ -45,7 +45,7 @@ const (
 )
 
 var _ = Describe("overcast doctor", func() {
-	It("finds nothing wrong with the seed document's examples", func() {
+	It("reports no failure for the examples of the documentation", func() {
 		for _, example := range []string{"nat-network", "bridged-network"} {
 			said, code := doctor(strings.Replace(seed(example), "bridged_host", "nat_host", 1))
 			Expect(code).To(BeZero())
@@ -64,36 +64,36 @@ var _ = Describe("overcast doctor", func() {
 		via            []string
 		says           string
 	}{
-		{link: "configuration", breaking: "a misspelt key", with: `nat_host.netwrkDeviceId = x`, says: `unknown key "netwrkDeviceId".*correct that line`},
-		{link: "login", breaking: "a key that is not there", with: `nat_host.connection.url = "ssh://root@{0}?privateKeyFile=/nowhere/key"`, says: `/nowhere/key does not exist: check privateKeyFile`},
-		{link: "connection", breaking: "a name that nobody has", with: `nat_host.libvirtURL = "qemu+ssh://user@nowhere/system"`, says: `: name: .*check the name of the machine`},
-		{link: "connection", breaking: "a port where nobody listens", with: `nat_host.libvirtURL = "qemu+ssh://user@linux-box:23/system"`, says: `: port: .*listens at that port`},
-		{link: "connection", breaking: "a host key that nobody knows", with: `nat_host.libvirtURL = "qemu+ssh://user@192.168.124.1/system"`, says: `: host key: .*compare the key`},
-		{link: "connection", breaking: "an account that is not let in", with: `nat_host.libvirtURL = "qemu+ssh://nobody@linux-box/system"`, says: `: login: .*ssh-add`},
-		{link: "connection", breaking: "an account that may not use the socket", with: `nat_host.libvirtURL = "qemu+ssh://dhcp-query-user@dhcp-box/system"`, says: `: socket permission: .*group libvirt`},
-		{link: "connection", breaking: "a libvirtd that does not run", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/nowhere"`, says: `: daemon: .*start it`},
-		{link: "permissions", breaking: "a socket that is only for reading", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro"`, says: `operation forbidden.*only look: connect to the socket that is for reading and writing`},
-		{link: "base domain", breaking: "one that does not exist", with: `nat_host.libvirtBaseDomain = nowhere`, says: `does not exist at .*check libvirtBaseDomain`},
-		{link: "disks", breaking: "a file that is not there", with: `nat_host.libvirtBaseDomain = broken-base`,
+		{link: "configuration", breaking: "a misspelled key", with: `nat_host.netwrkDeviceId = x`, says: `unknown key "netwrkDeviceId".*correct that line`},
+		{link: "login", breaking: "a missing key file", with: `nat_host.connection.url = "ssh://root@{0}?privateKeyFile=/nowhere/key"`, says: `/nowhere/key does not exist: check privateKeyFile`},
+		{link: "connection", breaking: "an unknown host name", with: `nat_host.libvirtURL = "qemu+ssh://user@nowhere/system"`, says: `: name: .*check the name of the machine`},
+		{link: "connection", breaking: "a closed port", with: `nat_host.libvirtURL = "qemu+ssh://user@linux-box:23/system"`, says: `: port: .*listens at that port`},
+		{link: "connection", breaking: "an unknown host key", with: `nat_host.libvirtURL = "qemu+ssh://user@192.168.124.1/system"`, says: `: host key: .*compare the key`},
+		{link: "connection", breaking: "a refused account", with: `nat_host.libvirtURL = "qemu+ssh://nobody@linux-box/system"`, says: `: login: .*ssh-add`},
+		{link: "connection", breaking: "an account without access to the socket", with: `nat_host.libvirtURL = "qemu+ssh://dhcp-query-user@dhcp-box/system"`, says: `: socket permission: .*group libvirt`},
+		{link: "connection", breaking: "a stopped libvirtd", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/nowhere"`, says: `: daemon: .*start it`},
+		{link: "permissions", breaking: "a read-only socket", with: `nat_host.libvirtURL = "qemu+unix:///system?socket=/run/libvirt/libvirt-sock-ro"`, says: `operation forbidden.*only look: connect to the socket that is for reading and writing`},
+		{link: "base domain", breaking: "missing", with: `nat_host.libvirtBaseDomain = nowhere`, says: `does not exist at .*check libvirtBaseDomain`},
+		{link: "disks", breaking: "a missing file", with: `nat_host.libvirtBaseDomain = broken-base`,
 			define: brokenBase(`<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vda'/></disk>` + goodNetwork), says: `lost\.qcow2.*check that the file is there`},
-		{link: "disks", breaking: "none at all", with: `nat_host.libvirtBaseDomain = broken-base`, define: brokenBase(goodNetwork), says: `has no disks to clone: give it a disk`},
-		{link: "pool", breaking: "one that does not exist", with: `nat_host.overlayPool = nowhere`, says: `"nowhere" does not exist: virsh pool-list`},
-		{link: "network", breaking: "one that the base domain is not on", with: `nat_host.networkDeviceId = br7`, says: `"br7" \(networkDeviceId\), only on`},
-		{link: "network", breaking: "one that does not exist", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = lost }`,
+		{link: "disks", breaking: "no disks", with: `nat_host.libvirtBaseDomain = broken-base`, define: brokenBase(goodNetwork), says: `has no disks to clone: give it a disk`},
+		{link: "pool", breaking: "missing", with: `nat_host.overlayPool = nowhere`, says: `"nowhere" does not exist: virsh pool-list`},
+		{link: "network", breaking: "not connected to the base domain", with: `nat_host.networkDeviceId = br7`, says: `"br7" \(networkDeviceId\), only on`},
+		{link: "network", breaking: "missing", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = lost }`,
 			define: brokenBase(goodDisk + `<interface type='network'><source network='lost'/></interface>`), says: `"lost" does not exist .*virsh net-define`},
-		{link: "network", breaking: "a bridge that does not exist", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = br7 }`,
+		{link: "network", breaking: "a missing bridge", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = br7 }`,
 			define: brokenBase(goodDisk + `<interface type='bridge'><source bridge='br7'/></interface>`), says: `no bridge "br7" .*ip link add`},
-		{link: "look-up host", breaking: "one that does not let us in", with: `nat_host.SSH.url = "ssh://nobody@dhcp-box"`, says: `login: user "nobody" is not let in.*check SSH.url`},
-		{link: "look-up command", breaking: "a file that is not there", with: `nat_host.SSH.command = "grep {0} /var/lib/dnsmasq/nowhere"`, says: `complains .*nowhere.*correct the command`},
-		{link: "look-up command", breaking: "one that always says something", with: `nat_host.SSH.command = "echo 10.0.0.9 # {0}"`, says: `prints "10.0.0.9" .*look for \{0\}`},
+		{link: "look-up host", breaking: "a refused login", with: `nat_host.SSH.url = "ssh://nobody@dhcp-box"`, says: `login: user "nobody" is not let in.*check SSH.url`},
+		{link: "look-up command", breaking: "a missing file", with: `nat_host.SSH.command = "grep {0} /var/lib/dnsmasq/nowhere"`, says: `complains .*nowhere.*correct the command`},
+		{link: "look-up command", breaking: "output for any MAC address", with: `nat_host.SSH.command = "echo 10.0.0.9 # {0}"`, says: `prints "10.0.0.9" .*look for \{0\}`},
 		{link: "look-up", breaking: "an agent without a channel", with: `nat_host.ipLookupStrategy = agent`, says: `has no channel for a guest agent: add one`},
-		{link: "reach", breaking: "a gateway that is another machine", with: `nat_host { ipLookupStrategy = lease, SSH.url = "ssh://user@linux-box?hostKey=SHA256:` + strings.Repeat("A", 43) + `" }`,
+		{link: "reach", breaking: "a gateway with another host key", with: `nat_host { ipLookupStrategy = lease, SSH.url = "ssh://user@linux-box?hostKey=SHA256:` + strings.Repeat("A", 43) + `" }`,
 			says: `my_nat_network are reached by way of the hypervisor's machine: .*have this work: ssh linux-box true; or say reach = direct`},
-		{link: "/dev/kvm", breaking: "one that QEMU may not open", with: `nat_host.libvirtURL = "qemu:///system"`,
+		{link: "/dev/kvm", breaking: "not accessible for QEMU", with: `nat_host.libvirtURL = "qemu:///system"`,
 			via:  []string{"unshare", "--mount", "sh", "-ec", `mount -t tmpfs dev /dev; touch /dev/kvm; chmod 600 /dev/kvm; exec "$@"`, "sh"},
 			says: `five seconds and more .*usermod -aG kvm libvirt-qemu`},
 	} {
-		It("names the broken link and how to mend it: "+e.link+", "+e.breaking, func() {
+		It("reports the failed check and what to do: "+e.link+", "+e.breaking, func() {
 			config := seed("nat-network") + "\n" + e.with + "\n"
 			if e.define != "" {
 				name := "broken-" + strings.ReplaceAll(e.link+" "+e.breaking, " ", "-") // specs run beside each other
@@ -108,7 +108,7 @@ var _ = Describe("overcast doctor", func() {
 		})
 	}
 
-	It("does not mind a gateway that nobody needs", func() {
+	It("ignores a gateway that is not needed", func() {
 		for _, with := range []string{`networkDeviceId = my_routed_network`, `reach = direct`} {
 			said, code := doctor(seed("nat-network") + "\nnat_host { ipLookupStrategy = lease, SSH.url = \"ssh://user@linux-box?hostKey=SHA256:" + strings.Repeat("A", 43) + "\", " + with + " }\n")
 			Expect(code).To(BeZero())
@@ -117,7 +117,7 @@ var _ = Describe("overcast doctor", func() {
 		}
 	})
 
-	It("names the broken link and how to mend it: base domain, one that runs", func() {
+	It("reports the failed check and what to do: base domain, running", func() {
 		define(`<domain type='qemu'><name>patient</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		virsh("start", "--paused", "patient")
 		DeferCleanup(func() { virsh("destroy", "patient") })
@@ -126,7 +126,7 @@ var _ = Describe("overcast doctor", func() {
 		Expect(said).To(MatchRegexp(`(?m)^FAILED  nat_host: base domain: .*is paused.*shut it off first`))
 	})
 
-	It("names the broken link and how to mend it: network, one that is not active", func() {
+	It("reports the failed check and what to do: network, inactive", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "asleep.xml")
 		Expect(os.WriteFile(path, []byte(`<network><name>asleep</name><bridge name='virbr8'/></network>`), 0o644)).To(Succeed())
 		virsh("net-define", path)

@@ -117,7 +117,7 @@ func belongings() []string {
 	return found
 }
 
-var _ = Describe("a clone of a base with everything", Serial, func() {
+var _ = Describe("a clone of a base domain with firmware, TPM and character devices", Serial, func() {
 	const (
 		explicit = `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/></os>`
 		selected = `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`
@@ -125,7 +125,7 @@ var _ = Describe("a clone of a base with everything", Serial, func() {
 	const endOfVariables = 540672 - 64 // of OVMF's 4M build: nothing is kept there
 
 	for kind, firmware := range map[string]string{"an explicit loader": explicit, "firmware that libvirt selects": selected} {
-		It("has all of it, as its own, with "+kind, func(ctx SpecContext) {
+		It("has its own copy of each, with "+kind, func(ctx SpecContext) {
 			uuid := defineEverything("all", firmware)
 			variables := nvramDir + "/all_VARS.fd"
 			mark(variables, endOfVariables)
@@ -164,7 +164,7 @@ var _ = Describe("a clone of a base with everything", Serial, func() {
 		})
 	}
 
-	It("has files without names, so that a killed process leaves nothing", func() {
+	It("uses unlinked files, so that a killed process leaves nothing", func() {
 		defineEverything("bare", explicit)
 		before := belongings()
 		configure(`bare_host = ${booting} { libvirtBaseDomain = bare, networkDeviceId = my_nat_network }`)
@@ -178,7 +178,7 @@ var _ = Describe("a clone of a base with everything", Serial, func() {
 		Eventually(belongings).WithTimeout(30e9).Should(Equal(before))
 	})
 
-	It("boots a base that was never started by fresh variables and an empty TPM", func(ctx SpecContext) {
+	It("boots a base domain that was never started with new variables and an empty TPM", func(ctx SpecContext) {
 		for name, firmware := range map[string]string{"young": explicit, "younger": selected} {
 			emptyDisk(name+".qcow2", "qcow2", "8M")
 			define(strings.NewReplacer("<disk type='volume'", "<!-- <disk type='volume'", "<interface type='network'>", "--> <interface type='network'>").Replace(everything(name, firmware, imageDir)))

@@ -50,8 +50,8 @@ func settingUp(ctx context.Context, label string) (clone string, failed chan err
 	return clone, failed
 }
 
-var _ = Describe("a wait for a clone", func() {
-	It("ends when its kernel panics, with the console's last lines", func(ctx SpecContext) {
+var _ = Describe("set-up of a clone", func() {
+	It("fails when the kernel panics, with the last lines of the console", func(ctx SpecContext) {
 		variant("panicking", "quiet", "panic=-1 rdinit=/nowhere root=/dev/nowhere", "<on_reboot>restart</on_reboot>", "<on_reboot>destroy</on_reboot>")
 		configure(`panics = ${guest} { libvirtBaseDomain = panicking, addressTimeout = 10 minutes }`)
 		_, err := fixture.SetUp(ctx, "panics")
@@ -61,7 +61,7 @@ var _ = Describe("a wait for a clone", func() {
 		Expect(leftovers("panics")).To(BeEmpty())
 	})
 
-	It("ends when QEMU dies, with the end of its log", func(ctx SpecContext) {
+	It("fails when QEMU dies, with the end of its log", func(ctx SpecContext) {
 		configure(`dies = ${guest} { addressTimeout = 10 minutes }`)
 		clone, failed := settingUp(ctx, "dies")
 		Expect(exec.Command("pkill", "-ABRT", "-f", "guest="+clone).Run()).To(Succeed())
@@ -72,7 +72,7 @@ var _ = Describe("a wait for a clone", func() {
 		Expect(leftovers("dies")).To(BeEmpty())
 	})
 
-	It("ends when the pool is full and the guest stands still", func(ctx SpecContext) {
+	It("fails when the pool is full and the guest is paused", func(ctx SpecContext) {
 		pool("cramped", "300k")
 		configure(`cramped_host = ${guest} { overlayPool = cramped, addressTimeout = 10 minutes, connection = null, bootDelay = 10 minutes }`)
 		_, err := fixture.SetUp(ctx, "cramped_host")
@@ -80,7 +80,7 @@ var _ = Describe("a wait for a clone", func() {
 		Expect(leftovers("cramped_host")).To(BeEmpty())
 	})
 
-	It("ends when the guest powers itself off between its address and its login", func(ctx SpecContext) {
+	It("fails when the guest powers off before the first login", func(ctx SpecContext) {
 		configure(`leaves = ${guest} { bootDelay = 10 minutes }`)
 		clone, failed := settingUp(ctx, "leaves")
 		// The guest heeds the power button as soon as its acpid runs.
@@ -94,7 +94,7 @@ var _ = Describe("a wait for a clone", func() {
 		Expect(leftovers("leaves")).To(BeEmpty())
 	})
 
-	It("tells the console's last lines when its time is over", func(ctx SpecContext) {
+	It("reports the last lines of the console when it times out", func(ctx SpecContext) {
 		variant("rootless", "quiet", "", "/var/lib/libvirt/images/my_base_domain.qcow2", imageDir+"/lab-two-disks-data.img", "type='qcow2'", "type='raw'")
 		configure(`rootless_host = ${guest} { libvirtBaseDomain = rootless, addressTimeout = 15 }`)
 		_, err := fixture.SetUp(ctx, "rootless_host")
@@ -102,7 +102,7 @@ var _ = Describe("a wait for a clone", func() {
 		Expect(leftovers("rootless_host")).To(BeEmpty())
 	})
 
-	It("asks the guest to shut down first, where the configuration says so", func(ctx SpecContext) {
+	It("is followed by a guest shutdown at teardown if the configuration asks for one", func(ctx SpecContext) {
 		configure(`asked = ${guest} { shutdownTimeout = 60 }`)
 		up(ctx, "asked")
 		clone := clones("asked")[0].Name
@@ -112,8 +112,8 @@ var _ = Describe("a wait for a clone", func() {
 	})
 })
 
-var _ = Describe("a connection that is lost", Serial, func() {
-	It("ends the wait at once when libvirtd ends, and the teardown connects anew", func(ctx SpecContext) {
+var _ = Describe("a lost connection to libvirtd", Serial, func() {
+	It("fails set-up at once when libvirtd ends, and teardown reconnects", func(ctx SpecContext) {
 		configure(`cut = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = cut-base, networkDeviceId = null }`)
 		define(strings.Replace(still, "<name>still<", "<name>cut-base<", 1))
 		_, failed := settingUp(ctx, "cut")
@@ -126,7 +126,7 @@ var _ = Describe("a connection that is lost", Serial, func() {
 		Expect(leftovers("cut")).To(BeEmpty(), "the set-up has cleaned up over a new connection")
 	})
 
-	It("is noticed when libvirtd stands still", func(ctx SpecContext) {
+	It("is detected when libvirtd hangs", func(ctx SpecContext) {
 		configure(`numb = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = numb-base, networkDeviceId = null }`)
 		define(strings.Replace(still, "<name>still<", "<name>numb-base<", 1))
 		_, failed := settingUp(ctx, "numb")
@@ -141,8 +141,8 @@ var _ = Describe("a connection that is lost", Serial, func() {
 	})
 })
 
-var _ = Describe("a libvirtd that is killed while a clone is made", Serial, func() {
-	It("leaves nothing after the teardown, at whatever moment", func(ctx SpecContext) {
+var _ = Describe("a libvirtd that is killed while a clone is created", Serial, func() {
+	It("leaves nothing after the teardown at any moment", func(ctx SpecContext) {
 		// A libvirtd that is killed leaves the sockets of serial ports, which
 		// nobody can remove by libvirt: none here.
 		defineEverything("shaky-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`, "<serial type='unix'>", "<serial type='pty'>",

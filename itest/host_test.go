@@ -46,7 +46,7 @@ var _ = Describe("a cloned host", func() {
 	// Each process runs these on a clone of its own: which, is not decided
 	// before it runs them.
 	for _, which := range []string{"one process", "another process"} {
-		It("can be logged into and written to, in "+which, func() {
+		It("accepts logins and writes, in "+which, func() {
 			client := logIn(fixture.Host("nat_host"))
 			run(client, "echo mine > /root/proof && sync")
 			Expect(run(client, "cat /root/proof")).To(Equal("mine\n"))
@@ -54,13 +54,13 @@ var _ = Describe("a cloned host", func() {
 		})
 	}
 
-	It("runs commands and tells how they ended", func(ctx SpecContext) {
+	It("runs commands and returns their results", func(ctx SpecContext) {
 		result, err := fixture.Host("nat_host").Run(ctx, "echo hello; cat /etc/hostname >&2; exit 3")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result).To(Equal(fixture.Result{Stdout: "hello\n", Stderr: "guest\n", ExitCode: 3}))
 	})
 
-	It("takes files and gives them back", func(ctx SpecContext) {
+	It("uploads and downloads files", func(ctx SpecContext) {
 		host := fixture.Host("nat_host")
 		dir := GinkgoT().TempDir()
 		there, back := filepath.Join(dir, "there"), filepath.Join(dir, "back")
@@ -70,7 +70,7 @@ var _ = Describe("a cloned host", func() {
 		Expect(os.ReadFile(back)).To(Equal([]byte("a\x00b\n")))
 	})
 
-	It("can be dialled by its label", func(ctx SpecContext) {
+	It("accepts connections by its label", func(ctx SpecContext) {
 		conn, err := fixture.Host("nat_host").DialContext(ctx, "tcp", "nat_host:22")
 		Expect(err).NotTo(HaveOccurred())
 		defer conn.Close()
@@ -79,14 +79,14 @@ var _ = Describe("a cloned host", func() {
 		Expect(string(banner)).To(Equal("SSH-"))
 	})
 
-	It("is set up once in a process", func(ctx SpecContext) {
+	It("is set up once per process", func(ctx SpecContext) {
 		before := fixture.Host("nat_host").HostName()
 		again, err := fixture.SetUp(ctx, "nat_host")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.HostName()).To(Equal(before))
 	})
 
-	It("has a name, a UUID and MAC addresses of its own, and overlays over the base's disks", func() {
+	It("has its own name, UUID and MAC addresses, and overlays of the base domain's disks", func() {
 		macs := map[string]bool{}
 		for _, clone := range clones("nat_host") {
 			Expect(clone.UUID).NotTo(BeEmpty())
@@ -103,7 +103,7 @@ var _ = Describe("a cloned host", func() {
 		Expect(macs).NotTo(BeEmpty())
 	})
 
-	It("leaves the base as it was while it is written to", func(ctx SpecContext) {
+	It("does not change the base domain when it writes", func(ctx SpecContext) {
 		image := imageDir + "/my_base_domain.qcow2"
 		before := contentOf(image)
 		result, err := fixture.Host("nat_host").Run(ctx, "dd if=/dev/urandom of=/root/noise bs=1M count=4 2>&1 && sync")

@@ -72,8 +72,8 @@ func restartLibvirtd() {
 	Eventually(func() error { return exec.Command("virsh", "-q", "-c", "qemu:///system", "uri").Run() }).WithTimeout(30 * time.Second).Should(Succeed())
 }
 
-var _ = Describe("a test process that is killed", func() {
-	It("leaves neither its domain nor its volume", func() {
+var _ = Describe("a killed process", func() {
+	It("leaves no domain and no volume", func() {
 		configure(`killed = ${booting}`)
 		process := child("killed")
 		Expect(leftovers("killed")).To(HaveLen(1), "a domain, and a volume that has no name any more")
@@ -81,7 +81,7 @@ var _ = Describe("a test process that is killed", func() {
 		Eventually(leftovers).WithArguments("killed").WithTimeout(30 * time.Second).Should(BeEmpty())
 	})
 
-	It("or a libvirtd that is killed and comes back, leaves nothing after the teardown", Serial, func(ctx SpecContext) {
+	It("leaves nothing after the teardown when libvirtd is killed and restarted", Serial, func(ctx SpecContext) {
 		configure(`survivor = ${booting}`)
 		up(ctx, "survivor")
 		restartLibvirtd()

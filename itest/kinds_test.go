@@ -22,15 +22,15 @@ func up(ctx context.Context, label string) *fixture.CloudHost {
 	return host
 }
 
-var _ = Describe("hosts of every kind", func() {
+var _ = Describe("a host", func() {
 	// One address, one clone: Serial keeps the other processes from having one, too.
-	It("has the static address that its system gives itself", Serial, func(ctx SpecContext) {
+	It("is set up at the static address of its system", Serial, func(ctx SpecContext) {
 		host := up(ctx, "static_host")
 		Expect(host.HostName()).To(Equal(os.Getenv("LAB_STATIC_IP")))
 		run(logIn(host), "touch /root/proof")
 	})
 
-	It("is found on a routed network, and sees the folders that fsMapping names", func(ctx SpecContext) {
+	It("is found on a routed network and mounts the folders of fsMapping", func(ctx SpecContext) {
 		dir := openDir()
 		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
 		configure(`routed_host.fsMapping { data { hostPath = %q, readOnly = true } }`, dir)
@@ -44,7 +44,7 @@ var _ = Describe("hosts of every kind", func() {
 		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())
 	})
 
-	It("is found by a lease that never ends", func(ctx SpecContext) {
+	It("is found by a lease without expiry", func(ctx SpecContext) {
 		network := filepath.Join(GinkgoT().TempDir(), "endless.xml")
 		Expect(os.WriteFile(network, []byte(`<network><name>endless</name><bridge name='virbr7' stp='off' delay='0'/>
 			<ip address='192.168.127.1' netmask='255.255.255.0'><dhcp><range start='192.168.127.10' end='192.168.127.20'><lease expiry='0'/></range></dhcp></ip></network>`), 0o644)).To(Succeed())
@@ -56,7 +56,7 @@ var _ = Describe("hosts of every kind", func() {
 		Expect(up(ctx, "endless_host").HostName()).To(HavePrefix("192.168.127."))
 	})
 
-	It("gets overlays of disks of different formats, which stay as files if it is to be so", func(ctx SpecContext) {
+	It("has overlays of disks of different formats, which are files with overlay = file", func(ctx SpecContext) {
 		configure(`two_disks_host.overlay = file`)
 		host := up(ctx, "two_disks_host")
 		Expect(leftovers("two_disks_host")).To(ConsistOf(HavePrefix("overcast-"), ContainSubstring("-vda.qcow2"), ContainSubstring("-vdb.qcow2")))

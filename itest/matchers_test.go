@@ -40,27 +40,27 @@ var _ = Describe("matchers", func() {
 	var host *fixture.CloudHost
 	BeforeEach(func() { host = fixture.Host("nat_host") })
 
-	It("know whether somebody can log in", func() {
+	It("check the SSH login", func() {
 		Expect(host).To(BeReachableOnSSH())
 		unmatched(host, BeReachableOnSSH().AsUser("stranger"), `, as stranger`, `user "stranger" is not let in`)
 		unmatched(host, BeReachableOnSSH().OnPort(2), "to be reachable by SSH on port 2\n", "connection refused")
 	})
 
-	It("know whether an SSH server is there where nothing says how to log in", func(ctx SpecContext) {
+	It("check the greeting of the SSH server if no login is configured", func(ctx SpecContext) {
 		configure(`greeter { hostname = %q }`, host.HostName())
 		greeter := up(ctx, "greeter")
 		Expect(greeter).To(BeReachableOnSSH())
 		Expect(greeter).NotTo(BeReachableOnSSH().OnPort(2))
 	})
 
-	It("know whether a port can be reached, and whether something listens on it", func() {
+	It("check reachable and listening ports", func() {
 		Expect(host).To(BeReachableOn(22))
 		unmatched(host, BeReachableOn(81), "to be reachable on port 81\n", "connection refused")
 		Expect(host).To(HaveListeningPort(22))
 		unmatched(host, HaveListeningPort(81), "to have a listening port 81\n", "found: listening ports 22")
 	})
 
-	It("know what a web server says", func(ctx SpecContext) {
+	It("check the response of a web server", func(ctx SpecContext) {
 		in(ctx, host, "mkdir -p /root/www && echo Welcome > /root/www/index.html")
 		in(ctx, host, "httpd -p 8080 -h /root/www")
 		Eventually(host).Should(RespondToHTTP(8080, "/").WithStatus(200).WithBody("Welcome\n"))
@@ -69,7 +69,7 @@ var _ = Describe("matchers", func() {
 		Expect(host).To(HaveProcess("httpd"))
 	})
 
-	It("know what is mounted", func(ctx SpecContext) {
+	It("check mounts", func(ctx SpecContext) {
 		Expect(host).To(HaveMounted("/").WithType("ext4").From("/dev/vda"))
 		Expect(host).To(HaveMounted("/proc").WithType(Equal("proc")))
 		unmatched(host, HaveMounted("/data"), "nothing is mounted at /data")
@@ -79,7 +79,7 @@ var _ = Describe("matchers", func() {
 		Expect(host).To(HaveMounted("/mnt/two words/").ReadOnly().WithType("tmpfs").From("it's mine"))
 	})
 
-	It("know a folder of the hypervisor's machine that the guest has mounted", func(ctx SpecContext) {
+	It("check mounts of folders of the hypervisor", func(ctx SpecContext) {
 		dir := GinkgoT().TempDir()
 		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
 		for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
@@ -98,7 +98,7 @@ var _ = Describe("matchers", func() {
 		in(ctx, shares, "umount /docs /mine /any")
 	})
 
-	It("know files, with what is in them and whose they are", func(ctx SpecContext) {
+	It("check the content, mode and owner of files", func(ctx SpecContext) {
 		in(ctx, host, `echo content > "/root/it's a file" && chown nobody "/root/it's a file" && chmod 4750 "/root/it's a file"`)
 		Expect(host).To(HaveFile("/root/it's a file").WithContent("content\n").WithMode(0o4750).WithOwner("nobody"))
 		unmatched(host, HaveFile("/root/it's a file").WithMode(0o750), `found: it has mode urwxr-x---`)
@@ -108,7 +108,7 @@ var _ = Describe("matchers", func() {
 		unmatched(host, HaveFile("/root"), "it is a folder")
 	})
 
-	It("know processes", func() {
+	It("check processes", func() {
 		Expect(host).To(HaveProcess("dropbear"))
 		Expect(host).To(HaveProcess(ContainSubstring("dropbear -")))
 		Expect(host).To(HaveProcess("kthreadd"))
@@ -116,26 +116,26 @@ var _ = Describe("matchers", func() {
 		unmatched(host, HaveProcess("tail"), "to have a process tail\n")
 	})
 
-	It("say that a guest runs neither systemd nor OpenRC", func() {
+	It("return an error for a guest without systemd and OpenRC", func() {
 		unmatched(host, HaveService("dropbear"), "cannot check\n", "last error: the host has neither a running systemd nor OpenRC\n")
 		Expect(InterceptGomegaFailures(func() { Expect(host).NotTo(HaveService("dropbear")) })).To(HaveLen(1), "it is not known")
 	})
 
-	It("know how commands end", func() {
+	It("check exit codes and outputs of commands", func() {
 		Expect(host).To(RunCommand("uname -s").WithStdout("Linux\n"))
 		Expect(host).To(RunCommand("echo no >&2; exit 3").WithExitCode(3).WithStderr("no\n"))
 		unmatched(host, RunCommand("ls /nothing"), "tried: ls /nothing\n", "exited with 1", "No such file or directory")
 		unmatched(host, RunCommand("sleep 60").Within(shortly), "last error: ", "no answer within "+shortly.String())
 	})
 
-	It("know the host's network and its base", func() {
+	It("check the address and the base domain", func() {
 		Expect(host).To(HaveAddressIn("192.168.122.0/24"))
 		unmatched(host, HaveAddressIn("192.168.123.0/24"), "found: ["+host.HostName()+"]")
 		Expect(host).To(BeCloneOf("my_base_domain"))
 		unmatched(host, BeCloneOf("lab-static"), "found: it is a clone of my_base_domain")
 	})
 
-	It("do not take a host for one without something because it cannot be reached", func(ctx SpecContext) {
+	It("fail both To and NotTo for a host that has ended", func(ctx SpecContext) {
 		configure(`leaving = ${guest}`)
 		leaving := up(ctx, "leaving")
 		Expect(leaving).NotTo(HaveMounted("/data"))

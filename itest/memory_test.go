@@ -37,8 +37,8 @@ func memoryOfLab() (total, free uint64) {
 // vastConfig is a clone of vast that nobody waits for but to run.
 const vastConfig = `%s { libvirtBaseDomain = vast, ipLookupStrategy = static, static.ip = "127.0.0.1", %s }`
 
-var _ = Describe("the hypervisor's memory", Serial, func() {
-	It("is shared out in turn among runs that start at once, and by whoever ends", func() {
+var _ = Describe("memory admission", Serial, func() {
+	It("serves runs that start at the same time in order, as memory becomes free", func() {
 		_, free := memoryOfLab()
 		vast(free / 10 * 4)
 		runs := map[string]*runOfOne{}
@@ -76,7 +76,7 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 		third.ends()
 	})
 
-	It("is had by all hosts of a run, or by none, as two that have half would wait for each other", func() {
+	It("gives all hosts of a run their memory at once, so that two runs do not deadlock", func() {
 		_, free := memoryOfLab()
 		vast(free / 10 * 4)
 		config := fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")
@@ -93,7 +93,7 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 		}
 	})
 
-	It("is not waited for by hosts that never fit together", func() {
+	It("fails at once for hosts that cannot fit together", func() {
 		total, _ := memoryOfLab()
 		vast(total / 10 * 6)
 		run := somebody{config: fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")}.bringsUp("left,right")
@@ -102,7 +102,7 @@ var _ = Describe("the hypervisor's memory", Serial, func() {
 		Expect(leftovers("left")).To(BeEmpty())
 	})
 
-	It("is not waited for by a clone that never fits", func(ctx SpecContext) {
+	It("fails at once for a clone that cannot fit", func(ctx SpecContext) {
 		total, _ := memoryOfLab()
 		vast(total + 1<<30)
 		configure(vastConfig, "big", "")

@@ -70,8 +70,8 @@ func unmapped(ctx SpecContext, label string) error {
 	return err
 }
 
-var _ = Describe("a folder of the hypervisor's machine", func() {
-	It("is mounted by the guest's fstab, as the seed document has it word for word", func(ctx SpecContext) {
+var _ = Describe("a folder of fsMapping", func() {
+	It("is mounted by the guest's fstab, as in the documentation", func(ctx SpecContext) {
 		text, err := os.ReadFile("../testdata/hocon/seed/file-system-mapping.conf")
 		Expect(err).NotTo(HaveOccurred())
 		vagrant, data := openDir(), share()
@@ -89,7 +89,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(clones("my-host")[0].Devices.Filesystems).To(HaveLen(2))
 	})
 
-	It("is mounted where mountAt says, in time for what provisions the guest", func(ctx SpecContext) {
+	It("is mounted at mountAt before provisioning", func(ctx SpecContext) {
 		outer, inner, by := share(), share(), share()
 		Expect(os.MkdirAll(filepath.Join(outer, "below it"), 0o755)).To(Succeed())
 		configure(`mounted = ${guest} {
@@ -109,7 +109,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(says(ctx, host, "grep -c '^data /data ' /proc/mounts")).To(Equal("1\n"), "the fstab has mounted it: it stays as it is")
 	})
 
-	It("is unmounted before the guest ends", func(ctx SpecContext) {
+	It("is unmounted at teardown", func(ctx SpecContext) {
 		work, proof := share(), share()
 		configure(`leaves = ${guest} { shutdownTimeout = 30, fsMapping { work { hostPath = %q, mountAt = /work }, proof { hostPath = %q, readOnly = false, accessMode = squash } } }`, work, proof)
 		host := up(ctx, "leaves")
@@ -121,7 +121,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(string(text)).To(And(ContainSubstring("proof /proof 9p"), Not(ContainSubstring("/work"))))
 	})
 
-	It("does not keep a guest from ending that no longer answers, or uses it", func(ctx SpecContext) {
+	It("does not block the teardown of a guest that hangs or uses it", func(ctx SpecContext) {
 		configure(`stuck = ${guest} { fsMapping.work { hostPath = %q, mountAt = /work } }`, share())
 		host := up(ctx, "stuck")
 		in(ctx, host, "cd /work && (sleep 1000 >/dev/null 2>&1 </dev/null &)")
@@ -130,7 +130,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(leftovers("stuck")).To(BeEmpty())
 	})
 
-	It("can be written to only if it is not read-only, whatever the guest tries", func(ctx SpecContext) {
+	It("is writable only with readOnly = false", func(ctx SpecContext) {
 		closed, open := share(), share()
 		configure(`writes = ${guest} { fsMapping { closed { hostPath = %q, mountAt = /closed }, open { hostPath = %q, readOnly = false, accessMode = mapped, mountAt = /open } } }`, closed, open)
 		host := up(ctx, "writes")
@@ -143,7 +143,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(filepath.Join(closed, "file")).NotTo(BeAnExistingFile())
 	})
 
-	It("has owners as its access mode says", func(ctx SpecContext) {
+	It("has the owners of its access mode", func(ctx SpecContext) {
 		mapped, squashed := ext4(), ext4()
 		Expect(os.WriteFile(filepath.Join(mapped, "theirs"), nil, 0o644)).To(Succeed())
 		Expect(os.Chown(filepath.Join(mapped, "theirs"), 1234, 1235)).To(Succeed())
@@ -174,7 +174,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(uid[:size]).To(Equal([]byte{0xe8, 0x03, 0, 0}), "1000")
 	})
 
-	It("may have very many files", func(ctx SpecContext) {
+	It("can contain many files", func(ctx SpecContext) {
 		dir := share()
 		const many = 10_000
 		for n := range many {
@@ -188,7 +188,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		}
 	})
 
-	It("goes by virtiofs, which brings the shared memory that it needs", func(ctx SpecContext) {
+	It("uses virtiofs with shared memory", func(ctx SpecContext) {
 		dir := share()
 		Expect(os.WriteFile(filepath.Join(dir, "root's"), []byte("secret"), 0o600)).To(Succeed())
 		tag := "a-tag-of-36-bytes-which-9p-has-not.1"
@@ -208,7 +208,7 @@ var _ = Describe("a folder of the hypervisor's machine", func() {
 		Expect(backing.MemoryAccess.Mode).To(Equal("shared"))
 	})
 
-	It("takes the place of one of the base's with the same target", func(ctx SpecContext) {
+	It("replaces a filesystem of the base domain with the same target", func(ctx SpecContext) {
 		mine := share()
 		variant("mapped-base", "<serial type", "<filesystem type='mount'><source dir='/nowhere'/><target dir='data'/></filesystem><serial type")
 		configure(`replaced = ${guest} { libvirtBaseDomain = mapped-base, fsMapping.data.hostPath = %q }`, mine)
@@ -227,7 +227,7 @@ func numberOf(account string) int {
 	return uid
 }
 
-var _ = Describe("a folder that a guest cannot have", func() {
+var _ = Describe("set-up with an invalid folder", func() {
 	// refusedFor wants a mapping to be refused at a place below its target, with
 	// these words.
 	refusedFor := func(ctx SpecContext, mapping, place, words string) {
@@ -236,7 +236,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 		Expect(unmapped(ctx, "unmapped")).To(MatchError(And(MatchRegexp(`OVERCAST_SET:1:\d+: unmapped\.fsMapping\.data\.`+place+`: `), ContainSubstring(words))))
 	}
 
-	It("is not there, is none, or is not QEMU's to read", func(ctx SpecContext) {
+	It("fails if it does not exist, is no folder, or is not readable for QEMU", func(ctx SpecContext) {
 		dir := openDir()
 		file := filepath.Join(dir, "file")
 		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
@@ -253,7 +253,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 		up(ctx, "grouped")
 	})
 
-	It("is looked for on the hypervisor's machine, which is told", func(ctx SpecContext) {
+	It("names the hypervisor's machine in the error", func(ctx SpecContext) {
 		dir := openDir()
 		Expect(os.Chmod(dir, 0o700)).To(Succeed())
 		file := filepath.Join(dir, "file")
@@ -271,7 +271,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 		up(ctx, "pooled")
 	})
 
-	It("is told by overcast doctor, which leaves nothing", func() {
+	It("is reported by overcast doctor, which leaves nothing", func() {
 		dir := share()
 		said, code := doctor(seed("nat-network") + fmt.Sprintf("\nnat_host.fsMapping { data.hostPath = %q, gone.hostPath = \"%[1]s/nothing\" }\n", dir))
 		Expect(code).To(Equal(1))
@@ -282,27 +282,27 @@ var _ = Describe("a folder that a guest cannot have", func() {
 		Expect(virsh("pool-list", "--name")).NotTo(ContainSubstring("overcast-nat_host-"))
 	})
 
-	It("would have to be had by virtiofs as this hypervisor has none", func(ctx SpecContext) {
+	It("fails for options that virtiofs does not support here", func(ctx SpecContext) {
 		dir := share()
 		refusedFor(ctx, `driver = virtiofs, hostPath = "`+dir+`"`, "readOnly", "libvirt 9.0.0 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p")
 		refusedFor(ctx, `driver = virtiofs, readOnly = false, accessMode = mapped, hostPath = "`+dir+`"`, "accessMode", "virtiofs supports only the access mode passthrough")
 	})
 
-	It("would have to be served by a virtiofsd that is not there", Serial, func(ctx SpecContext) {
+	It("fails if virtiofsd is not installed", Serial, func(ctx SpecContext) {
 		out, err := exec.Command("mount", "-t", "tmpfs", "nothing", "/usr/share/qemu/vhost-user").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 		DeferCleanup(func() { Expect(exec.Command("umount", "/usr/share/qemu/vhost-user").Run()).To(Succeed()) })
 		refusedFor(ctx, `driver = virtiofs, readOnly = false, hostPath = "`+share()+`"`, "driver", "virtiofs needs the program virtiofsd on the hypervisor's machine")
 	})
 
-	It("is one that the guest's fstab mounts somewhere else", func(ctx SpecContext) {
+	It("fails if the guest's fstab mounts the folder at another path", func(ctx SpecContext) {
 		configure(`elsewhere = ${guest} { fsMapping.data { hostPath = %q, mountAt = /elsewhere } }`, share())
 		Expect(unmapped(ctx, "elsewhere")).To(MatchError(And(
 			ContainSubstring("mounting data at /elsewhere by 9p: mount: mounting data on /elsewhere failed: Device or resource busy"),
 			ContainSubstring("the guest has already mounted data at another path, perhaps from its fstab"))))
 	})
 
-	It("is one for which the guest's kernel has no driver, and how to add it is told", func(ctx SpecContext) {
+	It("fails if the guest's kernel has no driver, with how to add it", func(ctx SpecContext) {
 		for words, without := range map[string]string{
 			"No such device":   "9p,9pnet_virtio",
 			"Invalid argument": "9pnet_virtio",
@@ -322,7 +322,7 @@ var _ = Describe("a folder that a guest cannot have", func() {
 	})
 })
 
-var _ = Describe("a folder that is copied to the hypervisor's machine", func() {
+var _ = Describe("a folder with sync", func() {
 	copies := func(label string) []string {
 		GinkgoHelper()
 		found, err := filepath.Glob("/var/tmp/overcast-" + label + "-*")
@@ -335,7 +335,7 @@ var _ = Describe("a folder that is copied to the hypervisor's machine", func() {
 			`, label, dir)
 	}
 
-	It("is there as long as the clone is", func(ctx SpecContext) {
+	It("is copied for the lifetime of the clone", func(ctx SpecContext) {
 		dir := share()
 		Expect(os.MkdirAll(filepath.Join(dir, "sub/folder"), 0o755)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "sub/folder/program"), []byte("#!/bin/sh\necho run\n"), 0o755)).To(Succeed())
@@ -353,7 +353,7 @@ var _ = Describe("a folder that is copied to the hypervisor's machine", func() {
 		Expect(copies("synced")).To(BeEmpty())
 	})
 
-	It("goes when its process was killed, with the next one's copy", func(ctx SpecContext) {
+	It("is removed by the next run if its process was killed", func(ctx SpecContext) {
 		dir := share()
 		killed := somebody{config: config("orphan", dir)}.bringsUp("orphan")
 		killed.address()
@@ -369,7 +369,7 @@ var _ = Describe("a folder that is copied to the hypervisor's machine", func() {
 		Expect(copies("heir")).To(BeEmpty())
 	})
 
-	It("has to be on this machine, and to be readable over there", func(ctx SpecContext) {
+	It("must be on this machine, and readable for QEMU on the other", func(ctx SpecContext) {
 		dir := openDir()
 		fails := func(path, words string) {
 			GinkgoHelper()

@@ -68,12 +68,12 @@ func expectOnNetwork(label, network, address string) {
 	Expect(networks).To(ConsistOf(network))
 }
 
-var _ = Describe("the seed document", func() {
+var _ = Describe("the documentation", func() {
 	for _, e := range []struct{ name, label, network, prefix string }{
 		{"nat-network", "nat_host", "my_nat_network", "192.168.122."},
 		{"bridged-network", "bridged_host", "br0", "192.168.124."},
 	} {
-		It("works word for word: "+e.name, func() {
+		It("has a working example of a "+e.name, func() {
 			host := somebody{config: seed(e.name)}.bringsUp(e.label)
 			Expect(host.address()).To(HavePrefix(e.prefix))
 			expectOnNetwork(e.label, e.network, host.address())
@@ -84,7 +84,7 @@ var _ = Describe("the seed document", func() {
 	// "similar to a bridged network with the difference that networkDeviceId
 	// should be set to the name of the routed network"
 	for _, other := range []struct{ example, label string }{{"bridged-network", "bridged_host"}, {"nat-network", "nat_host"}} {
-		It("works word for word: a routed network, otherwise as "+other.example, func() {
+		It("has a working example of a routed network, based on "+other.example, func() {
 			config := seed(other.example) + "\nrouted_host = ${" + other.label + "} { networkDeviceId=\"my_routed_network\" }\n"
 			host := somebody{config: config}.bringsUp("routed_host")
 			Expect(host.address()).To(HavePrefix("192.168.123."))

@@ -81,9 +81,9 @@ func greets(t *testing.T, conn net.Conn) {
 // the networks behind it.
 var elsewhere = []string{"ip", "netns", "exec", "dhcp-box"}
 
-var _ = Describe("a guest that only its hypervisor can reach", func() {
+var _ = Describe("a guest that only the hypervisor can reach", func() {
 	for _, reach := range []string{"auto", "hypervisor"} {
-		It("is reached by way of it, with reach = "+reach, func() {
+		It("is reached through the hypervisor with reach = "+reach, func() {
 			Expect(exec.Command(elsewhere[0], append(elsewhere[1:], "ping", "-c", "1", "192.168.122.1")...).Run()).NotTo(Succeed())
 			test := somebody{
 				via:    elsewhere,
@@ -94,7 +94,7 @@ var _ = Describe("a guest that only its hypervisor can reach", func() {
 		})
 	}
 
-	It("is not, with reach = direct", func() {
+	It("is not reached with reach = direct", func() {
 		test := somebody{
 			via:    elsewhere,
 			config: seed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, provision.startTimeout = 2, reach = direct }\n",
@@ -103,22 +103,22 @@ var _ = Describe("a guest that only its hypervisor can reach", func() {
 		Expect(string(test.Out.Contents())).To(ContainSubstring("network is unreachable"))
 	})
 
-	It("has an address here and a port of its own, if nobody has said how to log in", func() {
+	It("has a forwarded address on this machine if no login is configured", func() {
 		host := somebody{via: elsewhere, config: seed("nat-network")}.bringsUp("nat_host")
 		Expect(host.address()).To(Equal("127.0.0.1"))
 		host.ends()
 	})
 })
 
-var _ = Describe("looking for an address", func() {
-	It("finds it by the guest agent", func(ctx SpecContext) {
+var _ = Describe("address look-up", func() {
+	It("uses the guest agent", func(ctx SpecContext) {
 		configure(`agent_host = ${guest} { libvirtBaseDomain = lab-agent, ipLookupStrategy = agent }`)
 		host := up(ctx, "agent_host")
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
 		expectOnNetwork("agent_host", "my_nat_network", host.HostName())
 	})
 
-	It("finds it by a neighbour table that libvirt reads a part of", func(ctx SpecContext) {
+	It("uses a neighbour table that libvirt reads partially", func(ctx SpecContext) {
 		batch := ""
 		for n := range 250 {
 			batch += fmt.Sprintf("neighbour replace 192.0.2.%d lladdr 52:54:01:00:00:%02x dev virbr0 nud permanent\n", n+1, n)
@@ -137,7 +137,7 @@ var _ = Describe("looking for an address", func() {
 		Expect(up(ctx, "arp_host").HostName()).To(HavePrefix("192.168.122."))
 	})
 
-	It("finds it by the hypervisor's neighbour table, here and on another machine", func(ctx SpecContext) {
+	It("uses the hypervisor's neighbour table, here and on another machine", func(ctx SpecContext) {
 		configure(`arp_host = ${guest} { ipLookupStrategy = arp }`)
 		host := up(ctx, "arp_host")
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
@@ -148,7 +148,7 @@ var _ = Describe("looking for an address", func() {
 		far.ends()
 	})
 
-	It("finds an IPv6 address by the guest agent, and logs in there", func(ctx SpecContext) {
+	It("finds an IPv6 address with the guest agent and logs in there", func(ctx SpecContext) {
 		network := filepath.Join(GinkgoT().TempDir(), "six.xml")
 		Expect(os.WriteFile(network, []byte(`<network><name>six</name><bridge name='virbr6' stp='off' delay='0'/>
 			<ip family='ipv6' address='fd00:6::1' prefix='64'/></network>`), 0o644)).To(Succeed())
@@ -163,20 +163,20 @@ var _ = Describe("looking for an address", func() {
 		Expect(result.Stdout).To(Equal("guest\n"))
 	})
 
-	It("refuses a base domain without a channel for the agent", func(ctx SpecContext) {
+	It("refuses a base domain without an agent channel", func(ctx SpecContext) {
 		configure(`mute = ${guest} { ipLookupStrategy = agent }`)
 		_, err := fixture.SetUp(ctx, "mute")
 		Expect(err).To(MatchError(ContainSubstring(`base domain "my_base_domain" has no channel for a guest agent: add one`)))
 	})
 
-	It("tells a guest that is up from one that lets nobody in", func(ctx SpecContext) {
+	It("distinguishes a guest that is up from one that refuses logins", func(ctx SpecContext) {
 		configure(`deaf_host = ${guest} { connection.url = "ssh://root@{0}:23", provision.startTimeout = 10 }`)
 		_, err := fixture.SetUp(ctx, "deaf_host")
 		Expect(err).To(MatchError(fixture.ErrNotReachable))
 		Expect(err).To(MatchError(MatchRegexp(`52:54:\S+ answers ARP requests for it on virbr0, so that its system is up \(auto: lease from libvirt network my_nat_network, .*runs sshd`)))
 	})
 
-	It("says of each strategy what it has seen", func(ctx SpecContext) {
+	It("reports what each strategy has seen", func(ctx SpecContext) {
 		// A disk without a system: nothing ever asks for an address.
 		define(`<domain type='qemu'><name>silent</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/lab-two-disks-data.img'/><target dev='vda'/></disk>

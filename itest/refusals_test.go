@@ -21,7 +21,7 @@ func configure(format string, args ...any) {
 	GinkgoT().Setenv("OVERCAST_SET", fmt.Sprintf(format, args...))
 }
 
-var _ = Describe("what cannot be set up", func() {
+var _ = Describe("set-up", func() {
 	// Whatever the reason, it is told, and nothing is there afterwards.
 	refused := func(ctx SpecContext, label string) error {
 		GinkgoHelper()
@@ -34,7 +34,7 @@ var _ = Describe("what cannot be set up", func() {
 		return err
 	}
 
-	It("is a base domain that does not exist", func(ctx SpecContext) {
+	It("refuses a base domain that does not exist", func(ctx SpecContext) {
 		configure(`lost = ${guest} { libvirtBaseDomain = "my_base_domian" }`)
 		err := refused(ctx, "lost")
 		Expect(err).To(MatchError(fixture.ErrBaseDomainMissing))
@@ -43,7 +43,7 @@ var _ = Describe("what cannot be set up", func() {
 			ContainSubstring("my_base_domain"))))
 	})
 
-	It("is a base domain that runs", func(ctx SpecContext) {
+	It("refuses a base domain that is running", func(ctx SpecContext) {
 		define(`<domain type='qemu'><name>busy</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		virsh("start", "--paused", "busy")
 		DeferCleanup(func() { virsh("destroy", "busy") })
@@ -53,23 +53,23 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(err).To(MatchError(And(ContainSubstring(`"busy"`), ContainSubstring("is paused"), ContainSubstring("virsh -c 'qemu:///system' destroy 'busy'"))))
 	})
 
-	It("is a base domain without disks", func(ctx SpecContext) {
+	It("refuses a base domain without disks", func(ctx SpecContext) {
 		define(`<domain type='qemu'><name>bare</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		configure(`bare_host = ${guest} { libvirtBaseDomain = bare }`)
 		Expect(refused(ctx, "bare_host")).To(MatchError(ContainSubstring(`base domain "bare" has no disks to clone`)))
 	})
 
-	It("is a network that the base domain is not on", func(ctx SpecContext) {
+	It("refuses a network that the base domain is not connected to", func(ctx SpecContext) {
 		configure(`astray = ${guest} { networkDeviceId = br7 }`)
 		Expect(refused(ctx, "astray")).To(MatchError(And(ContainSubstring(`"br7"`), ContainSubstring("my_nat_network, my_routed_network"))))
 	})
 
-	It("is a base domain with several networks, of which none is named", func(ctx SpecContext) {
+	It("refuses a base domain with several networks if the configuration names none", func(ctx SpecContext) {
 		configure(`torn = ${guest} { networkDeviceId = null }`)
 		Expect(refused(ctx, "torn")).To(MatchError(ContainSubstring("say which one by networkDeviceId")))
 	})
 
-	It("is a disk whose file is not there", func(ctx SpecContext) {
+	It("refuses a disk whose file does not exist", func(ctx SpecContext) {
 		define(`<domain type='qemu'><name>hollow</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/lost.qcow2'/><target dev='vda'/></disk>
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
@@ -77,7 +77,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(refused(ctx, "hollow_host")).To(MatchError(ContainSubstring("lost.qcow2")))
 	})
 
-	It("is a second disk whose pool is full when the first one's overlay is there", func(ctx SpecContext) {
+	It("removes the first overlay if the pool of the second disk is full", func(ctx SpecContext) {
 		dir := fullPool("brimming")
 		define(`<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
@@ -88,7 +88,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
 	})
 
-	It("is a domain that QEMU does not start", func(ctx SpecContext) {
+	It("fails if QEMU does not start", func(ctx SpecContext) {
 		define(`<domain type='qemu'><name>broken</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type><kernel>/nowhere/vmlinux</kernel></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
@@ -96,7 +96,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(refused(ctx, "broken_host")).To(MatchError(And(ContainSubstring("starting domain overcast-broken_host-"), ContainSubstring("/nowhere/vmlinux"))))
 	})
 
-	It("is a clone that libvirt does not define, or does not start once it is defined", Serial, func(ctx SpecContext) {
+	It("leaves nothing if libvirt does not define or start the clone", Serial, func(ctx SpecContext) {
 		const base = `<domain type='qemu'><name>%s</name><memory unit='MiB'>32</memory>
 			<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>%s</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/></os><features><acpi/></features>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk></devices></domain>`
@@ -118,7 +118,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(belongings()).To(Equal(before))
 	})
 
-	It("is a base domain that was saved", Serial, func(ctx SpecContext) {
+	It("refuses a base domain that is saved", Serial, func(ctx SpecContext) {
 		define(`<domain type='qemu'><name>asleep</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		virsh("start", "asleep")
 		virsh("managedsave", "asleep")
@@ -129,12 +129,12 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(err).To(MatchError(ContainSubstring("virsh -c 'qemu:///system' managedsave-remove 'asleep'")))
 	})
 
-	It("is a pool that cannot take overlays", func(ctx SpecContext) {
+	It("refuses a pool that cannot contain overlays", func(ctx SpecContext) {
 		configure(`poolless = ${guest} { overlayPool = nowhere }`)
 		Expect(refused(ctx, "poolless")).To(MatchError(ContainSubstring(`overlayPool "nowhere" does not exist`)))
 	})
 
-	It("is a guest that gets no address in time", func(ctx SpecContext) {
+	It("fails if the guest has no address in time", func(ctx SpecContext) {
 		// A disk without a system: the guest never asks for an address.
 		define(`<domain type='qemu'><name>mute</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/lab-two-disks-data.img'/><target dev='vda'/></disk>
@@ -145,7 +145,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("addressTimeout of 2s is over"))))
 	})
 
-	It("is a domain that stops while its address is waited for, and the wait ends at once", func(ctx SpecContext) {
+	It("fails at once when the domain stops before it has an address", func(ctx SpecContext) {
 		configure(`doomed = ${guest} { addressTimeout = 10 minutes }`)
 		failed := make(chan error)
 		go func() {
@@ -167,7 +167,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(leftovers("doomed")).To(BeEmpty())
 	})
 
-	It("is a guest that nobody can log in to, which is taken away again", func(ctx SpecContext) {
+	It("fails if the login fails, and removes the clone", func(ctx SpecContext) {
 		variant("talkative", "quiet", "")
 		configure(`locked = ${booting} { libvirtBaseDomain = talkative, connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 5 }`)
 		err := refused(ctx, "locked")
@@ -175,7 +175,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(err).To(MatchError(MatchRegexp(`(?s)connection refused.*the last lines of its console:\n    \| \[`)))
 	})
 
-	It("is a host whose section is not right, with the place of the mistake", func(ctx SpecContext) {
+	It("reports the position of an error in the configuration", func(ctx SpecContext) {
 		configure(`typo = ${guest} { networkDevceId = my_nat_network }`)
 		err := refused(ctx, "typo")
 		Expect(err).To(MatchError(fixture.ErrInvalidConfiguration))
@@ -184,7 +184,7 @@ var _ = Describe("what cannot be set up", func() {
 		Expect(errors.As(err, &positioned)).To(BeTrue())
 	})
 
-	It("is a host that is not in the configuration", func(ctx SpecContext) {
+	It("refuses a host that is not in the configuration", func(ctx SpecContext) {
 		err := refused(ctx, "nobody")
 		Expect(err).To(MatchError(fixture.ErrUnknownLabel))
 		Expect(err).To(MatchError(And(ContainSubstring(`host "nobody"`), ContainSubstring("nat_host"), ContainSubstring("overcast.conf"))))

@@ -20,8 +20,8 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-var _ = Describe("what a person sees", func() {
-	It("is each step of a set-up, and how to log in", func(ctx SpecContext) {
+var _ = Describe("progress and diagnostics", func() {
+	It("report each step of set-up and how to log in", func(ctx SpecContext) {
 		configure(`seen = ${guest}`)
 		var mu sync.Mutex
 		var told []fixture.Step
@@ -56,7 +56,7 @@ var _ = Describe("what a person sees", func() {
 		Eventually(func() string { return host.Status(1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: somebody destroyed it"))
 	})
 
-	It("is the screen of a host that has one", func(ctx SpecContext) {
+	It("include a screenshot of a host with a screen", func(ctx SpecContext) {
 		disk := emptyDisk("screen-base.qcow2", "qcow2", "1M")
 		eventuallyRefresh("default")
 		define(strings.NewReplacer(append([]string{"<name>still<", "<name>screen-base<", imageDir + "/lab-two-disks.qcow2", disk}, withScreen...)...).Replace(still))
@@ -68,7 +68,7 @@ var _ = Describe("what a person sees", func() {
 		Expect(shot.Bounds().Dx()).To(BeNumerically(">=", 320))
 	})
 
-	It("is, live on the terminal, each step, and on request how the hosts are", func() {
+	It("show each step on the terminal at once, and the hosts in progress reports", func() {
 		r := prepareChild()
 		r.start("wait for a word", []string{"plain", "filed", "fixed"}, "script", "--quiet", "--return", "--flush", "--command", ginkgoBinary()+" -procs=2 --no-color child.test", "/dev/null")
 		processes := r.awaits("running", 1, 2)
@@ -84,7 +84,7 @@ var _ = Describe("what a person sees", func() {
 		r.leaves(tornDown, 0)
 	})
 
-	It("is, when a spec fails, every host, in the output and in the reports", func() {
+	It("show every host in the output and the reports when a spec fails", func() {
 		r := prepareChild(withScreen...)
 		r.start("fail", []string{"plain", "fixed"}, ginkgoBinary(), "-procs=2", "--no-color", "--json-report=report.json", "--junit-report=report.xml", "child.test")
 		r.leaves(tornDown, 0)

@@ -43,7 +43,7 @@ func TestJoiningChild(t *testing.T) {
 }
 
 var _ = Describe("a host of another process", func() {
-	It("is known to run, and to have ended, as it is there", func(ctx SpecContext) {
+	It("is reported as running and as ended", func(ctx SpecContext) {
 		configure(`shared_host = ${guest}`)
 		up(ctx, "shared_host")
 		told, err := fixture.Share("shared_host")
@@ -59,7 +59,7 @@ var _ = Describe("a host of another process", func() {
 		Expect(said).To(MatchRegexp(`(?s)No future change is possible.*somebody destroyed it`))
 	})
 
-	It("is known to have ended before anybody joined", func(ctx SpecContext) {
+	It("is reported as ended if it ended before the process joined", func(ctx SpecContext) {
 		configure(`gone_host = ${booting}`)
 		up(ctx, "gone_host")
 		told, err := fixture.Share("gone_host")

@@ -80,7 +80,7 @@ func expectOneAtATime(log *gexec.Session, clones int) {
 }
 
 var _ = Describe("a static address", Serial, func() {
-	It("has one user at a time, within a machine and across machines, and also after one that is killed", func() {
+	It("is used by one clone at a time, on one machine and across machines, also after a kill", func() {
 		log := libvirtsLog()
 		first := somebody{config: staticConfig}.bringsUp("static_host")
 		Expect(first.address()).To(Equal(os.Getenv("LAB_STATIC_IP")))
@@ -126,7 +126,7 @@ var _ = Describe("a static address", Serial, func() {
 		expectOneAtATime(log, 3)
 	})
 
-	It("has one user, also when several machines ask at the same moment", func() {
+	It("is used by one clone when several machines ask at the same time", func() {
 		log := libvirtsLog()
 		var all []*runOfOne
 		for range 3 {
@@ -144,7 +144,7 @@ var _ = Describe("a static address", Serial, func() {
 		expectOneAtATime(log, 3)
 	})
 
-	It("is refused when something answers there that is none of ours", func(ctx SpecContext) {
+	It("is refused when another machine has it", func(ctx SpecContext) {
 		image := imageDir + "/squatter.qcow2"
 		Expect(exec.Command("cp", imageDir+"/lab-static.qcow2", image).Run()).To(Succeed())
 		DeferCleanup(os.Remove, image)

@@ -53,8 +53,8 @@ func copyOf(label, name string, change func(string) string) {
 	define(`<domain type='qemu'><name>` + name + `</name><metadata>` + change(own) + `</metadata><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 }
 
-var _ = Describe("the sweep", Serial, func() {
-	It("tells what there is and whose it is, and leaves a living run's alone", func(ctx SpecContext) {
+var _ = Describe("garbage collection", Serial, func() {
+	It("lists resources with their owners and keeps those of a live run", func(ctx SpecContext) {
 		configure(`living = ${booting} { overlay = file }`)
 		up(ctx, "living")
 		process := func() string {
@@ -80,7 +80,7 @@ var _ = Describe("the sweep", Serial, func() {
 		Expect(overcast("ls")).To(ContainSubstring("leaves it: its owner lives"))
 	})
 
-	It("removes what nobody owns any more, and only that", func(ctx SpecContext) {
+	It("removes only resources without an owner", func(ctx SpecContext) {
 		configure(`model = ${booting}`)
 		up(ctx, "model")
 		name := func(pid int) string {
@@ -113,7 +113,7 @@ var _ = Describe("the sweep", Serial, func() {
 		Expect(imageDir + "/overcast-mine.qcow2").To(BeAnExistingFile())
 	})
 
-	It("removes domains and their volumes once their process is gone, or, on another machine, once its lease is over", func(ctx SpecContext) {
+	It("removes domains and volumes when their process has ended or, on another machine, their lease has expired", func(ctx SpecContext) {
 		configure(`model = ${booting} { ownerLease = 1 }`)
 		up(ctx, "model")
 		copyOf("model", "overcast-dead", asIfDead)
@@ -132,7 +132,7 @@ var _ = Describe("the sweep", Serial, func() {
 		Expect(names).To(And(Not(ContainSubstring("overcast-dead")), ContainSubstring("overcast-elsewhere-later"), ContainSubstring("overcast-model-")))
 	})
 
-	It("knows what Overcast for Java has made, and leaves it alone", func() {
+	It("recognises resources of Overcast for Java and keeps them", func() {
 		define(`<domain type='qemu'><name>centos-1234</name><metadata><overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata></metadata>
 			<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		Expect(overcast("ls", "-c", "qemu:///system")).To(MatchRegexp(`centos-1234 .*centos6 .*Overcast for Java.*leaves it: it is not this program's`))
@@ -144,8 +144,8 @@ var _ = Describe("the sweep", Serial, func() {
 // kills is how often a process is killed at a random moment.
 const kills = 50
 
-var _ = Describe("a test process that is killed at any moment", Serial, func() {
-	It("leaves no domain, and no volume after the next start", func(ctx SpecContext) {
+var _ = Describe("a process that is killed at any moment", Serial, func() {
+	It("leaves no domain, and no volume after the next run starts", func(ctx SpecContext) {
 		defineEverything("doomed-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
 		configure(`%s`, `next = ${booting}, doomed_0 = ${booting}, doomed_1 = ${booting} { overlay = file }, doomed_2 = ${booting} { keep = on-failure }
 			doomed_3 = ${booting} { libvirtBaseDomain = doomed-base }, doomed_4 = ${booting} { libvirtBaseDomain = doomed-base, overlay = file }`)
@@ -198,7 +198,7 @@ func killAtRandom(label string, within time.Duration) {
 	_ = cmd.Wait()
 }
 
-var _ = Describe("a clone that is to be kept", Serial, func() {
+var _ = Describe("a kept clone", Serial, func() {
 	AfterEach(func() {
 		for _, name := range strings.Fields(virsh("list", "--name")) {
 			if strings.HasPrefix(name, "overcast-kept") {
@@ -207,7 +207,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		}
 	})
 
-	It("stays when its test has failed, and the person is told how to reach and remove it", func() {
+	It("remains after a failed test, with a message how to reach and remove it", func() {
 		configure(`kept = ${booting} { keep = on-failure }`)
 		out := failingChild("kept")
 		Expect(out).To(And(ContainSubstring("overcast: kept: domain overcast-kept-"), ContainSubstring("virsh -c 'qemu:///system' console overcast-kept-"), ContainSubstring("overcast gc")))
@@ -224,7 +224,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		Expect(leftovers("kept")).To(BeEmpty())
 	})
 
-	It("stays when OVERCAST_KEEP says always, whatever the configuration says", func(ctx SpecContext) {
+	It("remains with OVERCAST_KEEP=always, independent of the configuration", func(ctx SpecContext) {
 		GinkgoT().Setenv("OVERCAST_KEEP", "always")
 		configure(`kept_always = ${booting}`)
 		_, err := fixture.SetUp(ctx, "kept_always")
@@ -235,7 +235,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		Expect(leftovers("kept_always")).To(HaveLen(1))
 	})
 
-	It("stays the person's when its guest has ended, if it has files", func(ctx SpecContext) {
+	It("remains when its guest has ended if it has overlay files", func(ctx SpecContext) {
 		uuid := defineEverything("kept-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`)
 		Expect(uuid).NotTo(BeEmpty())
 		configure(`%s`, `kept_file = ${booting} { libvirtBaseDomain = kept-base, overlay = file, keep = on-failure }, next = ${booting}`)
@@ -251,7 +251,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		Expect(leftovers("kept_file")).To(BeEmpty())
 	})
 
-	It("does not stay when its set-up was cancelled, at whatever moment", func(ctx SpecContext) {
+	It("is removed when its set-up is cancelled at any moment", func(ctx SpecContext) {
 		configure(`kept_cancelled = ${booting} { keep = always, addressTimeout = 60 }`)
 		for range 10 {
 			within, cancel := context.WithTimeout(ctx, rand.N(400*time.Millisecond))
@@ -266,7 +266,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		}
 	})
 
-	It("does not stay when nothing has failed", func() {
+	It("is removed when no test has failed", func() {
 		configure(`kept_not = ${booting} { keep = on-failure }`)
 		process := child("kept_not")
 		Expect(process.Process.Signal(os.Interrupt)).To(Succeed())
@@ -275,7 +275,7 @@ var _ = Describe("a clone that is to be kept", Serial, func() {
 		Eventually(leftovers).WithArguments("kept_not").WithTimeout(30 * time.Second).Should(BeEmpty())
 	})
 
-	It("stays when its set-up fails, and the error tells how to reach it", func(ctx SpecContext) {
+	It("remains when its set-up fails, and the error says how to reach it", func(ctx SpecContext) {
 		configure(`kept_locked = ${booting} { connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 1, keep = on-failure }`)
 		_, err := fixture.SetUp(ctx, "kept_locked")
 		Expect(err).To(MatchError(fixture.ErrNotReachable))

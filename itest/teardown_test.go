@@ -299,10 +299,10 @@ type ending struct {
 	says    string          // what it says
 }
 
-var _ = Describe("a suite leaves nothing when", func() {
+var _ = Describe("a suite", func() {
 	// What a run leaves, the start of any other removes: those of which it is
 	// known what they leave are Serial.
-	DescribeTable("however it ends:", func(e ending) {
+	DescribeTable("cleans up when", func(e ending) {
 		r := prepareChild()
 		hosts := e.hosts
 		if hosts == nil {
@@ -344,7 +344,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("reporting", 1)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes once, during boot, of a shared host, too,", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes once, during boot, also of a shared host", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.boots(5)
 			r.interrupt()
 		}}),
@@ -362,7 +362,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("reporting", 1)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes once, and the guests take longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow", "fixed"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
+		Entry("SIGINT comes once, and teardown takes longer than Ginkgo's grace period", ending{does: "wait", hosts: []string{"slow", "fixed"}, args: []string{"--grace-period=100ms"}, when: tornDown, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 		}}),
@@ -370,12 +370,12 @@ var _ = Describe("a suite leaves nothing when", func() {
 			r.awaits("running", 1, 2)
 			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGHUP)).To(Succeed())
 		}}),
-		Entry("SIGTERM comes to the runner only", ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+		Entry("SIGTERM comes to the ginkgo command only", ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.Terminate()
 			r.word()
 		}}),
-		Entry("SIGKILL comes to a process, and the other gets the host that it had for itself", Serial, ending{does: "take turns", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to a process, and the other one acquires its host", Serial, ending{does: "take turns", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.awaits("running", 1)
 		}}),
@@ -383,22 +383,22 @@ var _ = Describe("a suite leaves nothing when", func() {
 			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.word()
 		}}),
-		Entry("SIGKILL comes to the runner", ending{does: "wait", when: andFreed, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to the ginkgo command", ending{does: "wait", when: andFreed, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.Kill()
 		}}),
-		Entry("SIGKILL comes to the runner, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to the ginkgo command, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: tornDown, disturb: func(r *childRun) {
 			r.boots(5)
 			r.Kill()
 		}}),
-		Entry("SIGKILL comes to the runner of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+		Entry("SIGKILL comes to the ginkgo command of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1)
 			r.Kill()
 			Consistently(r.domains).WithTimeout(2*time.Second).Should(HaveLen(3), "nobody waits for the runner")
 			r.word()
 		}}),
-		Entry("--timeout is over", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),
-		Entry("--fail-fast ends it", ending{does: "fail first", args: []string{"--fail-fast"}, when: tornDown, says: "Interrupted by Other Ginkgo Process", disturb: func(r *childRun) {
+		Entry("--timeout expires", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),
+		Entry("--fail-fast stops it", ending{does: "fail first", args: []string{"--fail-fast"}, when: tornDown, says: "Interrupted by Other Ginkgo Process", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.word()
 		}}),
@@ -414,7 +414,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		}}),
 	)
 
-	It("testify's SetupSuite calls t.FailNow", func() {
+	It("cleans up when testify's SetupSuite calls t.FailNow", func() {
 		r := prepareChild()
 		r.start("FailNow in SetupSuite", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.run=^TestTestify$")
 		r.awaits("booted", 1)
@@ -422,7 +422,7 @@ var _ = Describe("a suite leaves nothing when", func() {
 		Expect(r.Out).To(gbytes.Say("--- FAIL: TestTestify"))
 	})
 
-	It("go test's own -timeout is over", func() {
+	It("cleans up when -timeout of go test expires", func() {
 		r := prepareChild()
 		r.start("be deaf", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
 		r.leaves(either, 1)
@@ -440,7 +440,7 @@ const (
 )
 
 var _ = Describe("a small suite that is killed at any moment", Serial, func() {
-	It("leaves nothing after one gc, 20 times, or 100 times (make kills)", func() {
+	It("leaves nothing after overcast gc, 20 times, or 100 times (make kills)", func() {
 		kills := killedRuns
 		if more, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
 			kills = more

@@ -102,8 +102,8 @@ func keys(dir string) tls.Certificate {
 	return pair
 }
 
-var _ = Describe("a hypervisor that is connected to", func() {
-	It("by TCP gives clones like any other", func(ctx SpecContext) {
+var _ = Describe("a hypervisor", func() {
+	It("provides clones over TCP", func(ctx SpecContext) {
 		at := relayed(func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }, func(net.Conn) error { return nil })
 		configure(`by_tcp = ${guest} { libvirtURL = "qemu+tcp://%s/system" }`, at)
 		run(logIn(up(ctx, "by_tcp")), "true")
@@ -111,7 +111,7 @@ var _ = Describe("a hypervisor that is connected to", func() {
 		Expect(leftovers("by_tcp")).To(BeEmpty())
 	})
 
-	It("by TLS gives clones like any other", func(ctx SpecContext) {
+	It("provides clones over TLS", func(ctx SpecContext) {
 		dir := GinkgoT().TempDir()
 		config := &tls.Config{Certificates: []tls.Certificate{keys(dir)}, MaxVersion: tls.VersionTLS12} // 1.3 has words before the greeting, which libvirt does not expect
 		at := relayed(func() (net.Listener, error) { return tls.Listen("tcp", "127.0.0.1:0", config) }, func(conn net.Conn) error {
@@ -124,7 +124,7 @@ var _ = Describe("a hypervisor that is connected to", func() {
 		Expect(leftovers("by_tls")).To(BeEmpty())
 	})
 
-	It("as a session gives an ordinary account clones of what is its own", func() {
+	It("provides clones of qemu:///session to an unprivileged user", func() {
 		home := openDir()
 		Expect(os.Chown(home, numberOf("user"), numberOf("user"))).To(Succeed())
 		me := []string{"runuser", "-u", "user", "--", "env", "-C", home, "HOME=" + home, "XDG_CACHE_HOME=" + home, "XDG_RUNTIME_DIR=" + home, "TMPDIR=" + home}

@@ -20,7 +20,7 @@ exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupSt
 `
 
 var _ = Describe("a suite of two processes", Serial, func() {
-	It("boots its static host once, and has specs take turns with it", func() {
+	It("boots its static host once and uses it in one spec at a time", func() {
 		dir := GinkgoT().TempDir()
 		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(exclusiveConfig), 0o644)).To(Succeed())
 		for _, args := range [][]string{
