@@ -8,7 +8,7 @@
 // Most tests start labs of their own and some kill them. Those that only look
 // at a lab share one (session_test.go). Tests that judge what is left behind
 // run their labs on a tray, which catches everything that is written outside
-// of the lab's own mounts (tray_test.go).
+// of the lab's own mounts (overlay_test.go).
 package outside
 
 import (
