@@ -127,7 +127,7 @@ found: it is a symbolic link to a missing file
 attempts: 1`, host, bad, commands[len(commands)-1]), m.FailureMessage(host))
 }
 
-// unprivileged runs commands as the user nobody if the test runs as root.
+// unprivileged runs commands as user 65534 if the test runs as root.
 func unprivileged(ctx context.Context, cmd string, s sshtest.Session) int {
 	shell := exec.CommandContext(ctx, "/bin/sh", "-c", cmd)
 	shell.Stdout, shell.Stderr = s.Stdout, s.Stderr

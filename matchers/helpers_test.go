@@ -41,7 +41,7 @@ func setUp(t testing.TB, label, section string) *fixture.CloudHost {
 	return host
 }
 
-// answers sets up a host with the same result for every command.
+// answers sets up a host whose commands all have this result.
 func answers(t testing.TB, result fixture.Result) *fixture.CloudHost {
 	t.Helper()
 	host, _ := serve(t, sshtest.Config{Exec: answering(result)})

@@ -115,7 +115,7 @@ func (b *sharedBoot) answer(conn net.Conn) {
 // errSuiteEnded cancels the set-up of shared hosts.
 var errSuiteEnded = errors.New("the suite ended before its shared hosts were up")
 
-// close waits for everything that bootShared started.
+// close waits for all goroutines of bootShared.
 func (b *sharedBoot) close() {
 	<-b.done
 	if b.listener != nil {

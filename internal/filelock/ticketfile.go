@@ -76,7 +76,7 @@ func fill(file *os.File, holder Holder) error {
 	return json.NewEncoder(file).Encode(holder)
 }
 
-// removeUnfinished removes what is left of processes that ended while they
+// removeUnfinished removes the files of processes that ended while they
 // created a ticket. The caller holds the queue's lock, so no other process
 // creates one.
 func removeUnfinished(queue string) error {
