@@ -101,7 +101,7 @@ var _ = Describe("progress and diagnostics", func() {
 		seen := 0
 		for _, spec := range reports[0].SpecReports {
 			for _, entry := range spec.ReportEntries {
-				var evidence fixture.Evidence
+				var evidence host.Diagnostics
 				Expect(json.Unmarshal([]byte(entry.Value.AsJSON), &evidence)).To(Succeed())
 				if evidence.Label == r.name+"_plain" {
 					file, err := os.Open(filepath.Join(r.dir, evidence.Screenshot))

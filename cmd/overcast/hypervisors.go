@@ -57,9 +57,11 @@ func (o options) hypervisors() ([]string, error) {
 		return nil, err
 	}
 	var urls []string
-	root := config.Root()
-	for _, key := range root.Keys() {
-		section, _ := root.Get(key)
+	for _, label := range config.Hosts() {
+		section, err := config.Section(label)
+		if err != nil {
+			return nil, err
+		}
 		if url := hypervisorOf(section); url != "" && !slices.Contains(urls, url) {
 			urls = append(urls, url)
 		}

@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
-var _ fixture.Attacher = (*instance)(nil)
+var _ provider.Attacher = (*instance)(nil)
 
-// Handle is the name of the clone's domain.
-func (i *instance) Handle() string {
+// ID is the name of the clone's domain.
+func (i *instance) ID() string {
 	if g := i.watched(); g != nil {
 		return g.domain
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -27,7 +27,7 @@ import (
 const qemuNeeds = 64 << 20
 
 // MemoryError says that a clone, or those that are set up together, do not fit
-// into their hypervisor's memory. It is a [fixture.ErrNotEnoughMemory]. Sizes are
+// into their hypervisor's memory. It is a [provider.ErrNotEnoughMemory]. Sizes are
 // in bytes.
 type MemoryError struct {
 	URL, Domain string        // the hypervisor, and the base
@@ -63,8 +63,8 @@ func (e *MemoryError) who() string {
 	return strings.Join(e.Users, ", ") + " have some, or come first"
 }
 
-// Is makes the error a [fixture.ErrNotEnoughMemory].
-func (e *MemoryError) Is(target error) bool { return target == fixture.ErrNotEnoughMemory }
+// Is makes the error a [provider.ErrNotEnoughMemory].
+func (e *MemoryError) Is(target error) bool { return target == provider.ErrNotEnoughMemory }
 
 // Unwrap gives the cause.
 func (e *MemoryError) Unwrap() error { return e.Cause }

@@ -6,17 +6,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/mount"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/strategy"
 )
 
 // Config is the section of a host that is cloned by libvirt, beside the keys
 // that every host may have.
 type Config struct {
-	fixture.Common
+	provider.Settings
 
 	// URL of the hypervisor, as virsh -c takes it.
 	URL string `hocon:"libvirtURL"`
@@ -88,7 +88,7 @@ type StaticConfig struct {
 // defaults are the values of keys that are not there.
 func defaults() Config {
 	return Config{
-		Common:         fixture.CommonDefaults(),
+		Settings:       provider.DefaultSettings(),
 		URL:            "qemu:///system",
 		Lookup:         lookupAuto,
 		SSH:            SSHConfig{Timeout: time.Minute},
@@ -166,7 +166,7 @@ func (c *Config) settle(section *hocon.Value) error {
 		if c.Static.Wait < 0 {
 			return section.Invalid("static.wait", "is negative")
 		}
-		c.Scope = fixture.ScopeSuite // one address: one host for all processes
+		c.Scope = provider.ScopeSuite // one address: one host for all processes
 		return nil
 	}
 	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`)

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -46,7 +46,7 @@ func TestConfig(t *testing.T) {
 			c.Network, c.Lookup = "my_nat_network", lookupSSH
 			c.SSH = SSHConfig{URL: "ssh://user@linux-box", Command: "grep {0} leases", Timeout: 30 * time.Second}
 		}},
-		"shared in scope": {`nat_host { libvirtBaseDomain = base, scope = suite }`, func(c *Config) { c.Scope = fixture.ScopeSuite }},
+		"shared in scope": {`nat_host { libvirtBaseDomain = base, scope = suite }`, func(c *Config) { c.Scope = provider.ScopeSuite }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := defaults()
@@ -60,7 +60,7 @@ func TestConfig(t *testing.T) {
 }
 
 func static(c *Config) {
-	c.Lookup, c.Scope = lookupStatic, fixture.ScopeSuite
+	c.Lookup, c.Scope = lookupStatic, provider.ScopeSuite
 	if err := c.Static.IP.UnmarshalText([]byte("10.0.0.5")); err != nil {
 		panic(err)
 	}

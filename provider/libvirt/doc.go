@@ -80,7 +80,7 @@
 //
 // # Where it can be reached from
 //
-// The hypervisor's machine is in front of its guests ([fixture.Gateway]): with
+// The hypervisor's machine is in front of its guests ([provider.Gateway]): with
 // a remote libvirtURL, hosts that cannot be reached directly are reached
 // through an SSH connection to it.
 //

@@ -15,21 +15,21 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
 
-var _ fixture.Checker = (*provider)(nil)
+var _ provider.Checker = (*cloneProvider)(nil)
 
 // Check looks at all that a clone needs. It goes as far as making the overlays,
 // which it takes away again: nothing else proves that they can be made.
-func (p *provider) Check(ctx context.Context, label string, section *hocon.Value) []fixture.Finding {
+func (p *cloneProvider) Check(ctx context.Context, label string, section *hocon.Value) []provider.Result {
 	made, err := p.Instance(label, section)
 	if err != nil {
-		return []fixture.Finding{{Link: "configuration", Err: err}}
+		return []provider.Result{{Name: "configuration", Err: err}}
 	}
 	d := &diagnosis{instance: made.(*instance)}
 	d.run(ctx)
@@ -39,7 +39,7 @@ func (p *provider) Check(ctx context.Context, label string, section *hocon.Value
 // diagnosis is the check of one host.
 type diagnosis struct {
 	*instance
-	findings []fixture.Finding
+	findings []provider.Result
 }
 
 // find notes what came of a link, and says whether it holds. What libvirt
@@ -48,7 +48,7 @@ func (d *diagnosis) find(link, seen string, err error) bool {
 	if isCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
 		link, err = "permissions", fmt.Errorf("%w: libvirt lets this account only look: connect to the socket that is for reading and writing, and have polkit, or libvirt's access control, grant it the management of domains, volumes and networks", err)
 	}
-	d.findings = append(d.findings, fixture.Finding{Link: link, Seen: seen, Err: err})
+	d.findings = append(d.findings, provider.Result{Name: link, Detail: seen, Err: err})
 	return err == nil
 }
 
@@ -93,7 +93,7 @@ func (d *diagnosis) run(ctx context.Context) {
 
 // isLocal says whether the hypervisor is this machine's own.
 func (d *diagnosis) isLocal() bool {
-	gateway, err := d.Gateway()
+	gateway, err := d.gatewayTarget()
 	return err == nil && gateway == nil && strings.HasPrefix(d.config.URL, "qemu")
 }
 
@@ -168,7 +168,7 @@ func isNetworkOf(c *clone, name string) bool {
 func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
 	device := "/sys/class/net/" + name
 	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: make it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
-	gateway, err := d.Gateway()
+	gateway, err := d.gatewayTarget()
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *c
 	}
 	switch d.config.Lookup {
 	case lookupARP:
-		_, err = (&neighbours{conn: conn, gateway: d.Gateway, byCommand: true}).Addresses(ctx, c.mac)
+		_, err = (&neighbours{conn: conn, gateway: d.gatewayTarget, byCommand: true}).Addresses(ctx, c.mac)
 		if err != nil {
 			err = fmt.Errorf("%w: have that machine let you run %s", err, neighbourCommand)
 		}
@@ -252,10 +252,10 @@ func checkCommand(ctx context.Context, client *ssh.Client, command string, mac n
 
 // checkClaim says who has the static address.
 func (d *diagnosis) checkClaim(conn *libvirt.Connect) error {
-	claim := addressClaim{address: d.config.Static.IP, uuid: uuidOf(d.config.Static.IP)}
-	holder, err := claim.holder(conn)
+	lock := newAddressLock(d.label, d.config.Static.IP)
+	holder, err := lock.holder(conn)
 	if err == nil && holder != nil {
-		err = fmt.Errorf("%w: wait until it is done, or remove it (overcast gc)", &AddressInUseError{Address: claim.address, Holder: holder.String(), Since: holder.since})
+		err = fmt.Errorf("%w: wait until it is done, or remove it (overcast gc)", &AddressInUseError{Address: lock.address, Holder: holder.String(), Since: holder.since})
 	}
 	return err
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
@@ -13,10 +13,10 @@ import (
 // through it. Where a direct way may do, it is no fault that they cannot.
 func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, network string) {
 	const reachLink = "reach"
-	if d.config.Reach == fixture.ReachDirect {
+	if d.config.Reach == provider.ReachDirect {
 		return
 	}
-	gateway, err := d.Gateway()
+	gateway, err := d.gatewayTarget()
 	if err != nil {
 		d.find(reachLink, "", err)
 		return
@@ -29,7 +29,7 @@ func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, netwo
 		d.find(reachLink, fmt.Sprintf("by way of %v, where need be", gateway), client.Close())
 		return
 	}
-	if d.config.Reach == fixture.ReachAuto && !isHidden(conn, network) {
+	if d.config.Reach == provider.ReachAuto && !isHidden(conn, network) {
 		d.find(reachLink, fmt.Sprintf("directly only: %v", err), nil)
 		return
 	}

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
 // BaseMissingError says that there is no domain to clone. It is a
-// [fixture.ErrBaseDomainMissing].
+// [provider.ErrBaseDomainMissing].
 type BaseMissingError struct {
 	URL, Domain string
 	Known       []string // domains that are defined there
@@ -26,11 +26,11 @@ func (e *BaseMissingError) Error() string {
 	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, shownURL(e.URL), known)
 }
 
-// Is makes the error a [fixture.ErrBaseDomainMissing].
-func (e *BaseMissingError) Is(target error) bool { return target == fixture.ErrBaseDomainMissing }
+// Is makes the error a [provider.ErrBaseDomainMissing].
+func (e *BaseMissingError) Is(target error) bool { return target == provider.ErrBaseDomainMissing }
 
 // BaseRunningError says that the domain to clone is not shut off. It is a
-// [fixture.ErrBaseDomainRunning].
+// [provider.ErrBaseDomainRunning].
 type BaseRunningError struct {
 	URL, Domain string
 	State       string // in virsh's words
@@ -49,8 +49,8 @@ func (e *BaseRunningError) Error() string {
 		e.Domain, shownURL(e.URL), e.State, how)
 }
 
-// Is makes the error a [fixture.ErrBaseDomainRunning].
-func (e *BaseRunningError) Is(target error) bool { return target == fixture.ErrBaseDomainRunning }
+// Is makes the error a [provider.ErrBaseDomainRunning].
+func (e *BaseRunningError) Is(target error) bool { return target == provider.ErrBaseDomainRunning }
 
 // StoppedError says that a clone no longer runs while something was waited for.
 type StoppedError struct {

@@ -68,7 +68,7 @@ func (i *instance) copyFolder(ctx context.Context, client *ssh.Client, m *mappin
 
 // loginToHypervisor logs in to its machine.
 func (i *instance) loginToHypervisor(ctx context.Context) (*ssh.Client, error) {
-	target, err := i.Gateway()
+	target, err := i.gatewayTarget()
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type looker struct {
 }
 
 func (i *instance) newLooker(conn *libvirt.Connect, c *clone) (*looker, error) {
-	gateway, err := i.Gateway()
+	gateway, err := i.gatewayTarget()
 	l := &looker{conn: conn, url: i.config.URL, remote: gateway != nil || err != nil, clone: c.name}
 	if l.as, err = readQEMUAccount(conn, c.definition); err == nil && !l.remote {
 		l.as.findGroups()

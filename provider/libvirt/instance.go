@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/strategy"
 )
 
 // instance is one clone, from its plan to its removal.
@@ -22,13 +23,18 @@ type instance struct {
 	folders []*mapping   // that the clone has, from its plan on
 	look    *looker      // for them
 
-	memory *memoryShare // that its start takes, from its plan until it runs
+	plan   *clone             // nil before it is prepared
+	find   strategy.Strategy  // of its address
+	need   memoryNeed         // of the plan
+	memory *memoryReservation // nil unless memory is reserved
+
+	addressHeld bool // the clone has its static address, until undo releases it
 
 	on      *connection // while the clone lives: it lives no longer than this
 	release func()
 
 	address netip.Addr
-	making  *call  // of setUp; nil before it has begun
+	making  *call  // that prepares or creates; nil before that
 	foundBy string // the strategy
 
 	mu    sync.Mutex
@@ -36,9 +42,9 @@ type instance struct {
 	lease *renewal
 }
 
-var _ fixture.Instance = (*instance)(nil)
+var _ provider.Instance = (*instance)(nil)
 
-func (i *instance) Settings() fixture.Common { return i.config.Common }
+func (i *instance) Common() provider.Settings { return i.config.Settings }
 
 // Address is the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
@@ -50,13 +56,27 @@ const lastCall = 2 * time.Second
 // SetUp clones and boots, and finds the address. When the context or the
 // connection ends, it ends, also while libvirt does not answer.
 func (i *instance) SetUp(ctx context.Context) error {
+	if i.plan == nil {
+		if err := i.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	return i.call(ctx, i.createPlanned)
+}
+
+// prepare plans the clone. It creates nothing.
+func (i *instance) prepare(ctx context.Context) error { return i.call(ctx, i.makePlan) }
+
+// call calls libvirt over the connection of the instance, and returns when the
+// context or the connection ends. TearDown waits for what goes on then.
+func (i *instance) call(ctx context.Context, do func(context.Context, *connection) error) error {
 	on, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, release := on.context(ctx)
 	defer release()
-	i.making = begin(func() error { return i.setUp(ctx, on) }) // TearDown waits for it
+	i.making = begin(func() error { return do(ctx, on) })
 	if !i.making.await(ctx) {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
 		defer cancel()
@@ -67,9 +87,11 @@ func (i *instance) SetUp(ctx context.Context) error {
 	return i.making.err
 }
 
-func (i *instance) setUp(ctx context.Context, on *connection) error {
+// makePlan works out the clone, down to the files and pools that it takes, the
+// strategy that finds its address, and the memory that it needs.
+func (i *instance) makePlan(ctx context.Context, on *connection) error {
 	i.pool.first(i.config.URL, func() { sweepAtStart(ctx, on) })
-	c, err := i.plan(on)
+	c, err := i.planClone(on)
 	if err != nil {
 		return err
 	}
@@ -80,19 +102,25 @@ func (i *instance) setUp(ctx context.Context, on *connection) error {
 	if err := i.planFolders(ctx, on, c); err != nil {
 		return err
 	}
-	if i.memory, err = i.needMemory(ctx, on.conn, c); err != nil {
+	if i.need, err = readMemoryNeed(on.conn, c); err != nil {
 		return err
 	}
-	if err := i.makeAlone(ctx, on, c); err != nil {
+	i.plan, i.find = c, find
+	return nil
+}
+
+// createPlanned creates the clone that was planned and finds its address.
+func (i *instance) createPlanned(ctx context.Context, on *connection) error {
+	c := i.plan
+	if err := i.createExclusive(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.explainFolders(err))
 	}
 	i.lease = renewLease(on.conn, c, i.config.OwnerLease)
-	return i.findAddress(ctx, c, find)
+	return i.findAddress(ctx, c, i.find)
 }
 
-// plan works out the clone, down to the files and pools that it takes. It
-// makes nothing.
-func (i *instance) plan(on *connection) (*clone, error) {
+// planClone works out the definition and the overlays of the clone.
+func (i *instance) planClone(on *connection) (*clone, error) {
 	base, err := readBase(on.conn, i.config.URL, i.config.BaseDomain)
 	if err != nil {
 		return nil, err
@@ -167,6 +195,7 @@ func (i *instance) TearDown(ctx context.Context) error {
 	if err := i.awaitSetUp(ctx); err != nil {
 		return err
 	}
+	i.releaseMemory()
 	i.askToShutDown(ctx, i.config.ShutdownTimeout)
 	i.letGo()
 	if !i.undo.empty() {
@@ -217,8 +246,8 @@ func (i *instance) letGo() {
 	}
 }
 
-// Ended says how the clone ended by itself, or nil while it runs.
-func (i *instance) Ended() error {
+// Exited says how the clone stopped, or nil while it runs.
+func (i *instance) Exited() error {
 	if g := i.watched(); g != nil {
 		return g.alive()
 	}

@@ -8,9 +8,9 @@ import (
 	"net/netip"
 	"syscall"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -64,7 +64,7 @@ func (i *instance) byAgent(conn *libvirt.Connect, c *clone) (strategy.Strategy, 
 }
 
 func (i *instance) byARP(conn *libvirt.Connect, c *clone) strategy.Strategy {
-	return strategy.ARP{Source: &neighbours{conn: conn, domain: c.name, gateway: i.Gateway}, Reach: answers}
+	return strategy.ARP{Source: &neighbours{conn: conn, domain: c.name, gateway: i.gatewayTarget}, Reach: answers}
 }
 
 // race is what auto means: all that can work here.
@@ -115,19 +115,19 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 	}
 	if err != nil {
 		heard := ""
-		if i.Ended() == nil { // or else the cause tells
+		if i.Exited() == nil { // or else the cause tells
 			heard = quoted("the last lines of its console", i.Console(shownLines))
 		}
-		return fmt.Errorf("%w: domain %s: %w%s", fixture.ErrAddressNotFound, c.name, err, heard)
+		return fmt.Errorf("%w: domain %s: %w%s", provider.ErrAddressNotFound, c.name, err, heard)
 	}
 	return nil
 }
 
-var _ fixture.Explainer = (*instance)(nil)
+var _ provider.Diagnoser = (*instance)(nil)
 
-// Unreached tells an address that was given, but that nothing uses, from one
+// Explain tells an address that was given, but that nothing uses, from one
 // whose system only lets nobody in.
-func (i *instance) Unreached(ctx context.Context) string {
+func (i *instance) Explain(ctx context.Context) string {
 	how := probe.ARP(ctx, i.address)
 	if how == "" {
 		return fmt.Sprintf("address %s is known (%s), but nothing was seen to answer there: check that the system of base domain %q keeps the address that it was given", i.address, i.foundBy, i.config.BaseDomain)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/mount"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -236,18 +236,18 @@ func (i *instance) explainFolders(err error) error {
 	return err
 }
 
-var _ fixture.Mounter = (*instance)(nil)
+var _ provider.Mounter = (*instance)(nil)
 
 // Mounts are what is to be mounted in the guest, what others are mounted below
 // first.
-func (i *instance) Mounts() []fixture.Mount {
+func (i *instance) Mounts() []provider.Mount {
 	var guests []mount.Guest
 	for _, m := range i.folders {
 		if m.MountAt != "" {
 			guests = append(guests, m.Guest())
 		}
 	}
-	var all []fixture.Mount
+	var all []provider.Mount
 	for _, g := range mount.InOrder(guests) {
 		all = append(all, g)
 	}

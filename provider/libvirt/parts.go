@@ -1,8 +1,8 @@
 package libvirt
 
-import "github.com/overcast-go/overcast/fixture"
+import "github.com/overcast-go/overcast/provider"
 
-var _ fixture.Cloned = (*instance)(nil)
+var _ provider.Cloned = (*instance)(nil)
 
-// Base is the name of the domain that was cloned.
-func (i *instance) Base() string { return i.config.BaseDomain }
+// BaseDomain is the name of the domain that was cloned.
+func (i *instance) BaseDomain() string { return i.config.BaseDomain }

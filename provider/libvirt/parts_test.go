@@ -3,7 +3,7 @@ package libvirt
 import (
 	"testing"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -11,8 +11,8 @@ import (
 func TestInstanceTellsWhatItIsACloneOf(t *testing.T) {
 	config, err := decode(t, `nat_host { baseDomain = my_base_domain }`)
 	require.NoError(t, err)
-	var made fixture.Instance = &instance{config: config}
-	clone, ok := made.(fixture.Cloned)
+	var made provider.Instance = &instance{config: config}
+	clone, ok := made.(provider.Cloned)
 	require.True(t, ok)
-	assert.Equal(t, "my_base_domain", clone.Base())
+	assert.Equal(t, "my_base_domain", clone.BaseDomain())
 }

@@ -1,26 +1,26 @@
 package libvirt
 
 import (
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
 )
 
-func init() { fixture.Register("libvirt", newProvider()) }
+func init() { provider.Register("libvirt", newProvider()) }
 
 // provider makes clones; those of one hypervisor share its connection.
-type provider struct{ pool *connections }
+type cloneProvider struct{ pool *connections }
 
-func newProvider() *provider { return &provider{pool: newConnections()} }
+func newProvider() *cloneProvider { return &cloneProvider{pool: newConnections()} }
 
-var _ fixture.Provider = (*provider)(nil)
+var _ provider.Provider = (*cloneProvider)(nil)
 
 // Keys are those by which a section is known to be libvirt's.
-func (p *provider) Keys() []string {
+func (p *cloneProvider) Keys() []string {
 	return []string{"libvirtBaseDomain", "baseDomain", "libvirtURL"}
 }
 
 // Instance checks a host's section; it asks no hypervisor.
-func (p *provider) Instance(label string, section *hocon.Value) (fixture.Instance, error) {
+func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.Instance, error) {
 	config := defaults()
 	if err := section.Decode(&config); err != nil {
 		return nil, err

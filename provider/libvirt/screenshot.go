@@ -8,13 +8,13 @@ import (
 	"image"
 	"image/png"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
 var (
-	_ fixture.Screenshotter = (*instance)(nil)
-	_ fixture.Stater        = (*instance)(nil)
+	_ provider.Screenshotter = (*instance)(nil)
+	_ provider.StateReporter = (*instance)(nil)
 )
 
 // State is in virsh's words, as far as events have told it.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
@@ -16,17 +16,19 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 	starting := false
 	defer func() {
 		if !starting {
-			i.memory.giveBack()
+			i.releaseMemory()
 		}
 	}()
 	if err := i.copyFolders(ctx, on); err != nil {
 		return err
 	}
-	if err := i.reserveMemory(ctx, on.conn, i.memory); err != nil {
-		return err
+	if i.need.bytes > 0 && !i.memory.isFor(i.label) {
+		if err := reserveMemory(ctx, []*instance{i}, func() {}); err != nil {
+			return err
+		}
 	}
 	starting = true
-	return i.bringUp(ctx, on, c, i.launch, i.memory.giveBack)
+	return i.bringUp(ctx, on, c, i.launch, i.releaseMemory)
 }
 
 // bringUp makes the overlays and has the clone launched. Then, or when it has
@@ -42,7 +44,7 @@ func (i *instance) bringUp(ctx context.Context, on *connection, c *clone, launch
 	if err := i.makeOverlays(ctx, on.conn, c); err != nil {
 		return err
 	}
-	fixture.Reached(ctx, fixture.StepCloned, c.name)
+	provider.Report(ctx, provider.StepCloned, c.name)
 	g := newGuard(on, c.name)
 	i.watchOver(g)
 	launching = true
@@ -53,7 +55,7 @@ func (i *instance) bringUp(ctx context.Context, on *connection, c *clone, launch
 	if err != nil {
 		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
 	}
-	fixture.Reached(ctx, fixture.StepStarted, "")
+	provider.Report(ctx, provider.StepStarted, "")
 	return nil
 }
 
@@ -161,7 +163,7 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, 
 // own is defined before: libvirt takes that state away with the definition.
 func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
 	flags := libvirt.DOMAIN_START_PAUSED
-	if i.config.Keeping() == fixture.KeepNever {
+	if i.config.KeepPolicy() == provider.KeepNever {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
 	}
 	if !c.needsDefinition() {

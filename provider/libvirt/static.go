@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
@@ -24,7 +24,7 @@ import (
 // domain of a UUID. A clone is gone when its process is, and so is its claim.
 
 // AddressInUseError says that somebody else has the static address. It is a
-// [fixture.ErrStaticAddressInUse].
+// [provider.ErrStaticAddressInUse].
 type AddressInUseError struct {
 	Address netip.Addr
 	Holder  string    // who has it, or what answers there
@@ -46,8 +46,8 @@ func (e *AddressInUseError) Error() string {
 	return text + fmt.Sprintf("; waited %v: %v: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
-// Is makes the error a [fixture.ErrStaticAddressInUse].
-func (e *AddressInUseError) Is(target error) bool { return target == fixture.ErrStaticAddressInUse }
+// Is makes the error a [provider.ErrStaticAddressInUse].
+func (e *AddressInUseError) Is(target error) bool { return target == provider.ErrStaticAddressInUse }
 
 // Unwrap gives the cause.
 func (e *AddressInUseError) Unwrap() error { return e.Cause }
@@ -59,25 +59,38 @@ func (i *instance) exclusive() bool {
 	return i.config.Lookup == lookupStatic && !i.config.Static.IP.IsLoopback()
 }
 
-// Unique says that no two of its kind can be there at the same time.
-func (i *instance) Unique() bool { return i.exclusive() }
+// IsExclusive reports whether no other clone may have the same address.
+func (i *instance) IsExclusive() bool { return i.exclusive() }
 
-// makeAlone is make, once nobody else has the address.
-func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) error {
+// lockAddress acquires the static address of the clone, unless it has it. The clone
+// gets the UUID and the MAC address that belong to the address.
+func (i *instance) lockAddress(ctx context.Context, on *connection) error {
+	if i.addressHeld {
+		return nil
+	}
+	lock := newAddressLock(i.label, i.config.Static.IP)
+	i.plan.uuid, i.plan.definition.UUID = lock.uuid, lock.uuid
+	i.plan.setMAC(macOf(lock.address))
+	limit := i.config.Static.Wait
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v expired", limit))
+	defer cancel()
+	if err := lock.acquire(within, i.undo); err != nil {
+		return err
+	}
+	if err := lock.await(within, on.conn); err != nil {
+		return err
+	}
+	i.addressHeld = true
+	return nil
+}
+
+// createExclusive creates a clone with a static address, once it has the address.
+func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone) error {
 	if !i.exclusive() {
 		return i.make(ctx, on, c)
 	}
-	claim := newAddressClaim(i.label, i.config.Static.IP)
-	c.uuid, c.definition.UUID = claim.uuid, claim.uuid
-	c.setMAC(macOf(claim.address))
-	limit := i.config.Static.Wait
-	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v is over", limit))
-	defer cancel()
 	for {
-		if err := claim.lock(within, i.undo); err != nil {
-			return err
-		}
-		if err := claim.await(within, on.conn); err != nil {
+		if err := i.lockAddress(ctx, on); err != nil {
 			return err
 		}
 		if err := i.refuseTaken(ctx, on.conn); err != nil {
@@ -87,21 +100,23 @@ func (i *instance) makeAlone(ctx context.Context, on *connection, c *clone) erro
 		if err == nil {
 			return nil
 		}
-		other, lookErr := claim.holder(on.conn)
-		if lookErr != nil || (other == nil && !claim.isBarred(err)) || (other != nil && other.name == c.name) {
+		lock := newAddressLock(i.label, i.config.Static.IP)
+		other, lookErr := lock.holder(on.conn)
+		if lookErr != nil || (other == nil && !lock.isUUIDConflict(err)) || (other != nil && other.name == c.name) {
 			return err
 		}
-		// Another machine was faster, if only for a moment: what was made so far
-		// is of no use.
+		// Another machine was faster, if only for a moment: what was created so
+		// far is removed.
 		i.letGo()
 		if undone := i.undo.run(ctx, on.conn); undone != nil {
 			return errors.Join(err, undone)
 		}
+		i.addressHeld = false
 	}
 }
 
-// addressClaim is the wait for an address.
-type addressClaim struct {
+// addressLock is the exclusive use of a static address.
+type addressLock struct {
 	address netip.Addr
 	label   string
 	uuid    string
@@ -109,21 +124,21 @@ type addressClaim struct {
 	step    waiting
 }
 
-func newAddressClaim(label string, address netip.Addr) *addressClaim {
-	return &addressClaim{
+func newAddressLock(label string, address netip.Addr) *addressLock {
+	return &addressLock{
 		address: address, label: label, uuid: uuidOf(address), start: time.Now(),
 		step: waiting{step: "waiting for static address"},
 	}
 }
 
-// isBarred says whether libvirt has refused a clone since there was another one
-// with the same UUID, which may be gone by now.
-func (a *addressClaim) isBarred(err error) bool {
+// isUUIDConflict reports whether libvirt refused a clone because another one had
+// the same UUID. The other one may have ended since.
+func (a *addressLock) isUUIDConflict(err error) bool {
 	return isCode(err, libvirt.ERR_OPERATION_FAILED) && strings.Contains(err.Error(), a.uuid)
 }
 
-// lock waits until no other process of this machine has the address.
-func (a *addressClaim) lock(ctx context.Context, u *undo) error {
+// acquire waits until no other process of this machine has the address.
+func (a *addressLock) acquire(ctx context.Context, u *undo) error {
 	dir, err := filelock.Dir()
 	if err != nil {
 		return err
@@ -147,7 +162,7 @@ const (
 )
 
 // await waits until no domain of the hypervisor has the address.
-func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
+func (a *addressLock) await(ctx context.Context, conn *libvirt.Connect) error {
 	pause := claimFirstPause
 	for {
 		other, err := a.holder(conn)
@@ -165,7 +180,7 @@ func (a *addressClaim) await(ctx context.Context, conn *libvirt.Connect) error {
 }
 
 // tell says who is waited for.
-func (a *addressClaim) tell(ctx context.Context, holder string, since time.Time) {
+func (a *addressLock) tell(ctx context.Context, holder string, since time.Time) {
 	when := ""
 	if !since.IsZero() {
 		when = " since " + since.Local().Format(time.DateTime)
@@ -183,7 +198,7 @@ type addressHolder struct {
 func (h *addressHolder) String() string { return "domain " + h.name + h.who }
 
 // holder finds the domain that has the address; nil if there is none.
-func (a *addressClaim) holder(conn *libvirt.Connect) (*addressHolder, error) {
+func (a *addressLock) holder(conn *libvirt.Connect) (*addressHolder, error) {
 	domain, err := conn.LookupDomainByUUIDString(a.uuid)
 	if isCode(err, libvirt.ERR_NO_DOMAIN) {
 		return nil, nil
@@ -212,13 +227,13 @@ func (a *addressClaim) holder(conn *libvirt.Connect) (*addressHolder, error) {
 func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error {
 	address := i.config.Static.IP
 	how := ""
-	if i.config.Reach != fixture.ReachHypervisor { // or else what is here is another network
+	if i.config.Reach != provider.ReachHypervisor { // or else what is here is another network
 		how = cmp.Or(probe.Own(address), probe.ARP(ctx, address))
 		if how == "" {
 			how = probe.TCP(ctx, new(net.Dialer), address)
 		}
 	}
-	if how == "" && i.config.Reach != fixture.ReachDirect {
+	if how == "" && i.config.Reach != provider.ReachDirect {
 		var err error
 		if how, err = i.answerAtHypervisor(ctx, address); err != nil {
 			return err
@@ -239,13 +254,13 @@ func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error
 // answerAtHypervisor says how an address answers to the hypervisor's machine.
 // That nobody can log in there counts only if specs would have to, too.
 func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (string, error) {
-	target, err := i.Gateway()
+	target, err := i.gatewayTarget()
 	if target == nil {
 		return "", err
 	}
 	client, err := ssh.Dial(ctx, *target, nil)
 	if err != nil {
-		if i.config.Reach == fixture.ReachHypervisor {
+		if i.config.Reach == provider.ReachHypervisor {
 			return "", fmt.Errorf("trying whether somebody has address %s: %w", address, err)
 		}
 		return "", nil

@@ -10,11 +10,11 @@ import (
 )
 
 func TestARaceForAnAddressIsToldFromOtherFailures(t *testing.T) {
-	claim := newAddressClaim("web", netip.MustParseAddr("192.0.2.77"))
+	lock := newAddressLock("web", netip.MustParseAddr("192.0.2.77"))
 	refused := func(code libvirt.ErrorNumber, text string) error {
 		return fmt.Errorf("starting domain a: %w", said(libvirt.Error{Code: code, Message: text}))
 	}
-	assert.True(t, claim.isBarred(refused(libvirt.ERR_OPERATION_FAILED, "domain 'b' is already defined with uuid "+claim.uuid)))
-	assert.False(t, claim.isBarred(refused(libvirt.ERR_OPERATION_FAILED, "pool is full")))
-	assert.False(t, claim.isBarred(refused(libvirt.ERR_INTERNAL_ERROR, "domain "+claim.uuid)))
+	assert.True(t, lock.isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "domain 'b' is already defined with uuid "+lock.uuid)))
+	assert.False(t, lock.isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "pool is full")))
+	assert.False(t, lock.isUUIDConflict(refused(libvirt.ERR_INTERNAL_ERROR, "domain "+lock.uuid)))
 }

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider"
 )
 
 // waiting is a step of a set-up that lasts as long as somebody else has
@@ -30,5 +30,5 @@ func (w *waiting) tell(ctx context.Context, who, detail string) {
 		return
 	}
 	w.told = who
-	fixture.Reached(ctx, w.step, detail)
+	provider.Report(ctx, w.step, detail)
 }

@@ -8,43 +8,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// journey is a host whose set-up is a function.
-type journey struct {
-	fixture.Common
-	setUp func(context.Context) error
-}
-
-func (j *journey) Keys() []string                                          { return []string{"journey"} }
-func (j *journey) Instance(string, *hocon.Value) (fixture.Instance, error) { return j, nil }
-func (j *journey) SetUp(ctx context.Context) error                         { return j.setUp(ctx) }
-func (j *journey) Address() string                                         { return "192.0.2.1" }
-func (j *journey) TearDown(context.Context) error                          { return nil }
-
-var journeys = &journey{Common: fixture.CommonDefaults()}
-
-func init() { fixture.Register("journey", journeys) }
-
 var errEnough = errors.New("waited long enough")
 
-// stepsOf sets a host up by a function, whose context ends at the first step,
-// and answers with the steps that people were told.
-func stepsOf(t *testing.T, setUp func(context.Context) error) (steps []fixture.Step, err error) {
+// step is a step that was reported.
+type step struct{ name, detail string }
+
+// stepsOf calls a function with a context that ends at the first step, and returns
+// the steps that were reported.
+func stepsOf(t *testing.T, call func(context.Context) error) (steps []step, err error) {
 	t.Helper()
-	t.Setenv("OVERCAST_SET", "web.journey = yes")
-	journeys.setUp = setUp
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	_, err = fixture.SetUp(fixture.WithSteps(ctx, func(step fixture.Step) {
-		steps = append(steps, step)
+	err = call(provider.WithReporter(ctx, func(name, detail string) {
+		steps = append(steps, step{name, detail})
 		cancel(errEnough)
-	}), "web")
+	}))
 	return steps, err
 }
 
@@ -59,8 +43,8 @@ func TestWaitsForMemoryAreSteps(t *testing.T) {
 	})
 	require.ErrorIs(t, err, errEnough)
 	require.Len(t, steps, 2, "each time that it is somebody else")
-	assert.Contains(t, steps[0].String(), "web: waiting for memory of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 have some, or come first after ")
-	assert.Contains(t, steps[1].Detail, "no clone has any")
+	assert.Equal(t, step{"waiting for memory", "of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 have some, or come first"}, steps[0])
+	assert.Contains(t, steps[1].detail, "no clone has any")
 }
 
 func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
@@ -71,10 +55,11 @@ func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 	require.NoError(t, err)
 	defer held.Release()
 	steps, err := stepsOf(t, func(ctx context.Context) error {
-		return newAddressClaim("web", netip.MustParseAddr("192.0.2.77")).lock(ctx, &undo{})
+		return newAddressLock("web", netip.MustParseAddr("192.0.2.77")).acquire(ctx, &undo{})
 	})
-	require.ErrorIs(t, err, fixture.ErrStaticAddressInUse)
+	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
 	require.ErrorIs(t, err, errEnough)
 	require.Len(t, steps, 1)
-	assert.Regexp(t, `^web: waiting for static address 192\.0\.2\.77, in use since \S+ \S+ by db of process \d+ \(another run\) after `, steps[0].String())
+	assert.Equal(t, "waiting for static address", steps[0].name)
+	assert.Regexp(t, `^192\.0\.2\.77, in use since \S+ \S+ by db of process \d+ \(another run\)$`, steps[0].detail)
 }

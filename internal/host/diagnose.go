@@ -1,0 +1,40 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// Check checks everything that the set-up of a host depends on, without setting it
+// up. The error is that of an invalid section.
+func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.Result, error) {
+	prepared, err := Prepare(label, section)
+	if err != nil {
+		return nil, err
+	}
+	results := []provider.Result{checkLogin(prepared.Common().ConnectionURL())}
+	if checker, ok := prepared.Provider.(provider.Checker); ok {
+		results = append(results, checker.Check(ctx, label, section)...)
+	}
+	return results, nil
+}
+
+// checkLogin checks what can be checked of a login before the host exists.
+func checkLogin(url string) provider.Result {
+	result := provider.Result{Name: "login", Detail: "none configured"}
+	if url == "" {
+		return result
+	}
+	target, err := ssh.ParseURL(ssh.ExpandHost(url, "address"))
+	if err == nil {
+		result.Detail, err = target.User, ssh.CheckKeyFile(target)
+	}
+	if err != nil {
+		result.Err = fmt.Errorf("connection.url: %w", err)
+	}
+	return result
+}

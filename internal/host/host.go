@@ -1,0 +1,117 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/route"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// Host is a host that is up. Its methods may be called by several goroutines.
+type Host struct {
+	instance provider.Instance
+	settings provider.Settings
+	keys     ssh.HostKeys // host keys that are accepted; nil: those of known_hosts
+
+	life context.Context // ends when the host is torn down
+	end  context.CancelCauseFunc
+
+	loginSemaphore chan struct{} // holds a token while a goroutine uses client
+	client         *ssh.Client
+
+	route   *route.Route
+	mounted []provider.Mount // by us
+}
+
+func newHost(instance provider.Instance) *Host {
+	life, end := context.WithCancelCause(context.Background())
+	h := &Host{
+		instance: instance, settings: instance.Common(), life: life, end: end,
+		loginSemaphore: make(chan struct{}, 1), route: route.New(life, instance),
+	}
+	if p, ok := instance.(provider.Persistent); !ok || !p.IsPersistent() {
+		h.keys = ssh.NewPin() // the key of a new machine is not known before it boots
+	}
+	return h
+}
+
+// Address is the host's own address or name.
+func (h *Host) Address() string { return h.instance.Address() }
+
+// Route connects to the host.
+func (h *Host) Route() *route.Route { return h.route }
+
+// BaseDomain is what the host is a clone of, or "".
+func (h *Host) BaseDomain() string {
+	if c, ok := h.instance.(provider.Cloned); ok {
+		return c.BaseDomain()
+	}
+	return ""
+}
+
+// Exited is nil while the host runs, as far as its provider knows, and then says
+// how it stopped.
+func (h *Host) Exited() error {
+	if r, ok := h.instance.(provider.ExitReporter); ok {
+		return r.Exited()
+	}
+	return nil
+}
+
+// watch returns a context that ends when the host stops.
+func (h *Host) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w, ok := h.instance.(provider.Watcher); ok {
+		return w.Watch(ctx)
+	}
+	return context.WithCancel(ctx)
+}
+
+// consoleLines is how many lines of a console an error shows.
+const consoleLines = 15
+
+// withConsole adds the last lines of the console to an error, unless the host has
+// stopped: the error says so then.
+func (h *Host) withConsole(err error) error {
+	c, ok := h.instance.(provider.ConsoleReader)
+	if !ok || h.Exited() != nil {
+		return err
+	}
+	lines := c.Console(consoleLines)
+	if len(lines) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\n  last lines of the console:\n    | %s", err, strings.Join(lines, "\n    | "))
+}
+
+// errTornDown is the cause when the life of a host ends.
+var errTornDown = errors.New("the host is being torn down")
+
+// stop unmounts folders, disconnects and removes the host.
+func (h *Host) stop(ctx context.Context) error {
+	h.unmountFolders(ctx)
+	if err := h.disconnect(ctx); err != nil {
+		return err
+	}
+	return h.instance.TearDown(ctx)
+}
+
+// disconnect ends all connections to the host for good.
+func (h *Host) disconnect(ctx context.Context) error {
+	h.end(errTornDown)
+	select {
+	case h.loginSemaphore <- struct{}{}: // a login in progress has ended
+		defer func() { <-h.loginSemaphore }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a login to end: %w", context.Cause(ctx))
+	}
+	if h.client != nil {
+		_ = h.client.Close() // the connection is not used again
+		h.client = nil
+	}
+	h.route.Close()
+	return nil
+}

@@ -1,0 +1,58 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"net"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+)
+
+// RunAs runs a command with a login of its own, as another user or on another port
+// than connection.url has. "" and 0 change nothing. The login ends with the
+// command.
+func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ssh.Result, error) {
+	target, keys, err := h.targetFor(user, port)
+	if err != nil {
+		return ssh.Result{}, err
+	}
+	ctx, cancel := h.whileUp(ctx)
+	defer cancel()
+	client, err := h.dial(ctx, target, keys, 0)
+	if err != nil {
+		return ssh.Result{}, err
+	}
+	defer client.Close()
+	return client.Run(ctx, cmd)
+}
+
+// targetFor is where to log in and which host keys are accepted. A server on
+// another port of a clone may have another key than the pinned one.
+func (h *Host) targetFor(user string, port int) (ssh.Target, ssh.HostKeys, error) {
+	target, err := h.target()
+	if user != "" {
+		target.User = user
+	}
+	if port == 0 || port == cmp.Or(target.Port, 22) {
+		return target, h.keys, err
+	}
+	target.Port = port
+	if _, pinned := h.keys.(*ssh.Pin); pinned {
+		return target, ssh.NewPin(), err
+	}
+	return target, h.keys, err
+}
+
+// DialContext connects to addr. If name is empty, the label of the host, or a name
+// or address of it, the connection takes the host's route; otherwise it is made
+// from this machine.
+func (h *Host) DialContext(ctx context.Context, network, addr, label string) (net.Conn, error) {
+	name, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" || name == label || h.route.IsHost(name, port) {
+		return h.route.DialContext(ctx, network, net.JoinHostPort(h.instance.Address(), port))
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}

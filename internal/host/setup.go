@@ -1,0 +1,303 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// TeardownTimeout limits the teardown of a host. After a failed set-up, its
+// context may have ended.
+const TeardownTimeout = time.Minute
+
+// Preparer prepares the instance of a label. It creates nothing.
+type Preparer func(label string) (Prepared, error)
+
+// Prepared is an instance with the provider that it comes from.
+type Prepared struct {
+	provider.Instance
+	Provider     provider.Provider
+	ProviderName string
+}
+
+// Prepare prepares the instance of a host from its section.
+func Prepare(label string, section *hocon.Value) (Prepared, error) {
+	name, p, err := provider.Of(section)
+	if err != nil {
+		return Prepared{}, err
+	}
+	instance, err := provider.New(label, section)
+	return Prepared{instance, p, name}, err
+}
+
+// SetupOptions change a set-up. The zero value is the default.
+type SetupOptions struct {
+	// ForUses makes the host one that the last [Registry.Release] tears down.
+	ForUses bool
+	// Queued is called once the resources of all hosts are reserved or queued
+	// for, or once the set-up is over.
+	Queued func()
+}
+
+// SetUp sets hosts up, all at the same time. Hosts that are up are left alone.
+// Their resources are reserved for all of them or for none. If it fails, nothing
+// is left of the hosts that it could not set up, or the error says what could not
+// be removed, and TearDown tries again.
+func (r *Registry) SetUp(ctx context.Context, labels []string, prepare Preparer, options SetupOptions) error {
+	queued := sync.OnceFunc(func() {
+		if options.Queued != nil {
+			options.Queued()
+		}
+	})
+	defer queued()
+	entries, err := r.acquireAll(ctx, labels)
+	if err != nil {
+		return err
+	}
+	defer releaseAll(entries)
+	b, err := newBatch(ctx, entries, prepare, options.ForUses)
+	if err != nil {
+		return err
+	}
+	defer b.end()
+	if err := b.reserve(queued); err != nil {
+		return err
+	}
+	queued()
+	return b.start()
+}
+
+// batch is the hosts that one call sets up.
+type batch struct {
+	ctx    context.Context
+	setups []*setup
+}
+
+// setup is the set-up of one host.
+type setup struct {
+	*progress
+	entry    *entry
+	host     *Host
+	prepared Prepared
+}
+
+// newBatch prepares the hosts that are not up. It fails if any of them cannot be
+// prepared.
+func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses bool) (*batch, error) {
+	b := &batch{ctx: ctx}
+	var errs []error
+	for _, e := range entries {
+		if e.get() != nil {
+			continue
+		}
+		err := e.removeFailedInstance(ctx)
+		var prepared Prepared
+		if err == nil {
+			prepared, err = prepare(e.label)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
+			continue
+		}
+		b.setups = append(b.setups, e.begin(ctx, prepared, forUses))
+	}
+	if len(errs) > 0 {
+		b.end()
+		return nil, errors.Join(errs...)
+	}
+	return b, nil
+}
+
+// begin records that the set-up of a host is in progress.
+func (e *entry) begin(ctx context.Context, prepared Prepared, forUses bool) *setup {
+	s := &setup{progress: newProgress(ctx, e.label), entry: e, host: newHost(prepared.Instance), prepared: prepared}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.setup, e.settingUp, e.ownedByUses, e.failed = s, true, forUses, false
+	return s
+}
+
+// end records that no set-up is in progress any more.
+func (b *batch) end() {
+	for _, s := range b.setups {
+		s.entry.mu.Lock()
+		s.entry.settingUp = false
+		s.entry.mu.Unlock()
+	}
+}
+
+// reserve has each provider reserve what its hosts need. The order of providers is
+// that of their names, so that two processes cannot deadlock.
+func (b *batch) reserve(queued func()) error {
+	byName := map[string][]*setup{}
+	for _, s := range b.setups {
+		byName[s.prepared.ProviderName] = append(byName[s.prepared.ProviderName], s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		setups := byName[name]
+		reserver, ok := setups[0].prepared.Provider.(provider.Reserver)
+		if !ok {
+			continue
+		}
+		var instances []provider.Instance
+		for _, s := range setups {
+			instances = append(instances, s.prepared.Instance)
+		}
+		err := recovered.Do(func() error { return reserver.Reserve(reporting(b.ctx, setups), instances, queued) })
+		if err != nil {
+			return b.abandon(err)
+		}
+	}
+	return nil
+}
+
+// reporting returns a context that reports a step of several hosts once, and
+// records it for each of them.
+func reporting(ctx context.Context, setups []*setup) context.Context {
+	var labels []string
+	for _, s := range setups {
+		labels = append(labels, s.label)
+	}
+	return provider.WithReporter(ctx, func(step, detail string) {
+		for _, s := range setups[1:] {
+			s.record(step, detail)
+		}
+		setups[0].tell(setups[0].record(step, detail), strings.Join(labels, ", "))
+	})
+}
+
+// abandon releases what a batch has reserved.
+func (b *batch) abandon(cause error) error {
+	errs := []error{fmt.Errorf("setting up %s: %w", b.labels(), cause)}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), TeardownTimeout)
+	defer cancel()
+	for _, s := range b.setups {
+		s.entry.failedInstance = s.host
+		errs = append(errs, s.entry.removeFailedInstance(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *batch) labels() string {
+	var labels []string
+	for _, s := range b.setups {
+		labels = append(labels, s.label)
+	}
+	return strings.Join(labels, ", ")
+}
+
+// start starts all hosts of the batch at the same time.
+func (b *batch) start() error {
+	byLabel := map[string]*setup{}
+	for _, s := range b.setups {
+		byLabel[s.label] = s
+	}
+	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
+		s := byLabel[label]
+		if err := s.entry.start(provider.WithReporter(b.ctx, s.report), s.host); err != nil {
+			return fmt.Errorf("setting up %s: %w", label, err)
+		}
+		s.entry.set(s.host)
+		return nil
+	})
+}
+
+// removeFailedInstance tries again to undo a set-up that failed.
+func (e *entry) removeFailedInstance(ctx context.Context) error {
+	if e.failedInstance == nil {
+		return nil
+	}
+	if err := e.failedInstance.stop(ctx); err != nil {
+		return fmt.Errorf("removing what a failed set-up left: %w", err)
+	}
+	e.failedInstance = nil
+	return nil
+}
+
+// start leaves nothing of a host that does not start, also when its provider
+// panics. What cannot be removed is remembered. Removing has its own context,
+// because ctx may have ended.
+func (e *entry) start(ctx context.Context, h *Host) (err error) {
+	e.failedInstance = h
+	defer func() {
+		if e.failedInstance == nil {
+			return
+		}
+		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
+		defer cancel()
+		err = errors.Join(err, e.removeFailedInstance(removing))
+	}()
+	if err := h.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err // the set-up was cancelled: there is nothing to inspect
+		}
+		kept, keepErr := h.keep(ctx, true)
+		if kept == "" {
+			return errors.Join(err, keepErr)
+		}
+		e.failedInstance = nil
+		return errors.Join(fmt.Errorf("%w\n%s", err, kept), keepErr)
+	}
+	e.failedInstance = nil
+	return nil
+}
+
+// start creates the host, waits until a login succeeds, and provisions it.
+func (h *Host) start(ctx context.Context) error {
+	if err := h.instance.SetUp(ctx); err != nil {
+		return err
+	}
+	provider.Report(ctx, provider.StepAddress, h.instance.Address())
+	ctx, unwatch := h.watch(ctx)
+	defer unwatch()
+	if err := h.makeReady(ctx); err != nil {
+		return h.withConsole(err)
+	}
+	return nil
+}
+
+// makeReady makes a host that has an address ready for use.
+func (h *Host) makeReady(ctx context.Context) error {
+	if err := pause(ctx, h.settings.BootDelay, "bootDelay"); err != nil {
+		return err
+	}
+	if h.settings.ConnectionURL() != "" {
+		if err := h.awaitLogin(ctx); err != nil {
+			return err
+		}
+		provider.Report(ctx, provider.StepReachable, h.instance.Address())
+	}
+	h.route.Resolve(ctx)
+	if err := h.mountFolders(ctx); err != nil {
+		return err
+	}
+	if err := h.provision(ctx); err != nil {
+		return err
+	}
+	if what := h.settings.Provision; what.Cmd != "" || len(what.Copy) > 0 {
+		provider.Report(ctx, provider.StepProvisioned, "")
+	}
+	return pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay")
+}
+
+// pause waits for the duration of a key.
+func pause(ctx context.Context, delay time.Duration, key string) error {
+	if delay <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for %s of %v: %w", key, delay, context.Cause(ctx))
+	}
+}

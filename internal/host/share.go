@@ -1,0 +1,167 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// inventoryVersion is the version of the inventory's format. All processes of a run
+// have the same build, so there is one version at a time.
+const inventoryVersion = 1
+
+// inventory is what processes tell each other about shared hosts, as JSON. It has
+// no secrets: each process reads the login from the configuration.
+type inventory struct {
+	Version int                   `json:"version"`
+	Hosts   map[string]sharedHost `json:"hosts"`
+}
+
+type sharedHost struct {
+	Address    string   `json:"address"`
+	BaseDomain string   `json:"baseDomain,omitempty"`
+	Keys       *ssh.Pin `json:"hostKey,omitempty"` // that the host has shown
+	ID         string   `json:"id,omitempty"`      // for provider.Attacher
+}
+
+// Share describes hosts that are up in this process, for [Registry.Adopt] in other
+// processes. It fails if one of them is not up.
+func (r *Registry) Share(labels ...string) ([]byte, error) {
+	shared := inventory{Version: inventoryVersion, Hosts: map[string]sharedHost{}}
+	for _, label := range labels {
+		h := r.Get(label)
+		if h == nil {
+			return nil, &NotSetUpError{Label: label}
+		}
+		host := sharedHost{Address: h.instance.Address(), BaseDomain: h.BaseDomain()}
+		host.Keys, _ = h.keys.(*ssh.Pin)
+		if a, ok := h.instance.(provider.Attacher); ok {
+			host.ID = a.ID()
+		}
+		shared.Hosts[label] = host
+	}
+	return json.Marshal(shared)
+}
+
+// Adopt makes hosts of another process known in this one. The other process tears
+// them down; TearDown in this process only forgets them. A host that is up in this
+// process is left alone.
+func (r *Registry) Adopt(ctx context.Context, shared []byte, prepare Preparer) error {
+	var adopted inventory
+	if err := json.Unmarshal(shared, &adopted); err != nil {
+		return fmt.Errorf("reading the shared hosts: %w", err)
+	}
+	if adopted.Version != inventoryVersion {
+		return fmt.Errorf("reading the shared hosts: version %d is not %d: all processes of a run need the same build", adopted.Version, inventoryVersion)
+	}
+	for label, host := range adopted.Hosts {
+		if err := r.adopt(ctx, label, host, prepare); err != nil {
+			return fmt.Errorf("joining %s: %w", label, err)
+		}
+	}
+	return nil
+}
+
+func (r *Registry) adopt(ctx context.Context, label string, host sharedHost, prepare Preparer) error {
+	e := r.entry(label)
+	if err := e.acquire(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	if e.get() != nil {
+		return nil
+	}
+	prepared, err := prepare(label)
+	if err != nil {
+		return err
+	}
+	instance, err := attach(ctx, &adopted{prepared: prepared.Instance, shared: host})
+	if err != nil {
+		return err
+	}
+	h := newHost(instance)
+	if host.Keys != nil {
+		h.keys = host.Keys
+	}
+	h.route.Resolve(ctx)
+	e.set(h)
+	return nil
+}
+
+// attach observes a host from this process, if its provider can.
+func attach(ctx context.Context, a *adopted) (provider.Instance, error) {
+	attacher, ok := a.prepared.(provider.Attacher)
+	if !ok || a.shared.ID == "" {
+		return a, nil
+	}
+	if err := attacher.Attach(ctx, a.shared.ID); err != nil {
+		return nil, err
+	}
+	return &attached{a, attacher}, nil
+}
+
+// adopted is a host that another process has set up and will tear down.
+type adopted struct {
+	prepared provider.Instance // by the configuration of this process
+	shared   sharedHost
+}
+
+func (a *adopted) Common() provider.Settings      { return a.prepared.Common() }
+func (a *adopted) SetUp(context.Context) error    { return nil }
+func (a *adopted) Address() string                { return a.shared.Address }
+func (a *adopted) BaseDomain() string             { return a.shared.BaseDomain }
+func (a *adopted) TearDown(context.Context) error { return nil }
+
+// IsPersistent is that of the host.
+func (a *adopted) IsPersistent() bool {
+	p, ok := a.prepared.(provider.Persistent)
+	return ok && p.IsPersistent()
+}
+
+// Gateway is the one that this process's configuration has.
+func (a *adopted) Gateway() (string, error) {
+	if g, ok := a.prepared.(provider.Gateway); ok {
+		return g.Gateway()
+	}
+	return "", nil
+}
+
+// attached is an adopted host that this process observes. The process that has set
+// it up reads its console.
+type attached struct {
+	*adopted
+	attacher provider.Attacher
+}
+
+func (a *attached) TearDown(context.Context) error { a.attacher.Detach(); return nil }
+
+func (a *attached) Exited() error {
+	if r, ok := a.prepared.(provider.ExitReporter); ok {
+		return r.Exited()
+	}
+	return nil
+}
+
+func (a *attached) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w, ok := a.prepared.(provider.Watcher); ok {
+		return w.Watch(ctx)
+	}
+	return context.WithCancel(ctx)
+}
+
+func (a *attached) State() string {
+	if s, ok := a.prepared.(provider.StateReporter); ok {
+		return s.State()
+	}
+	return ""
+}
+
+func (a *attached) Screenshot(ctx context.Context) ([]byte, error) {
+	if s, ok := a.prepared.(provider.Screenshotter); ok {
+		return s.Screenshot(ctx)
+	}
+	return nil, provider.ErrNoScreen
+}

@@ -1,0 +1,100 @@
+package host
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/provider"
+)
+
+// Status is the state of a host at a moment.
+type Status struct {
+	Label   string        `json:"label"`
+	Up      bool          `json:"up"`                // the host can be used
+	Step    string        `json:"step,omitempty"`    // the last step of its set-up
+	Detail  string        `json:"detail,omitempty"`  // of the step
+	Reached time.Duration `json:"reached,omitempty"` // from the beginning of the set-up to the step, in nanoseconds
+	Elapsed time.Duration `json:"elapsed,omitempty"` // from the beginning of the set-up to now, or to the last step of a host that is up, in nanoseconds
+	State   string        `json:"state,omitempty"`   // of the machine, for instance "running"; "" if it is not known
+	Address string        `json:"address,omitempty"` // its own; "" if it is not known yet
+	Login   string        `json:"login,omitempty"`   // command that logs in; "" without a configured login
+	Keep    string        `json:"keep,omitempty"`    // when it is kept, for instance "on-failure"
+	Console []string      `json:"console,omitempty"` // last lines of the console
+}
+
+// Status returns the state of the host of a label, with at most that many lines of
+// its console. It does not wait.
+func (r *Registry) Status(label string, lines int) Status {
+	status := Status{Label: label}
+	e := r.find(label)
+	if e == nil {
+		return status
+	}
+	e.mu.Lock()
+	h, s, settingUp := e.host, e.setup, e.settingUp
+	e.mu.Unlock()
+	status.Up = h != nil
+	if s != nil && (settingUp || s.host == h) {
+		reached := s.reached()
+		status.Step, status.Detail, status.Reached = cmp.Or(reached.Step, "begun"), reached.Detail, reached.Elapsed
+		status.Elapsed = s.elapsed(settingUp)
+		if reached.Step == provider.StepAddress || reached.Step == provider.StepReachable {
+			status.Address = reached.Detail
+		}
+		if settingUp {
+			h = s.host
+		}
+	}
+	if h != nil {
+		h.fill(&status, lines)
+	}
+	return status
+}
+
+// fill adds what the host itself knows.
+func (h *Host) fill(status *Status, lines int) {
+	if status.Up {
+		status.Address = h.instance.Address()
+		status.Login = h.loginCommand()
+	}
+	status.Keep = h.settings.KeepPolicy()
+	if c, ok := h.instance.(provider.ConsoleReader); ok {
+		status.Console = c.Console(lines)
+	}
+	if s, ok := h.instance.(provider.StateReporter); ok {
+		status.State = s.State()
+	}
+}
+
+// String is one line, with the last line of the console.
+func (s Status) String() string {
+	text := s.Label + ": "
+	switch {
+	case s.Step == "" && !s.Up:
+		return text + "not set up"
+	case !s.Up:
+		text += "being set up, " + s.progress()
+	default:
+		text += "up"
+	}
+	if s.State != "" {
+		text += ", " + s.State
+	}
+	if s.Address != "" {
+		text += " at " + s.Address
+	}
+	if len(s.Console) > 0 {
+		text += "; console: " + s.Console[len(s.Console)-1]
+	}
+	return text
+}
+
+// progress is how far a set-up is, and since when.
+func (s Status) progress() string {
+	text := fmt.Sprintf("%s after %.1fs", s.Step, s.Reached.Seconds())
+	if s.Detail != "" && s.Detail != s.Address { // the address is shown anyway
+		text += " (" + s.Detail + ")"
+	}
+	return text + fmt.Sprintf(", %.1fs so far", s.Elapsed.Seconds())
+}

@@ -1,0 +1,149 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/overcast-go/overcast/hocon"
+)
+
+// The interfaces below are optional capabilities of an [Instance]. Unless they
+// say otherwise, their methods may be called by several goroutines at any time
+// while the host is up, also during TearDown, and return at once what is known.
+
+// Cloned is implemented by an instance that is a copy of something.
+type Cloned interface {
+	// BaseDomain is the name of what was copied, or "".
+	BaseDomain() string
+}
+
+// ExitReporter is implemented by an instance that notices when its host stops.
+type ExitReporter interface {
+	// Exited is nil while the host runs. Otherwise it says how it stopped:
+	// crashed, shut down, destroyed.
+	Exited() error
+}
+
+// Watcher is implemented by an instance whose end can end a wait.
+type Watcher interface {
+	// Watch returns a context that is cancelled when the host stops, with a
+	// cause that says how. The function must be called when the context is no
+	// longer used.
+	Watch(ctx context.Context) (context.Context, context.CancelFunc)
+}
+
+// ConsoleReader is implemented by an instance that reads its host's console.
+type ConsoleReader interface {
+	// Console is the last lines of the console, at most that many.
+	Console(lines int) []string
+}
+
+// StateReporter is implemented by an instance that knows the state of its host.
+type StateReporter interface {
+	// State is in the provider's terms, for instance "running"; "" if it is
+	// not known.
+	State() string
+}
+
+// Screenshotter is implemented by an instance whose host has a screen.
+type Screenshotter interface {
+	// Screenshot is the content of the screen as a PNG image. It may wait. The
+	// error is an [errors.ErrUnsupported] for a host without a screen.
+	Screenshot(ctx context.Context) ([]byte, error)
+}
+
+// ErrNoScreen is the error for a host whose provider has no [Screenshotter].
+var ErrNoScreen = fmt.Errorf("the host has no screen: %w", errors.ErrUnsupported)
+
+// Diagnoser is implemented by an instance that can say more about a host that
+// has an address but accepts no login.
+type Diagnoser interface {
+	// Explain says what is known about the address and what to do.
+	Explain(ctx context.Context) string
+}
+
+// Gateway is implemented by an instance whose host may only be reachable from
+// another machine, such as its hypervisor.
+type Gateway interface {
+	// Gateway is the connection URL of that machine, or "" if it is this
+	// machine. The URL may contain secrets. It may be called before SetUp.
+	Gateway() (url string, err error)
+}
+
+// Attacher is implemented by an instance that can observe a host that another
+// process has set up. After Attach, the other capabilities work as usual.
+type Attacher interface {
+	// ID identifies the host to other processes. It contains no secret.
+	ID() string
+	// Attach observes the host with that ID, in place of SetUp.
+	Attach(ctx context.Context, id string) error
+	// Detach ends that, in place of TearDown. The host is not changed.
+	Detach()
+}
+
+// Keeper is implemented by an instance that can leave its host running for
+// inspection.
+type Keeper interface {
+	// Keep leaves the host running and says how to reach and remove it; there
+	// is nothing to tear down after that. If it returns "" or an error, TearDown
+	// is called as usual.
+	Keep(ctx context.Context) (how string, err error)
+}
+
+// Exclusive is implemented by an instance of which only one may exist at a
+// time, for instance because it has a static address.
+type Exclusive interface{ IsExclusive() bool }
+
+// Persistent is implemented by an instance whose host exists before SetUp and
+// after TearDown. Its host key is checked against known_hosts; that of any other
+// host is trusted on first use.
+type Persistent interface{ IsPersistent() bool }
+
+// Mounter is implemented by an instance with folders that are mounted in the
+// host after the first login.
+type Mounter interface {
+	// Mounts are the folders in the order in which they are mounted. It is
+	// called after SetUp.
+	Mounts() []Mount
+}
+
+// Mount is a folder to mount, as commands for the host's shell.
+type Mount interface {
+	// String names the folder and its mount point, for messages.
+	String() string
+	// MountCommand mounts it. If it was mounted before, the command prints
+	// "already" and succeeds.
+	MountCommand() string
+	// UnmountCommand unmounts it.
+	UnmountCommand() string
+	// Failed is the error for a mount command that failed, from its output.
+	Failed(output string) error
+}
+
+// Reserver is an optional capability of a [Provider] whose hosts need resources
+// that may be in use, such as memory.
+type Reserver interface {
+	// Reserve waits until the resources for all instances of a batch are
+	// available and reserves them, for all instances or for none. It is called
+	// before the SetUp of each instance, under a context that may end. It calls
+	// queued as soon as the batch has its place in the queue. An instance that
+	// was not part of a batch reserves for itself in its SetUp. What is reserved
+	// and not used is released by TearDown.
+	Reserve(ctx context.Context, batch []Instance, queued func()) error
+}
+
+// Checker is an optional capability of a [Provider] that can check whether a
+// host could be set up.
+type Checker interface {
+	// Check checks one thing after the other and leaves nothing behind. A check
+	// that depends on one that failed is left out.
+	Check(ctx context.Context, label string, section *hocon.Value) []Result
+}
+
+// Result is the result of one check.
+type Result struct {
+	Name   string // of the check, for instance "base domain"
+	Detail string // what was found, if the check succeeded
+	Err    error  // what is wrong and what to do; nil if the check succeeded
+}

@@ -1,0 +1,28 @@
+package provider
+
+import "errors"
+
+// Errors that a test may branch on with errors.Is. Providers return errors of
+// their own that wrap these, or that have an Is method. Package fixture has the
+// same values under the same names.
+var (
+	// ErrInvalidConfiguration means that a configuration cannot be read, or
+	// that a host's section is invalid. If the position is known, the error is
+	// also a [hocon.Error].
+	ErrInvalidConfiguration = errors.New("invalid configuration")
+	// ErrBaseDomainMissing means that the domain to clone does not exist.
+	ErrBaseDomainMissing = errors.New("base domain does not exist")
+	// ErrBaseDomainRunning means that the domain to clone is not shut off.
+	ErrBaseDomainRunning = errors.New("base domain is not shut off")
+	// ErrAddressNotFound means that the host started but got no address in time.
+	ErrAddressNotFound = errors.New("address not found")
+	// ErrStaticAddressInUse means that another host has the static address.
+	ErrStaticAddressInUse = errors.New("static address is in use")
+	// ErrNotEnoughMemory means that the host does not fit into the
+	// hypervisor's memory.
+	ErrNotEnoughMemory = errors.New("not enough memory")
+	// ErrHypervisorNotReachable means that the connection to the hypervisor's
+	// machine, through which the host is reached, cannot be made. The host
+	// itself may be running.
+	ErrHypervisorNotReachable = errors.New("hypervisor is not reachable")
+)
