@@ -18,42 +18,44 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/provider"
 )
 
 var _ = Describe("progress and diagnostics", func() {
 	It("report each step of set-up and how to log in", func(ctx SpecContext) {
 		configure(`seen = ${guest}`)
 		var mu sync.Mutex
-		var told []fixture.Step
-		_ = up(fixture.WithSteps(ctx, func(step fixture.Step) {
+		var told []fixture.Progress
+		_ = up(fixture.WithProgress(ctx, func(step fixture.Progress) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, step)
 		}), "seen")
-		host := fixture.Host("seen")
+		seen := fixture.Host("seen")
 		var names []string
 		for _, step := range told {
-			names = append(names, step.Name)
+			names = append(names, step.Step)
 			GinkgoWriter.Println(step)
 		}
-		Expect(names).To(Equal([]string{fixture.StepCloned, fixture.StepStarted, fixture.StepAddress, fixture.StepReachable}))
+		Expect(names).To(Equal([]string{provider.StepCloned, provider.StepStarted, provider.StepAddress, provider.StepReachable}))
 		Expect(told[0].Detail).To(Equal(clones("seen")[0].Name))
-		Expect(told[2].Detail).To(Equal(host.HostName()))
+		Expect(told[2].Detail).To(Equal(seen.HostName()))
 
-		status := host.Status(5)
-		Expect(status.String()).To(HavePrefix("seen: up, running at " + host.HostName()))
-		Expect(status.Login).To(Equal("ssh -o UserKnownHostsFile=/dev/null -i " + os.Getenv("LAB_SSH_KEY") + " root@" + host.HostName()))
+		status := host.Default.Status("seen", 5)
+		Expect(status.String()).To(HavePrefix("seen: up, running at " + seen.HostName()))
+		Expect(status.Login).To(Equal("ssh -o UserKnownHostsFile=/dev/null -i " + os.Getenv("LAB_SSH_KEY") + " root@" + seen.HostName()))
 		login := strings.Replace(status.Login, "ssh ", "ssh -o StrictHostKeyChecking=no -o BatchMode=yes ", 1)
 		out, err := exec.Command("sh", "-c", login+" 'cat /etc/hostname; echo from inside > /dev/console'").Output()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(out)).To(Equal("guest\n"))
-		Eventually(func() []string { return host.Status(3).Console }).WithTimeout(10 * time.Second).Should(ContainElement(ContainSubstring("from inside")))
+		Eventually(func() []string { return host.Default.Status("seen", 3).Console }).WithTimeout(10 * time.Second).Should(ContainElement(ContainSubstring("from inside")))
 
-		_, err = host.Screenshot(ctx)
+		_, err = seen.Screenshot(ctx)
 		Expect(err).To(MatchError(errors.ErrUnsupported), "the lab's guests have no screen")
 
 		virsh("destroy", clones("seen")[0].Name)
-		Eventually(func() string { return host.Status(1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: somebody destroyed it"))
+		Eventually(func() string { return host.Default.Status("seen", 1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: somebody destroyed it"))
 	})
 
 	It("include a screenshot of a host with a screen", func(ctx SpecContext) {
@@ -101,10 +103,10 @@ var _ = Describe("progress and diagnostics", func() {
 		seen := 0
 		for _, spec := range reports[0].SpecReports {
 			for _, entry := range spec.ReportEntries {
-				var evidence host.Diagnostics
-				Expect(json.Unmarshal([]byte(entry.Value.AsJSON), &evidence)).To(Succeed())
-				if evidence.Label == r.name+"_plain" {
-					file, err := os.Open(filepath.Join(r.dir, evidence.Screenshot))
+				var diagnostics host.Diagnostics
+				Expect(json.Unmarshal([]byte(entry.Value.AsJSON), &diagnostics)).To(Succeed())
+				if diagnostics.Label == r.name+"_plain" {
+					file, err := os.Open(filepath.Join(r.dir, diagnostics.Screenshot))
 					Expect(err).NotTo(HaveOccurred())
 					_, err = png.Decode(file)
 					Expect(err).NotTo(HaveOccurred())

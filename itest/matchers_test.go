@@ -142,7 +142,7 @@ var _ = Describe("matchers", func() {
 		for _, clone := range clones("leaving") {
 			virsh("destroy", clone.Name)
 		}
-		Eventually(leaving.Ended).Should(HaveOccurred())
+		Eventually(leaving.Exited).Should(HaveOccurred())
 		Expect(leaving).NotTo(BeReachableOnSSH())
 		ended := ContainSubstring("the host has ended: ")
 		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).

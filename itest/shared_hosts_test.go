@@ -12,12 +12,26 @@ import (
 	"github.com/onsi/gomega/gexec"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 	. "github.com/overcast-go/overcast/matchers"
 )
 
 // sharedVariable is what TestJoiningChild is told of the hosts of another
 // process.
 const sharedVariable = "ITEST_SHARED"
+
+// prepare prepares an instance by the configuration of this process.
+func prepare(label string) (host.Prepared, error) {
+	config, err := fixture.Load()
+	if err != nil {
+		return host.Prepared{}, err
+	}
+	section, err := config.Section(label)
+	if err != nil {
+		return host.Prepared{}, err
+	}
+	return host.Prepare(label, section)
+}
 
 // TestJoiningChild uses a host of another process until that host has ended.
 func TestJoiningChild(t *testing.T) {
@@ -26,13 +40,13 @@ func TestJoiningChild(t *testing.T) {
 		t.Skip("a helper process of specs, which set " + sharedVariable)
 	}
 	label := os.Getenv(childVariable)
-	if err := fixture.Adopt(t.Context(), []byte(shared)); err != nil {
+	if err := host.Default.Adopt(t.Context(), []byte(shared), prepare); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("joined:", fixture.Host(label).Status(1))
+	fmt.Println("joined:", host.Default.Status(label, 1))
 	g := NewWithT(t)
-	g.Eventually(fixture.Host(label).Ended).WithTimeout(time.Minute).Should(HaveOccurred())
-	fmt.Println("ended:", fixture.Host(label).Ended())
+	g.Eventually(fixture.Host(label).Exited).WithTimeout(time.Minute).Should(HaveOccurred())
+	fmt.Println("ended:", fixture.Host(label).Exited())
 	// It would go on for an hour.
 	message := ""
 	NewGomega(func(text string, _ ...int) { message = text }).Eventually(fixture.Host(label)).WithTimeout(time.Hour).Should(BeReachableOnSSH())
@@ -46,7 +60,7 @@ var _ = Describe("a host of another process", func() {
 	It("is reported as running and as ended", func(ctx SpecContext) {
 		configure(`shared_host = ${guest}`)
 		up(ctx, "shared_host")
-		told, err := fixture.Share("shared_host")
+		told, err := host.Default.Share("shared_host")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(told)).NotTo(ContainSubstring(os.Getenv("LAB_SSH_KEY")))
 		child := somebody{config: `shared_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
@@ -62,7 +76,7 @@ var _ = Describe("a host of another process", func() {
 	It("is reported as ended if it ended before the process joined", func(ctx SpecContext) {
 		configure(`gone_host = ${booting}`)
 		up(ctx, "gone_host")
-		told, err := fixture.Share("gone_host")
+		told, err := host.Default.Share("gone_host")
 		Expect(err).NotTo(HaveOccurred())
 		virsh("destroy", clones("gone_host")[0].Name)
 		child := somebody{config: `gone_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, static.ip = "127.0.0.1", connection.url = "ssh://root@{0}" }`}.

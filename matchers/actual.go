@@ -26,14 +26,14 @@ type (
 		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	named  interface{ HostName() string }
-	cloned interface{ Base() string }
+	cloned interface{ BaseDomain() string }
 )
 
 // Matchers use these interfaces if the actual value implements them.
 type (
 	withUser  interface{ User() (string, error) }
 	addressed interface{ Address() string }
-	ender     interface{ Ended() error }
+	exiter    interface{ Exited() error }
 )
 
 // host returns the actual value as the interface that the matcher requires.
@@ -134,13 +134,13 @@ func hasLogin(actual any) bool {
 	return !errors.Is(err, fixture.ErrNoLogin)
 }
 
-// hasEnded returns how the host ended, or nil.
-func hasEnded(actual any) error {
-	host, ok := actual.(ender)
+// exited returns how the host stopped, or nil.
+func exited(actual any) error {
+	host, ok := actual.(exiter)
 	if !ok || isNil(actual) {
 		return nil
 	}
-	ended, _ := callHost(func() (error, error) { return host.Ended(), nil })
+	ended, _ := callHost(func() (error, error) { return host.Exited(), nil })
 	return ended
 }
 

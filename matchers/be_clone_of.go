@@ -6,7 +6,7 @@ import (
 )
 
 // BeCloneOf succeeds if the host is a clone of the base domain with that name.
-// The host needs the method Base, which returns "" for a host that is not a
+// The host needs the method BaseDomain, which returns "" for a host that is not a
 // clone.
 func BeCloneOf(base string) *beCloneOfMatcher {
 	return &beCloneOfMatcher{evaluator: evaluator[cloned]{matcher: "BeCloneOf"}, base: base}
@@ -26,9 +26,9 @@ func (m *beCloneOfMatcher) Match(actual any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	q := query{wanted: "to be a clone of " + m.base, tried: "Base() of the host"}
+	q := query{wanted: "to be a clone of " + m.base, tried: "BaseDomain() of the host"}
 	return evaluate(&m.evaluator, actual, q, func(context.Context) (verdict, error) {
-		base := host.Base()
+		base := host.BaseDomain()
 		if base == "" {
 			return verdict{found: "its provider reports no base domain"}, nil
 		}

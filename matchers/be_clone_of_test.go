@@ -11,13 +11,13 @@ func TestBeCloneOf(t *testing.T) {
 	passes(t, BeCloneOf("my_base_domain"), host, `Expected
     clone (10.0.0.9)
 not to be a clone of my_base_domain
-tried: Base() of the host
+tried: BaseDomain() of the host
 found: it is a clone of my_base_domain
 attempts: 1`)
 	fails(t, BeCloneOf("other"), host, `Expected
     clone (10.0.0.9)
 to be a clone of other
-tried: Base() of the host
+tried: BaseDomain() of the host
 found: it is a clone of my_base_domain
 attempts: 1`)
 }
@@ -27,7 +27,7 @@ func TestBeCloneOfFailsForAHostThatIsNoClone(t *testing.T) {
 	fails(t, BeCloneOf("base"), host, `Expected
     original (10.0.0.9)
 to be a clone of base
-tried: Base() of the host
+tried: BaseDomain() of the host
 found: its provider reports no base domain
 attempts: 1`)
 	unknown(t, BeCloneOf(""), host, "BeCloneOf: the name is empty")

@@ -165,7 +165,7 @@ to be reachable by SSH on port %d
 tried: connect to port %[1]d and wait for the greeting of an SSH server
 last error: connected, but the server sent no greeting: no answer within 1s
 attempts: 1`, mute))
-	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: cannot log in as root: nothing says how to log in")
+	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: cannot log in as root: no login configured")
 }
 
 func TestBeReachableOnSSHStopsEventuallyForAnotherHostKey(t *testing.T) {

@@ -20,7 +20,7 @@
 //	Run(ctx context.Context, cmd string) (fixture.Result, error)
 //	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 //	HostName() string
-//	Base() string
+//	BaseDomain() string
 //
 // If the value also has String() string, Address() string, HostName() string or
 // User() (string, error), messages use them. Any other value, nil, and a host that

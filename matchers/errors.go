@@ -67,17 +67,8 @@ func checkText(matcher, what, text string) error {
 // attempt failed on this machine or on the way to the host, or another machine
 // answered.
 func isInconclusive(err error) bool {
-	return errors.Is(err, fixture.ErrNotSetUp) || errors.Is(err, fixture.ErrHypervisorNotReachable) || isFinal(err)
+	return errors.Is(err, fixture.ErrNotSetUp) || errors.Is(err, fixture.ErrHypervisorNotReachable) || isPermanent(err)
 }
 
-// isFinal returns whether another attempt would fail in the same way.
-func isFinal(err error) bool {
-	var keyFile *ssh.KeyFileError
-	var mismatch *ssh.HostKeyMismatchError
-	var unknown *ssh.HostKeyUnknownError
-	var revoked *ssh.HostKeyRevokedError
-	var dial *ssh.DialError
-	return errors.Is(err, fixture.ErrNoLogin) ||
-		errors.As(err, &keyFile) || errors.As(err, &mismatch) || errors.As(err, &unknown) || errors.As(err, &revoked) ||
-		(errors.As(err, &dial) && dial.Phase == ssh.PhaseSettings)
-}
+// isPermanent reports whether a retry cannot help.
+func isPermanent(err error) bool { return errors.Is(err, fixture.ErrNoLogin) || ssh.IsPermanent(err) }

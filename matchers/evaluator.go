@@ -54,7 +54,7 @@ type verdict struct {
 // that the user passed.
 func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.Context) (R, error), judge func(R) (verdict, error)) (bool, error) {
 	r := e.begin(actual)
-	if ended := hasEnded(actual); ended != nil {
+	if ended := exited(actual); ended != nil {
 		// Another machine may have the host's address now.
 		return e.end(actual, r, q, verdict{err: fmt.Errorf("the host has ended: %w", ended), final: true})
 	}
@@ -64,8 +64,8 @@ func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.C
 		got, err = judge(result)
 	}
 	if err != nil {
-		got = verdict{err: err, final: isFinal(err)}
-		if ended := hasEnded(actual); ended != nil {
+		got = verdict{err: err, final: isPermanent(err)}
+		if ended := exited(actual); ended != nil {
 			got = verdict{err: fmt.Errorf("%w; the host has ended: %w", err, ended), final: true}
 		}
 	}
@@ -205,7 +205,7 @@ func (e *evaluator[T]) String() string {
 // MatchMayChangeInTheFuture returns whether another attempt can have another
 // result. Eventually stops if not.
 func (e *evaluator[T]) MatchMayChangeInTheFuture(actual any) bool {
-	if _, ok := actual.(T); !ok || isNil(actual) || hasEnded(actual) != nil {
+	if _, ok := actual.(T); !ok || isNil(actual) || exited(actual) != nil {
 		return false
 	}
 	e.mu.Lock()

@@ -42,7 +42,7 @@ var every = map[string]struct {
 	"HaveService":       {func() matcher { return HaveService("nginx") }, "Run(", false},
 	"RunCommand":        {func() matcher { return RunCommand("ls") }, "Run(", false},
 	"HaveAddressIn":     {func() matcher { return HaveAddressIn("10.0.0.0/8") }, "HostName()", true},
-	"BeCloneOf":         {func() matcher { return BeCloneOf("base") }, "Base()", true},
+	"BeCloneOf":         {func() matcher { return BeCloneOf("base") }, "BaseDomain()", true},
 }
 
 func TestAWrongActualIsAnErrorThatShowsTheObject(t *testing.T) {
@@ -261,7 +261,7 @@ type falling struct {
 	ended atomic.Pointer[error]
 }
 
-func (f *falling) Ended() error {
+func (f *falling) Exited() error {
 	if err := f.ended.Load(); err != nil {
 		return *err
 	}

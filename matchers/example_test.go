@@ -127,14 +127,14 @@ func ExampleBeCloneOf() {
 	// Expected
 	//     web (127.0.0.1)
 	// to be a clone of my_base_domain
-	// tried: Base() of the host
+	// tried: BaseDomain() of the host
 	// found: its provider reports no base domain
 	// attempts: 1
 }
 
 type copied struct{}
 
-func (copied) Base() string { return "my_base_domain" }
+func (copied) BaseDomain() string { return "my_base_domain" }
 
 // exampleServer is the SSH server of the host "web".
 var exampleServer *sshtest.Server

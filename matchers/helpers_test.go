@@ -16,6 +16,7 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/provider"
 )
 
 var labels atomic.Int64
@@ -109,7 +110,7 @@ func failureOf(assertion func(g gomega.Gomega)) (failure string) {
 
 // mortal is a host that a test can end.
 type mortal struct {
-	fixture.Common
+	provider.Settings
 	Mortal string `hocon:"mortal"`
 	Of     string `hocon:"of"`
 
@@ -119,8 +120,8 @@ type mortal struct {
 func (m *mortal) SetUp(context.Context) error    { return nil }
 func (m *mortal) TearDown(context.Context) error { return nil }
 func (m *mortal) Address() string                { return m.Mortal }
-func (m *mortal) Base() string                   { return m.Of }
-func (m *mortal) Ended() error {
+func (m *mortal) BaseDomain() string             { return m.Of }
+func (m *mortal) Exited() error {
 	if err := m.ended.Load(); err != nil {
 		return *err
 	}
@@ -133,13 +134,13 @@ var mortality = &mortals{}
 
 func (*mortals) Keys() []string { return []string{"mortal"} }
 
-func (p *mortals) Instance(_ string, section *hocon.Value) (fixture.Instance, error) {
-	m := &mortal{Common: fixture.CommonDefaults(), ended: &p.ended}
+func (p *mortals) Instance(_ string, section *hocon.Value) (provider.Instance, error) {
+	m := &mortal{Settings: provider.DefaultSettings(), ended: &p.ended}
 	p.ended.Store(nil)
 	return m, section.Decode(m)
 }
 
-func init() { fixture.Register("mortal", mortality) }
+func init() { provider.Register("mortal", mortality) }
 
 // end ends the mortal host that was set up last, with this error.
 func (p *mortals) end(err error) { p.ended.Store(&err) }

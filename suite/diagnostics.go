@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/recovered"
 )
 
@@ -33,14 +33,14 @@ func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
 	var found sync.Map // by label
 	err := recovered.ForEach(f.labels, func(label string) error {
-		if evidence := fixture.Host(label).Evidence(ctx, test); evidence.Up || evidence.Step != "" {
-			found.Store(label, evidence)
+		if diagnostics := host.Default.Diagnostics(ctx, label, test); diagnostics.Up || diagnostics.Step != "" {
+			found.Store(label, diagnostics)
 		}
 		return nil
 	})
 	for _, label := range f.labels {
-		if evidence, ok := found.Load(label); ok {
-			ginkgo.AddReportEntry("host "+label, evidence, ginkgo.ReportEntryVisibilityFailureOrVerbose)
+		if diagnostics, ok := found.Load(label); ok {
+			ginkgo.AddReportEntry("host "+label, diagnostics, ginkgo.ReportEntryVisibilityFailureOrVerbose)
 		}
 	}
 	if err != nil {

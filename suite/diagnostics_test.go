@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/onsi/ginkgo/v2/types"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -45,7 +45,7 @@ func TestProgressReportsShowTheHosts(t *testing.T) {
 	_, output, passed := runWith(t, []string{"-procs=1", "--poll-progress-after=1ms", "--poll-progress-interval=10ms"}, `a.noted = "10.0.0.1", b.noted = "until reported"`, "a b")
 	require.True(t, passed, output)
 	assert.Contains(t, output, "Hosts:\n")
-	assert.Contains(t, output, "a: up, running at 10.0.0.1; its console: a login:")
+	assert.Contains(t, output, "a: up, running at 10.0.0.1; console: a login:")
 	assert.Contains(t, output, "b: being set up, cloned after 0.")
 }
 
@@ -95,7 +95,7 @@ func TestAFailedSetUpReportsTheHostsThatAreUp(t *testing.T) {
 }
 
 // entriesIn reads the hosts' diagnostics from Ginkgo's JSON report.
-func entriesIn(t *testing.T, path string) (found []fixture.Evidence) {
+func entriesIn(t *testing.T, path string) (found []host.Diagnostics) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func entriesIn(t *testing.T, path string) (found []fixture.Evidence) {
 		for _, spec := range report.SpecReports {
 			for _, entry := range spec.ReportEntries {
 				if strings.HasPrefix(entry.Name, "host ") {
-					var evidence fixture.Evidence
+					var evidence host.Diagnostics
 					require.NoError(t, json.Unmarshal([]byte(entry.Value.AsJSON), &evidence))
 					found = append(found, evidence)
 				}

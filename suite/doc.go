@@ -135,7 +135,7 @@
 // how to log in, whether the host is kept, the last lines of its serial console,
 // and the path of a screenshot in the folder artifacts or the one that
 // OVERCAST_ARTIFACTS names. Collecting them takes 15 seconds at most. The entries
-// are also in the JSON report, as [fixture.Evidence], and in the JUnit report.
+// are also in the JSON report, as objects with the fields label, state, address, login, console and screenshot, and in the JUnit report.
 // Only process 1 has the console of a shared host.
 //
 // OVERCAST_KEEP=on-failure keeps the hosts of a process in which something has

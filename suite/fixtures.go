@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/recovered"
 )
 
@@ -55,7 +55,7 @@ func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	set, err := f.hosts()
 	fail(err)
 	fail(set.refuseShared())
-	fail(set.setUp(started, f.labels))
+	fail(set.setUp(started, f.labels, nil))
 }
 
 // SetUpShared, the first body of a SynchronizedBeforeSuite, starts the set-up of
@@ -85,7 +85,7 @@ func (f *Fixtures) Join(ctx ginkgo.SpecContext, message []byte) {
 	var joinErr error
 	var join sync.WaitGroup
 	join.Go(func() { joinErr = f.joinShared(started, set, message) })
-	err = set.setUp(started, set.own)
+	err = set.setUp(started, set.own, nil)
 	join.Wait()
 	fail(errors.Join(joinErr, err))
 }
@@ -124,7 +124,7 @@ func (f *Fixtures) start(ctx ginkgo.SpecContext) context.Context {
 	watched := f.watchRunner(ctx)
 	fail(f.runner.check())
 	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
-	return fixture.WithSteps(watched, stepPrinter())
+	return host.WithProgress(watched, stepPrinter())
 }
 
 // finish is the clean-up of set-up. In process 1 it runs when every other
@@ -150,5 +150,5 @@ func (f *Fixtures) cleanUp(ctx context.Context) error {
 func tearDown(ctx context.Context, labels []string) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	return recovered.ForEach(labels, func(label string) error { return fixture.TearDown(bounded, label) })
+	return recovered.ForEach(labels, func(label string) error { return host.Default.TearDown(bounded, label) })
 }

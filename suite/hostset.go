@@ -7,7 +7,8 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/provider"
 )
 
 // hostSet groups the hosts of a suite by how many of each there are.
@@ -38,33 +39,34 @@ func readHostSet(labels []string) (*hostSet, error) {
 }
 
 func (set *hostSet) add(label string) error {
-	shared, err := set.config.Shared(label)
+	prepared, err := set.prepare(label)
 	if err != nil {
 		return err
 	}
-	if !shared {
+	if prepared.Common().Scope != provider.ScopeSuite {
 		set.own = append(set.own, label)
 		return nil
 	}
 	set.shared = append(set.shared, label)
-	unique, err := set.config.IsUnique(label)
-	if unique {
+	if host.IsExclusive(prepared.Instance) {
 		set.unique = append(set.unique, label)
 	}
-	return err
+	return nil
 }
 
-// setUp sets up hosts at the same time, as one batch.
-func (set *hostSet) setUp(ctx context.Context, labels []string) error {
-	ctx, _ = fixture.Together(ctx, len(labels))
-	return set.setUpEach(ctx, labels)
+// prepare prepares the instance of a host.
+func (set *hostSet) prepare(label string) (host.Prepared, error) {
+	section, err := set.config.Section(label)
+	if err != nil {
+		return host.Prepared{}, err
+	}
+	return host.Prepare(label, section)
 }
 
-func (set *hostSet) setUpEach(ctx context.Context, labels []string) error {
-	return recovered.ForEach(labels, func(label string) error {
-		_, err := set.config.SetUp(ctx, label)
-		return err
-	})
+// setUp sets up hosts at the same time, as one batch. It calls queued, unless it is
+// nil, when their resources are reserved or queued for.
+func (set *hostSet) setUp(ctx context.Context, labels []string, queued func()) error {
+	return host.Default.SetUp(ctx, labels, set.prepare, host.SetupOptions{Queued: queued})
 }
 
 // refuseShared returns an error if each of several processes would set up a

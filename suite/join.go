@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // joinShared waits until the shared hosts are up and makes them known in this
@@ -41,7 +42,7 @@ func (f *Fixtures) joinShared(ctx context.Context, set *hostSet, encoded []byte)
 	if r.Failure != "" {
 		return errors.New(r.Failure)
 	}
-	if err := set.config.Adopt(ctx, r.Hosts); err != nil {
+	if err := host.Default.Adopt(ctx, r.Hosts, set.prepare); err != nil {
 		return err
 	}
 	return f.requireExclusive(set.unique)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // recordFailedSpec records a failed spec. A failed attempt of a spec that then
@@ -27,7 +27,7 @@ func (f *Fixtures) recordFailedNode(ctx context.Context, report ginkgo.SpecRepor
 // and asks process 1 to keep the shared ones.
 func (f *Fixtures) recordFailure(ctx context.Context) {
 	for _, label := range f.labels {
-		fixture.NoteFailure(label)
+		host.Default.NoteFailure(label)
 	}
 	message := f.joined.Load()
 	if message == nil || len(message.Hosts) == 0 || f.shared.Load() != nil {

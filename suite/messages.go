@@ -30,6 +30,6 @@ type request struct {
 type result struct {
 	Version int             `json:"version"`
 	Run     string          `json:"run"`
-	Hosts   json.RawMessage `json:"hosts,omitempty"`   // from fixture.Share
+	Hosts   json.RawMessage `json:"hosts,omitempty"`   // from host.Registry.Share
 	Failure string          `json:"failure,omitempty"` // why the hosts are not up
 }

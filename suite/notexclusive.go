@@ -5,7 +5,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // NotExclusiveError reports that a spec used a host with a static address, which
@@ -29,7 +29,7 @@ func (f *Fixtures) requireExclusive(labels []string) error {
 		return nil
 	}
 	for _, label := range labels {
-		err := fixture.Guard(label, func() error {
+		err := host.Default.Restrict(label, func() error {
 			if f.uses.has(label) || !ginkgo.CurrentSpecReport().LeafNodeType.Is(types.NodeTypeIt) {
 				return nil
 			}

@@ -8,15 +8,16 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/provider"
 )
 
 // stepPrinter returns a function that prints a line for each step of a host's
 // set-up: to GinkgoWriter, and so to the report of a failure, and to the output
 // that liveOutput chooses.
-func stepPrinter() func(fixture.Step) {
+func stepPrinter() func(provider.Progress) {
 	live := liveOutput()
-	return func(step fixture.Step) {
+	return func(step provider.Progress) {
 		line := fmt.Sprintf("overcast: %s\n", step)
 		fmt.Fprint(ginkgo.GinkgoWriter, line)
 		fmt.Fprint(live, line)
@@ -65,7 +66,7 @@ func terminalOf(process int) io.Writer {
 func (f *Fixtures) progress() string {
 	var lines []string
 	for _, label := range f.labels {
-		if status := fixture.Host(label).Status(1); status.Up || status.Step != "" {
+		if status := host.Default.Status(label, 1); status.Up || status.Step != "" {
 			lines = append(lines, status.String())
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // sharedBoot is the set-up of the shared hosts in process 1.
@@ -42,13 +42,13 @@ func (f *Fixtures) bootShared(ctx context.Context, set *hostSet) ([]byte, error)
 		// The node's context ends before the hosts are up.
 		nodeCtx := ctx
 		ctx, b.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-		ctx, placed := fixture.Together(ctx, len(b.labels))
-		go b.setUp(ctx, set)
+		queued := make(chan struct{})
+		go b.setUp(ctx, set, func() { close(queued) })
 		f.shared.Store(b)
 		// Every process waits for these hosts, so they are queued for memory
 		// ahead of the hosts of each process.
 		select {
-		case <-placed:
+		case <-queued:
 		case <-nodeCtx.Done():
 			return nil, context.Cause(nodeCtx)
 		}
@@ -57,12 +57,12 @@ func (f *Fixtures) bootShared(ctx context.Context, set *hostSet) ([]byte, error)
 }
 
 // setUp sets up the hosts and stores the result.
-func (b *sharedBoot) setUp(ctx context.Context, set *hostSet) {
+func (b *sharedBoot) setUp(ctx context.Context, set *hostSet, queued func()) {
 	defer close(b.done)
 	r := result{Version: messageVersion, Run: b.run}
-	err := set.setUpEach(ctx, b.labels)
+	err := set.setUp(ctx, b.labels, queued)
 	if err == nil {
-		r.Hosts, err = fixture.Share(b.labels...)
+		r.Hosts, err = host.Default.Share(b.labels...)
 	}
 	if err != nil {
 		r.Failure = err.Error()
@@ -103,7 +103,7 @@ func (b *sharedBoot) answer(conn net.Conn) {
 	}
 	if req.Failed {
 		for _, label := range b.labels {
-			fixture.NoteFailure(label)
+			host.Default.NoteFailure(label)
 		}
 		return
 	}

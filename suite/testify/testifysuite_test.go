@@ -11,6 +11,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
 	testifysuite "github.com/overcast-go/overcast/suite/testify"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,21 +19,21 @@ import (
 
 // noted is a host that only prints what is done with it.
 type noted struct {
-	fixture.Common
+	provider.Settings
 	Noted string `hocon:"noted"`
 	label string
 }
 
-type provider struct{}
+type notedProvider struct{}
 
-func (provider) Keys() []string { return []string{"noted"} }
+func (notedProvider) Keys() []string { return []string{"noted"} }
 
-func (provider) Instance(label string, section *hocon.Value) (fixture.Instance, error) {
-	made := &noted{Common: fixture.CommonDefaults(), label: label}
+func (notedProvider) Instance(label string, section *hocon.Value) (provider.Instance, error) {
+	made := &noted{Settings: provider.DefaultSettings(), label: label}
 	return made, section.Decode(made)
 }
 
-func init() { fixture.Register("noted", provider{}) }
+func init() { provider.Register("noted", notedProvider{}) }
 
 func (n *noted) Address() string { return n.Noted }
 

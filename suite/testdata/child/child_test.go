@@ -21,6 +21,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/suite"
 )
 
@@ -45,7 +46,7 @@ func note(format string, args ...any) {
 
 // noted is a host that only writes to the log.
 type noted struct {
-	fixture.Common
+	provider.Settings
 	Noted   string `hocon:"noted"`
 	Static  bool   `hocon:"static"`  // shared and unique
 	Creates string `hocon:"creates"` // a file that set-up creates first
@@ -54,28 +55,28 @@ type noted struct {
 	label   string
 }
 
-type provider struct{}
+type notedProvider struct{}
 
-func (provider) Keys() []string { return []string{"noted"} }
+func (notedProvider) Keys() []string { return []string{"noted"} }
 
-func (provider) Instance(label string, section *hocon.Value) (fixture.Instance, error) {
-	made := &noted{Common: fixture.CommonDefaults(), label: label}
+func (notedProvider) Instance(label string, section *hocon.Value) (provider.Instance, error) {
+	made := &noted{Settings: provider.DefaultSettings(), label: label}
 	err := section.Decode(made)
 	if made.Static {
-		made.Scope = fixture.ScopeSuite
+		made.Scope = provider.ScopeSuite
 	}
 	return made, err
 }
 
-func (n *noted) Unique() bool { return n.Static }
+func (n *noted) IsExclusive() bool { return n.Static }
 
-func init() { fixture.Register("noted", provider{}) }
+func init() { provider.Register("noted", notedProvider{}) }
 
 func (n *noted) Address() string { return n.Noted }
 
 func (n *noted) SetUp(ctx context.Context) error {
 	note("set up %s", n.label)
-	fixture.Reached(ctx, fixture.StepCloned, "as "+n.label)
+	provider.Report(ctx, provider.StepCloned, "as "+n.label)
 	if n.Creates != "" {
 		if err := os.WriteFile(n.Creates, nil, 0o600); err != nil {
 			return err

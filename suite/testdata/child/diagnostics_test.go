@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 func (n *noted) State() string { return "running" }
@@ -29,7 +29,7 @@ var reported = make(chan struct{})
 func init() {
 	reports := 0
 	AttachProgressReporter(func() string {
-		if fixture.Host("a").Status(0).Up {
+		if host.Default.Status("a", 0).Up {
 			if reports++; reports == 2 { // in the first, the adapter may have reported before host a was up
 				close(reported)
 			}
