@@ -8,7 +8,7 @@ GINKGO  := .build/ginkgo
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test reference itest kills lab-test bench lint lab-shell clean
+.PHONY: help deps build test examples reference itest kills lab-test bench lint lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ build: deps-build ## build everything, and the command overcast into .build/
 
 test: deps-build ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
+
+examples: deps-build ## the examples that need no hypervisor, each a module of its own
+	cd examples/provider && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
 
 reference: deps-build ## compare package hocon with the reference implementation (as root, installs a JDK)
 	@./itest/lab/deps.sh reference
