@@ -15,6 +15,7 @@ const exclusiveConfig = `
 exclusive_own {
 	libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
 	connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}
+	provision.startTimeout = 3 minutes // emulated guests on a busy machine
 }
 exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP} }
 `
