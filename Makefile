@@ -42,7 +42,7 @@ bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
-	$(LAB) $(GINKGO) -p ./itest
+	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p ./itest
 
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
 	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest

@@ -25,7 +25,8 @@ for part in "$@"; do
 		packages="$packages libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
 			dnsmasq-base iproute2 nftables iptables openssh-server openssh-client
 			cpio kmod e2fsprogs xz-utils util-linux procps
-			ovmf swtpm swtpm-tools"
+			ovmf swtpm swtpm-tools
+			mmdebstrap mtools fdisk"
 		need libvirtd
 		need virsh
 		need qemu-system-x86_64

@@ -25,6 +25,7 @@ const (
 	bridgeAddress = "192.168.124.1" // of linux-box on br0
 	natNetwork    = "my_nat_network"
 	routedNetwork = "my_routed_network"
+	byMACNetwork  = "lab-by-mac" // 192.168.125.0/24; only where there are Debian guests
 )
 
 const (
@@ -130,7 +131,11 @@ func (h *hypervisor) defineNetworks() error {
 	if err := tool("ip", "link", "set", bridgeName, "up"); err != nil {
 		return err
 	}
-	for _, name := range []string{natNetwork, routedNetwork} {
+	names := []string{natNetwork, routedNetwork}
+	if h.plan.Debian != "" {
+		names = append(names, byMACNetwork)
+	}
+	for _, name := range names {
 		text, err := files.ReadFile("files/" + name + ".xml")
 		if err != nil {
 			return err
@@ -161,7 +166,7 @@ func (h *hypervisor) defineDomains() error {
 			return err
 		}
 	}
-	return nil
+	return h.defineDebian()
 }
 
 // define hands a definition to virsh, and then one more command, if any.

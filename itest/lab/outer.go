@@ -21,6 +21,7 @@ import (
 // plan is what the outer process tells the keeper.
 type plan struct {
 	Image      guest.Image
+	Debian     string // path of the Debian guest's disk; empty if the lab has no such guest
 	Accel      accel
 	Env        []string // added to the environment of the command
 	Foreground bool     // the command gets the terminal
@@ -100,9 +101,21 @@ func prepare(ctx context.Context) (plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("building guest image: %w", err)
 	}
+	if wantsDebian() {
+		p.Debian, err = guest.EnsureDebian(ctx, filepath.Join(cache, "overcast-lab"), p.Image, func() func(error) {
+			return begin("building Debian image")
+		})
+		if err != nil {
+			return p, fmt.Errorf("building Debian image: %w: without LAB_DEBIAN=1 the lab needs none", err)
+		}
+	}
 	p.Env, err = goEnvironment(ctx)
 	return p, err
 }
+
+// wantsDebian says whether the caller asks for the Debian guest. It takes about
+// a minute to build, so only those get it who say so.
+func wantsDebian() bool { return os.Getenv("LAB_DEBIAN") == "1" }
 
 // goEnvironment keeps Go's caches where they are although HOME becomes the
 // lab's, and fetches the modules of the module that the caller stands in:

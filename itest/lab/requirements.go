@@ -13,8 +13,10 @@ import (
 	"strings"
 )
 
-// programs are what the lab runs, and the Debian packages that they come in.
-var programs = []struct{ program, pkg string }{
+// program is one that the lab runs, and the Debian package that it comes in.
+type program struct{ program, pkg string }
+
+var programs = []program{
 	{"libvirtd", "libvirt-daemon-system"},
 	{"virtlogd", "libvirt-daemon-system"},
 	{"virsh", "libvirt-clients"},
@@ -36,6 +38,13 @@ var programs = []struct{ program, pkg string }{
 	{"xz", "xz-utils"},
 }
 
+// debianPrograms are what it takes to build the Debian guest.
+var debianPrograms = []program{
+	{"mmdebstrap", "mmdebstrap"},
+	{"mformat", "mtools"},
+	{"sfdisk", "fdisk"},
+}
+
 // checkMachine answers with an error that says in one line what to do if the
 // lab cannot work here.
 func checkMachine() error {
@@ -49,7 +58,11 @@ func checkMachine() error {
 		return errors.New("needs a Debian-like system: guests are built from Debian packages, and there is no apt-get here; README says how to use a hypervisor of your own instead")
 	}
 	var programsMissing, packages []string
-	for _, p := range programs {
+	needed := programs
+	if wantsDebian() {
+		needed = slices.Concat(programs, debianPrograms)
+	}
+	for _, p := range needed {
 		if _, err := exec.LookPath(p.program); err != nil {
 			programsMissing = append(programsMissing, p.program)
 			if !slices.Contains(packages, p.pkg) {

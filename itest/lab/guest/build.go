@@ -8,22 +8,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
-// builder makes one image in a folder of its own; debs, kernel and root are
-// scratch folders inside it that are gone when it is done.
+// builder makes the small guest in a folder of its own. The folders debs, kernel,
+// initrd and root below scratch are removed when the build ends.
 type builder struct {
 	ctx     context.Context
 	out     string // where the image's files go
 	scratch string
-	release string // of the kernel, as in 6.1.0-56-amd64
 }
 
 // build makes an image from packages into the empty folder out.
 func build(ctx context.Context, out string, kernel source, rest []source) error {
-	b := &builder{ctx: ctx, out: out, scratch: filepath.Join(out, "scratch"), release: strings.TrimPrefix(kernel.name, "linux-image-")}
+	b := &builder{ctx: ctx, out: out, scratch: filepath.Join(out, "scratch")}
 	if err := os.MkdirAll(b.path("debs"), 0o755); err != nil {
 		return err
 	}
@@ -31,7 +29,8 @@ func build(ctx context.Context, out string, kernel source, rest []source) error 
 	if err := fetch(ctx, b.path("debs"), append([]source{kernel}, rest...)); err != nil {
 		return err
 	}
-	if err := unpack(ctx, b.path("debs"), kernel.name, b.path("kernel"), kernelFiles(b.release)...); err != nil {
+	tree, err := unpackKernel(ctx, b.path("debs"), kernel, b.path("kernel"), kernelParts)
+	if err != nil {
 		return err
 	}
 	for _, s := range rest {
@@ -39,12 +38,17 @@ func build(ctx context.Context, out string, kernel source, rest []source) error 
 			return err
 		}
 	}
-	for _, step := range []func() error{b.key, b.unpackKernel, b.initrd, b.root} {
-		if err := step(); err != nil {
-			return err
-		}
+	if err := b.key(); err != nil {
+		return err
 	}
-	return nil
+	if err := tree.decompress(filepath.Join(out, kernelFile)); err != nil {
+		return err
+	}
+	files := initrd{init: "files/initrd-init", busybox: b.path("root/bin/busybox"), modules: modules}
+	if err := files.pack(tree, b.path("initrd"), filepath.Join(out, initrdFile)); err != nil {
+		return err
+	}
+	return b.root()
 }
 
 func (b *builder) path(elements ...string) string {
@@ -55,68 +59,6 @@ func (b *builder) path(elements ...string) string {
 func (b *builder) key() error {
 	_, err := run(b.ctx, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "overcast lab", "-f", filepath.Join(b.out, keyFile))
 	return err
-}
-
-// initrd packs busybox, the modules in loading order, and files/initrd-init.
-func (b *builder) initrd() error {
-	for _, dir := range []string{"bin", "modules", "proc", "sys", "dev", "root"} {
-		if err := os.MkdirAll(b.path("initrd", dir), 0o755); err != nil {
-			return err
-		}
-	}
-	if err := copyEmbedded(b.path("initrd/init"), "files/initrd-init"); err != nil {
-		return err
-	}
-	if err := copyFile(b.path("initrd/bin/busybox"), b.path("root/bin/busybox"), 0o755); err != nil {
-		return err
-	}
-	order, err := b.moduleOrder()
-	if err != nil {
-		return err
-	}
-	var list strings.Builder
-	for _, path := range order {
-		name := filepath.Base(path)
-		fmt.Fprintln(&list, name)
-		if err := copyFile(b.path("initrd/modules", name), path, 0o644); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(b.path("initrd/modules/order"), []byte(list.String()), 0o644); err != nil {
-		return err
-	}
-	pack := "find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -1 -n"
-	packed, err := run(b.ctx, b.path("initrd"), "sh", "-c", "set -e; "+pack)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.out, initrdFile), packed, 0o644)
-}
-
-// moduleOrder answers with the module files in the order in which they have to
-// be loaded, which modprobe reads from what depmod wrote.
-func (b *builder) moduleOrder() ([]string, error) {
-	// depmod looks for modules in /lib and names what it cannot resolve on
-	// standard error: symbols of modules that were left packed.
-	if _, err := run(b.ctx, "", "depmod", "-b", b.path("kernel"), b.release); err != nil {
-		return nil, err
-	}
-	var order []string
-	seen := map[string]bool{}
-	line := regexp.MustCompile(`(?m)^insmod (\S+\.ko)`)
-	for _, module := range modules {
-		out, err := run(b.ctx, "", "modprobe", "-d", b.path("kernel"), "-S", b.release, "--show-depends", module)
-		if err != nil {
-			return nil, err
-		}
-		for _, found := range line.FindAllSubmatch(out, -1) {
-			if path := string(found[1]); !seen[path] {
-				seen[path] = true
-				order = append(order, path)
-			}
-		}
-	}
-	return order, nil
 }
 
 // root finishes the root file system's folder and turns it into a qcow2 image.

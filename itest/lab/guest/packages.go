@@ -3,11 +3,13 @@
 package guest
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,9 +119,8 @@ func archive(dir, name string) (string, error) {
 	return found[0], nil
 }
 
-// unpack extracts a fetched package below root: all of it, or only the members
-// that are named.
-func unpack(ctx context.Context, dir, name, root string, members ...string) error {
+// unpack extracts a fetched package below root.
+func unpack(ctx context.Context, dir, name, root string) error {
 	deb, err := archive(dir, name)
 	if err != nil {
 		return err
@@ -127,25 +128,68 @@ func unpack(ctx context.Context, dir, name, root string, members ...string) erro
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
-	if len(members) == 0 {
-		_, err := run(ctx, "", "dpkg-deb", "-x", deb, root)
+	_, err = run(ctx, "", "dpkg-deb", "-x", deb, root)
+	return err
+}
+
+// unpackFiles extracts the regular files of a fetched package for which place
+// returns a path: there.
+func unpackFiles(ctx context.Context, dir, name string, place func(name string) string) error {
+	deb, err := archive(dir, name)
+	if err != nil {
 		return err
 	}
-	tar := dieWithUs(exec.CommandContext(ctx, "tar", append([]string{"-x", "-C", root}, members...)...))
-	data := dieWithUs(exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", deb))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := dieWithUs(exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", deb))
 	var complaint bytes.Buffer
-	tar.Stderr, data.Stderr = &complaint, &complaint
-	if tar.Stdin, err = data.StdoutPipe(); err != nil {
+	cmd.Stderr = &complaint
+	data, err := cmd.StdoutPipe()
+	if err != nil {
 		return err
 	}
-	if err := data.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if err := tar.Run(); err != nil {
-		data.Wait()
+	if err := extract(tar.NewReader(data), place); err != nil {
+		cancel()
+		cmd.Wait()
+		return fmt.Errorf("unpacking %s: %w", name, err)
+	}
+	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("unpacking %s: %w: %s", name, err, lastLine(complaint.Bytes()))
 	}
-	return data.Wait()
+	return nil
+}
+
+func extract(archive *tar.Reader, place func(name string) string) error {
+	for {
+		header, err := archive.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		path := place(filepath.Clean(header.Name))
+		if header.Typeflag != tar.TypeReg || path == "" {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(f, archive); err != nil {
+			f.Close()
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
 }
 
 // dieWithUs has the kernel end a command when this process is killed.

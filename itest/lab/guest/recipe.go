@@ -4,6 +4,8 @@ package guest
 
 import (
 	"embed"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,20 +62,12 @@ var rootFiles = map[string]string{
 	"etc/acpi/PWRF/00000080":          "files/power-button",
 }
 
-// kernelFiles are the parts of the kernel package that are worth unpacking:
-// the kernel, and the folders in which the modules and what they need lie.
-func kernelFiles(release string) []string {
-	parts := strings.Fields(`
-		drivers/virtio drivers/block/virtio_blk.ko drivers/net/virtio_net.ko drivers/net/net_failover.ko
-		drivers/char/hw_random drivers/char/virtio_console.ko drivers/acpi/button.ko drivers/input/evdev.ko
-		net/core net/9p fs/9p fs/ext4 fs/jbd2 fs/mbcache.ko fs/netfs fs/fscache fs/fuse lib crypto`)
-	base := "./lib/modules/" + release
-	list := []string{"./boot/vmlinuz-" + release, base + "/modules.builtin", base + "/modules.order"}
-	for _, part := range parts {
-		list = append(list, base+"/kernel/"+part)
-	}
-	return list
-}
+// kernelParts are the kernel modules that the small guest can need, and what
+// they depend on: files and folders below the modules' folder "kernel".
+var kernelParts = strings.Fields(`
+	drivers/virtio drivers/block/virtio_blk.ko drivers/net/virtio_net.ko drivers/net/net_failover.ko
+	drivers/char/hw_random drivers/char/virtio_console.ko drivers/acpi/button.ko drivers/input/evdev.ko
+	net/core net/9p fs/9p fs/ext4 fs/jbd2 fs/mbcache.ko fs/netfs fs/fscache fs/fuse lib crypto`)
 
 // copyEmbedded writes an embedded file, executable, to path.
 func copyEmbedded(path, name string) error {
@@ -85,4 +79,25 @@ func copyEmbedded(path, name string) error {
 		return err
 	}
 	return os.WriteFile(path, data, 0o755)
+}
+
+// copyTree copies an embedded folder's files below root, readable for everyone.
+func copyTree(root, dir string) error {
+	return fs.WalkDir(files, dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := files.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(root, strings.TrimPrefix(path, dir))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // of a link, it is the link that is replaced
+		}
+		return os.WriteFile(to, text, 0o644)
+	})
 }

@@ -1,0 +1,125 @@
+package itest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+	. "github.com/overcast-go/overcast/matchers"
+)
+
+// debianBase defines a base that is one of the lab's Debian guests but for some
+// words. It is on the network lab-by-mac: on any other, clones that run at the
+// same time, also those of other processes, get one address, as they have one
+// machine ID. It skips the spec where the lab has no Debian guest.
+func debianBase(of, name string, words ...string) {
+	GinkgoHelper()
+	if !slices.Contains(strings.Fields(virsh("list", "--all", "--name")), of) {
+		Skip("there is no base domain " + of + ": run the lab with LAB_DEBIAN=1, as make itest does")
+	}
+	define(asAnother(of, name, append(words, "<source network='my_nat_network'/>", "<source network='lab-by-mac'/>")...))
+}
+
+// allUp sets hosts up side by side, for the length of a spec or a container.
+func allUp(ctx context.Context, labels ...string) {
+	GinkgoHelper()
+	for _, label := range labels {
+		DeferCleanup(func(ctx SpecContext) { Expect(fixture.TearDown(ctx, label)).To(Succeed()) })
+	}
+	errs := make([]error, len(labels))
+	var wg sync.WaitGroup
+	for i, label := range labels {
+		wg.Go(func() { _, errs[i] = fixture.SetUp(ctx, label) })
+	}
+	wg.Wait()
+	Expect(errs).To(HaveEach(Succeed()))
+}
+
+// debianDefaults are settings of hosts with a Debian guest, which takes longer
+// to boot on a busy machine than others.
+const debianDefaults = `
+	debian = ${guest} { networkDeviceId = lab-by-mac, addressTimeout = 300, provision.startTimeout = 180 }
+`
+
+var _ = Describe("a guest with systemd", Ordered, func() {
+	var uefi, bios *fixture.CloudHost
+	var folder string
+
+	BeforeAll(func(ctx SpecContext) {
+		debianBase("lab-debian", "debian-uefi")
+		debianBase("lab-debian-bios", "debian-bios")
+		folder = share()
+		upload := filepath.Join(GinkgoT().TempDir(), "upload")
+		Expect(os.WriteFile(upload, []byte("copied"), 0o644)).To(Succeed())
+		configure(debianDefaults+`
+			debian_uefi = ${debian} {
+				libvirtBaseDomain = debian-uefi
+				fsMapping {
+					slow { hostPath = %q, mountAt = /slow }
+					fast { hostPath = %[1]q, readOnly = false, driver = virtiofs, mountAt = /fast }
+				}
+				provision.copy = [%q, /root/upload]
+				provision.cmd = "cat /root/upload /slow/hello >/root/provisioned"
+			}
+			debian_bios = ${debian} { libvirtBaseDomain = debian-bios, ipLookupStrategy = agent, shutdownTimeout = 60 }
+		`, folder, upload)
+		allUp(ctx, "debian_uefi", "debian_bios")
+		uefi, bios = fixture.Host("debian_uefi"), fixture.Host("debian_bios")
+	})
+
+	It("boots by UEFI from a virtio disk, and by BIOS from a SATA disk", func() {
+		Expect(uefi).To(HaveFile("/sys/firmware/efi/fw_platform_size").WithContent("64\n"))
+		Expect(uefi).To(HaveMounted("/").From("/dev/vda2"))
+		Expect(bios).NotTo(HaveFile("/sys/firmware/efi/fw_platform_size"))
+		Expect(bios).To(HaveMounted("/").From("/dev/sda2"))
+	})
+
+	It("has no unit that failed", func() {
+		for _, host := range []*fixture.CloudHost{uefi, bios} {
+			Expect(host).To(RunCommand("systemctl is-system-running --wait").WithStdout("running\n").Within(time.Minute))
+		}
+	})
+
+	It("is found by its DHCP lease and by its guest agent", func(ctx SpecContext) {
+		for _, host := range []*fixture.CloudHost{uefi, bios} {
+			Expect(host).To(HaveAddressIn("192.168.125.0/24"))
+			Expect(says(ctx, host, "ip -4 -o address")).To(ContainSubstring(" " + host.HostName() + "/24 "))
+		}
+	})
+
+	It("has services of systemd", func() {
+		for _, host := range []*fixture.CloudHost{uefi, bios} {
+			for _, service := range []string{"ssh", "systemd-networkd.service", "qemu-guest-agent"} {
+				Expect(host).To(HaveService(service))
+			}
+			Expect(host).NotTo(HaveService("nginx"))
+		}
+	})
+
+	It("mounts folders by 9p and by virtiofs, and is provisioned when they are mounted", func(ctx SpecContext) {
+		Expect(uefi).To(HaveMounted("/slow").ReadOnly().WithType("9p").From("slow"))
+		Expect(uefi).To(HaveMounted("/fast").WithType("virtiofs").From("fast"))
+		Expect(uefi).To(HaveFile("/root/provisioned").WithContent("copiedfrom outside"))
+		in(ctx, uefi, "echo mine >/fast/file")
+		Expect(os.ReadFile(filepath.Join(folder, "file"))).To(Equal([]byte("mine\n")))
+	})
+
+	It("can be used again after it has rebooted", func(ctx SpecContext) {
+		before := says(ctx, bios, "cat /proc/sys/kernel/random/boot_id")
+		in(ctx, bios, "systemctl --no-block reboot")
+		Eventually(func(g Gomega) {
+			result, err := bios.Run(ctx, "cat /proc/sys/kernel/random/boot_id")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(result.Stdout).NotTo(Equal(before))
+		}).WithTimeout(5 * time.Minute).WithPolling(time.Second).Should(Succeed())
+		Expect(bios).To(BeReachableOnSSH().Within(time.Minute))
+	})
+})
