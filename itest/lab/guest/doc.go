@@ -14,6 +14,9 @@
 //   - /etc/init.d/rcS sets the host name, brings up every network interface by
 //     DHCP, or gives the first one the address of the kernel parameter
 //     lab.ip=ADDRESS/PREFIX[,GATEWAY], and makes an SSH host key of its own;
+//     with lab.client=HEX it sends that DHCP client identifier in place of one
+//     made from its MAC address, and with lab.silent it does not ping its
+//     gateway;
 //   - the guest agent starts where the hypervisor has a channel for it;
 //   - busybox init keeps dropbear running; root may log in with the image's
 //     key, and only with it.
