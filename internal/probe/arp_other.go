@@ -7,8 +7,16 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 )
 
-func resolve(context.Context, net.Interface, netip.Addr) (net.HardwareAddr, error) {
+func answers(context.Context, net.Interface, netip.Addr, netip.Addr, time.Duration) ([]net.HardwareAddr, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func scan(context.Context, net.Interface, netip.Prefix, net.HardwareAddr) (netip.Addr, error) {
+	return netip.Addr{}, errors.ErrUnsupported
+}
+
+// Neighbours is not supported on this system.
+func Neighbours() ([]Neighbour, error) { return nil, errors.ErrUnsupported }
