@@ -55,7 +55,7 @@ var _ = Describe("progress and diagnostics", func() {
 		Expect(err).To(MatchError(errors.ErrUnsupported), "the lab's guests have no screen")
 
 		virsh("destroy", clones("seen")[0].Name)
-		Eventually(func() string { return host.Default.Status("seen", 1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: somebody destroyed it"))
+		Eventually(func() string { return host.Default.Status("seen", 1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: a libvirt client destroyed it"))
 	})
 
 	It("include a screenshot of a host with a screen", func(ctx SpecContext) {

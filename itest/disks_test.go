@@ -1,10 +1,13 @@
 package itest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -51,6 +54,35 @@ var _ = Describe("overlays of a base domain", func() {
 		Expect(clones("roomy_host")[0].Devices.Disks[0].Source.File.File).To(HavePrefix(dir + "/overcast-roomy_host-"))
 		Expect(fixture.TearDown(ctx, "roomy_host")).To(Succeed())
 		Expect(contentOf(device)).To(Equal(before))
+	})
+
+	It("belong to QEMU's user after a clone has started, as cdrom images do, and are otherwise unchanged", func(ctx SpecContext) {
+		qemu, err := user.Lookup("libvirt-qemu")
+		Expect(err).NotTo(HaveOccurred())
+		dir := openDir()
+		images := []string{filepath.Join(dir, "disk.img"), filepath.Join(dir, "cdrom.iso")}
+		state := func(path string) (owner, rest string) {
+			info, err := os.Stat(path)
+			Expect(err).NotTo(HaveOccurred())
+			return fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid), info.Mode().String() + contentOf(path)
+		}
+		before := map[string]string{}
+		for _, image := range images {
+			Expect(os.WriteFile(image, make([]byte, 1<<20), 0o640)).To(Succeed())
+			var owner string
+			owner, before[image] = state(image)
+			Expect(owner).To(Equal("0"))
+		}
+		define(onDisk("owned", `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='`+images[0]+`'/><target dev='vda' bus='virtio'/></disk>
+			<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='`+images[1]+`'/><target dev='hdc' bus='ide'/><readonly/></disk>`))
+		configure(`owned_host = ${booting} { libvirtBaseDomain = owned, networkDeviceId = null, overlayPool = default }`)
+		up(ctx, "owned_host")
+		Expect(fixture.TearDown(ctx, "owned_host")).To(Succeed())
+		for _, image := range images {
+			owner, rest := state(image)
+			Expect(owner).To(Equal(qemu.Uid), image)
+			Expect(rest).To(Equal(before[image]), image)
+		}
 	})
 
 	It("are smaller than 256 KB at first", func(ctx SpecContext) {

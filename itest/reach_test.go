@@ -189,6 +189,6 @@ var _ = Describe("address look-up", func() {
 			MatchRegexp(`lease: no DHCP request seen from 52:54:\S+: libvirt network my_nat_network knows no lease`),
 			ContainSubstring("agent: the guest agent is not there"),
 			MatchRegexp(`arp: the hypervisor's neighbour table has not seen 52:54:`),
-			ContainSubstring("addressTimeout of 2s is over"))))
+			ContainSubstring("addressTimeout of 2s expired"))))
 	})
 })

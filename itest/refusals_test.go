@@ -142,7 +142,7 @@ var _ = Describe("set-up", func() {
 		configure(`mute_host = ${guest} { libvirtBaseDomain = mute, addressTimeout = 2 }`)
 		err := refused(ctx, "mute_host")
 		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
-		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("addressTimeout of 2s is over"))))
+		Expect(err).To(MatchError(And(ContainSubstring("libvirt network my_nat_network knows no lease"), ContainSubstring("addressTimeout of 2s expired"))))
 	})
 
 	It("fails at once when the domain stops before it has an address", func(ctx SpecContext) {
@@ -162,7 +162,7 @@ var _ = Describe("set-up", func() {
 		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
 		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
 		var stopped *libvirt.StoppedError
-		Expect(err).To(MatchError(ContainSubstring("somebody destroyed it")))
+		Expect(err).To(MatchError(ContainSubstring("a libvirt client destroyed it")))
 		Expect(errors.As(err, &stopped)).To(BeTrue())
 		Expect(leftovers("doomed")).To(BeEmpty())
 	})
@@ -172,7 +172,7 @@ var _ = Describe("set-up", func() {
 		configure(`locked = ${booting} { libvirtBaseDomain = talkative, connection.url = "ssh://nobody@{0}:23", provision.startTimeout = 5 }`)
 		err := refused(ctx, "locked")
 		Expect(err).To(MatchError(fixture.ErrNotReachable))
-		Expect(err).To(MatchError(MatchRegexp(`(?s)connection refused.*the last lines of its console:\n    \| \[`)))
+		Expect(err).To(MatchError(MatchRegexp(`(?s)connection refused.*last lines of the console:\n    \| \[`)))
 	})
 
 	It("reports the position of an error in the configuration", func(ctx SpecContext) {

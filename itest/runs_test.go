@@ -17,7 +17,7 @@ import (
 // as if by somebody else. Nothing of this suite's configuration is there.
 type runOfOne struct {
 	*gexec.Session
-	stdin io.Closer // at its end the host is torn down, and the process ends
+	stdin io.WriteCloser // at its end the host is torn down, and the process ends
 }
 
 // somebody says how another run is started.

@@ -14,6 +14,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
+	. "github.com/overcast-go/overcast/matchers"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
@@ -76,7 +78,8 @@ var _ = Describe("set-up of a clone", func() {
 		pool("cramped", "300k")
 		configure(`cramped_host = ${guest} { overlayPool = cramped, addressTimeout = 10 minutes, connection = null, bootDelay = 10 minutes }`)
 		_, err := fixture.SetUp(ctx, "cramped_host")
-		Expect(stopped(err).How).To(MatchRegexp(`paused: I/O error of disk .*-vda.qcow2: no space is left in the pool`))
+		Expect(err).To(MatchError(fixture.ErrHostPaused))
+		Expect(err).To(MatchError(MatchRegexp(`paused: I/O error of disk .*-vda.qcow2: no space is left in the pool: correct the cause, then resume it \(virsh -c 'qemu:///system' resume overcast-cramped_host-\S+\)`)))
 		Expect(leftovers("cramped_host")).To(BeEmpty())
 	})
 
@@ -98,7 +101,7 @@ var _ = Describe("set-up of a clone", func() {
 		variant("rootless", "quiet", "", "/var/lib/libvirt/images/my_base_domain.qcow2", imageDir+"/lab-two-disks-data.img", "type='qcow2'", "type='raw'")
 		configure(`rootless_host = ${guest} { libvirtBaseDomain = rootless, addressTimeout = 15 }`)
 		_, err := fixture.SetUp(ctx, "rootless_host")
-		Expect(err).To(MatchError(And(ContainSubstring("addressTimeout of 15s is over"), MatchRegexp(`the last lines of its console:\n    \|`))))
+		Expect(err).To(MatchError(And(ContainSubstring("addressTimeout of 15s expired"), MatchRegexp(`last lines of the console:\n    \|`))))
 		Expect(leftovers("rootless_host")).To(BeEmpty())
 	})
 
@@ -112,6 +115,18 @@ var _ = Describe("set-up of a clone", func() {
 	})
 })
 
+// expectLost expects an error that says first that the connection was lost.
+func expectLost(err error, label string) {
+	GinkgoHelper()
+	GinkgoWriter.Println(err)
+	var lost *libvirt.ConnectionLostError
+	Expect(errors.As(err, &lost)).To(BeTrue(), "%v", err)
+	Expect(err.Error()).To(HavePrefix("setting up " + label + ": the connection to qemu:///system was lost ("))
+	Expect(err).To(MatchError(fixture.ErrHypervisorNotReachable))
+	Expect(err).NotTo(MatchError(fixture.ErrAddressNotFound))
+	Expect(err).NotTo(MatchError(fixture.ErrNotReachable))
+}
+
 var _ = Describe("a lost connection to libvirtd", Serial, func() {
 	It("fails set-up at once when libvirtd ends, and teardown reconnects", func(ctx SpecContext) {
 		configure(`cut = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = cut-base, networkDeviceId = null }`)
@@ -120,10 +135,44 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 		restartLibvirtd()
 		var err error
 		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
-		var lost *libvirt.ConnectionLostError
-		Expect(errors.As(err, &lost)).To(BeTrue(), "%v", err)
-		Expect(err).To(MatchError(ContainSubstring("the connection to qemu:///system was lost")))
+		expectLost(err, "cut")
 		Expect(leftovers("cut")).To(BeEmpty(), "the set-up has cleaned up over a new connection")
+	})
+
+	It("is the cause of the error, not a missing guest agent", func(ctx SpecContext) {
+		configure(`agentless = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = lab-agent, ipLookupStrategy = agent }`)
+		clone, failed := settingUp(ctx, "agentless")
+		Eventually(func() string {
+			out, _ := exec.Command("virsh", "-c", "qemu:///system", "domifaddr", clone, "--source", "agent").CombinedOutput()
+			return string(out)
+		}).WithTimeout(30 * time.Second).Should(ContainSubstring("QEMU guest agent is not connected"))
+		restartLibvirtd()
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		expectLost(err, "agentless")
+		Expect(err.Error()).NotTo(ContainSubstring("agent is"))
+		Expect(leftovers("agentless")).To(BeEmpty())
+	})
+
+	It("ends the pause between address and login", func(ctx SpecContext) {
+		configure(`delayed = ${booting} { bootDelay = 10 minutes }`)
+		_, failed := settingUp(ctx, "delayed")
+		Eventually(func() string { return registry.Status("delayed", 0).Step }).WithTimeout(30 * time.Second).Should(Equal(provider.StepAddress))
+		restartLibvirtd()
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		expectLost(err, "delayed")
+		Expect(leftovers("delayed")).To(BeEmpty())
+	})
+
+	It("does not prevent use of a host over SSH", func(ctx SpecContext) {
+		configure(`orphan = ${guest}`)
+		orphan := up(ctx, "orphan")
+		restartLibvirtd()
+		Eventually(func() string { return registry.Status("orphan", 0).State }).WithTimeout(30 * time.Second).Should(HavePrefix("unknown: the connection to qemu:///system was lost"))
+		Expect(orphan.Run(ctx, "echo here")).To(Equal(fixture.Result{Stdout: "here\n"}))
+		Expect(orphan.Exited()).To(Succeed())
+		Expect(orphan).To(HaveFile("/etc/hostname"))
 	})
 
 	It("is detected when libvirtd hangs", func(ctx SpecContext) {
@@ -136,6 +185,7 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 		time.AfterFunc(25*time.Second, func() { _ = exec.Command("pkill", "-CONT", "-x", "libvirtd").Run() })
 		var err error
 		Eventually(failed).WithTimeout(90 * time.Second).Should(Receive(&err))
+		expectLost(err, "numb")
 		Expect(err).To(MatchError(ContainSubstring("it has not answered for 10 seconds")))
 		Expect(leftovers("numb")).To(BeEmpty())
 	})

@@ -33,25 +33,32 @@ func prepare(label string) (host.Prepared, error) {
 	return host.Prepare(label, section)
 }
 
-// TestJoiningChild uses a host of another process until that host has ended.
-func TestJoiningChild(t *testing.T) {
+// joined returns the host of another process for which a spec has started this
+// process. It skips a test that no spec has started.
+func joined(t *testing.T) *fixture.CloudHost {
+	t.Helper()
 	shared := os.Getenv(sharedVariable)
 	if shared == "" {
 		t.Skip("a helper process of specs, which set " + sharedVariable)
 	}
-	label := os.Getenv(childVariable)
 	if err := host.Default.Adopt(t.Context(), []byte(shared), prepare); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("joined:", host.Default.Status(label, 1))
+	return fixture.Host(os.Getenv(childVariable))
+}
+
+// TestJoiningChild watches a host of another process until it has stopped.
+func TestJoiningChild(t *testing.T) {
+	shared := joined(t)
+	fmt.Println("joined:", host.Default.Status(shared.Label(), 1))
 	g := NewWithT(t)
-	g.Eventually(fixture.Host(label).Exited).WithTimeout(time.Minute).Should(HaveOccurred())
-	fmt.Println("ended:", fixture.Host(label).Exited())
+	g.Eventually(shared.Exited).WithTimeout(time.Minute).Should(HaveOccurred())
+	fmt.Println("ended:", shared.Exited())
 	// It would go on for an hour.
 	message := ""
-	NewGomega(func(text string, _ ...int) { message = text }).Eventually(fixture.Host(label)).WithTimeout(time.Hour).Should(BeReachableOnSSH())
+	NewGomega(func(text string, _ ...int) { message = text }).Eventually(shared).WithTimeout(time.Hour).Should(BeReachableOnSSH())
 	fmt.Println(message)
-	if err := fixture.TearDown(t.Context(), label); err != nil {
+	if err := fixture.TearDown(t.Context(), shared.Label()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -69,8 +76,8 @@ var _ = Describe("a host of another process", func() {
 		virsh("destroy", clones("shared_host")[0].Name)
 		Eventually(child).WithTimeout(time.Minute).Should(gexec.Exit(0))
 		said := string(child.Out.Contents())
-		Expect(said).To(MatchRegexp(`ended: .*overcast-shared_host-.*somebody destroyed it`))
-		Expect(said).To(MatchRegexp(`(?s)No future change is possible.*somebody destroyed it`))
+		Expect(said).To(MatchRegexp(`ended: .*overcast-shared_host-.*a libvirt client destroyed it`))
+		Expect(said).To(MatchRegexp(`(?s)No future change is possible.*a libvirt client destroyed it`))
 	})
 
 	It("is reported as ended if it ended before the process joined", func(ctx SpecContext) {

@@ -89,10 +89,10 @@ var _ = Describe("a static address", Serial, func() {
 		impatient := staticConfig + "static_host.static.wait = 0\n"
 		neighbour := somebody{config: impatient}.bringsUp("static_host")
 		Eventually(neighbour, time.Minute).Should(gexec.Exit(1))
-		Expect(neighbour.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: static_host of process \d+ \(itest\.test in .*\), since .*static\.wait of 0s is over`))
+		Expect(neighbour.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: static_host of process \d+ \(itest\.test in .*\), since .*static\.wait of 0s expired`))
 		stranger := somebody{config: impatient, via: anotherMachine}.bringsUp("static_host")
 		Eventually(stranger, time.Minute).Should(gexec.Exit(1))
-		Expect(stranger.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: domain overcast-static_host-\S+ \(static_host of process \d+ on linux-box\), since .*static\.wait of 0s is over`))
+		Expect(stranger.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: domain overcast-static_host-\S+ \(static_host of process \d+ on linux-box\), since .*static\.wait of 0s expired`))
 
 		By("giving it to one of those who wait at a time")
 		waiting := []*runOfOne{

@@ -51,7 +51,8 @@ type verdict struct {
 
 // evaluate makes one attempt: it calls try within the time limit, and judge on
 // the result. The time limit does not apply to judge, which may call a matcher
-// that the user passed.
+// that the user passed. A host that has stopped is final. One that is paused may be
+// resumed: try fails, and Eventually goes on.
 func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.Context) (R, error), judge func(R) (verdict, error)) (bool, error) {
 	r := e.begin(actual)
 	if ended := exited(actual); ended != nil {
@@ -65,9 +66,11 @@ func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.C
 	}
 	if err != nil {
 		got = verdict{err: err, final: isPermanent(err)}
-		if ended := exited(actual); ended != nil {
-			got = verdict{err: fmt.Errorf("%w; the host has ended: %w", err, ended), final: true}
+		stopped := exited(actual)
+		if stopped != nil && !errors.Is(err, stopped) { // unless it says so already
+			got.err = fmt.Errorf("%w; the host has ended: %w", err, stopped)
 		}
+		got.final = got.final || stopped != nil
 	}
 	return e.end(actual, r, q, got)
 }

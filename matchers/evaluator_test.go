@@ -242,15 +242,49 @@ func TestAHostTornDownDuringEventuallyIsAnError(t *testing.T) {
 }
 
 func TestAHostThatHasEndedStopsEventually(t *testing.T) {
-	crashed := errors.New("the domain has crashed")
+	crashed := fmt.Errorf("%w: the domain has crashed", fixture.ErrHostStopped)
 	for name, one := range every {
 		t.Run(name, func(t *testing.T) {
 			host := setUp(t, "doomed", `doomed { mortal = "127.0.0.1", of = base }`)
-			mortality.end(crashed)
+			mortality.report(crashed)
 			m := one.make()
 			failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) })
-			assert.Contains(t, failure, "the host has ended: the domain has crashed\n")
+			assert.Contains(t, failure, "the host has ended: host has stopped: the domain has crashed\n")
 			assert.Regexp(t, "^(Told to stop trying|No future change is possible)", failure)
+		})
+	}
+}
+
+func TestEventuallyGoesOnWhileAHostIsPaused(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{Exec: answering(fixture.Result{Stdout: mountTable})})
+	host := setUp(t, "mortal", fmt.Sprintf(`mortal { mortal = "127.0.0.1", connection.url = %q }`, server.URL("hostKey=insecure")))
+	paused := fmt.Errorf("%w: by an administrator", fixture.ErrHostPaused)
+	stopped := fmt.Errorf("%w: the guest powered itself off", fixture.ErrHostStopped)
+	for name, m := range map[string]matcher{
+		"an answer that needs a running host": HaveMounted("/data"),
+		"a host that is not reachable":        BeReachableOnSSH(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			mortality.report(paused)
+			failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testPace).Should(m) })
+			assert.Regexp(t, `^Timed out after`, failure)
+			assert.Regexp(t, `last error: (running .*: )?host is paused: by an administrator\nattempts: \d+`, failure)
+
+			attempts := 0
+			assert.Empty(t, failureOf(func(g Gomega) {
+				g.Eventually(func() *fixture.CloudHost {
+					if attempts++; attempts == 3 {
+						mortality.report(nil)
+					}
+					return host
+				}).WithTimeout(testLimit).Should(m)
+			}))
+			assert.Equal(t, 3, attempts)
+
+			mortality.report(stopped)
+			failure = failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) })
+			assert.Regexp(t, `^(Told to stop trying|No future change is possible)`, failure)
+			assert.Equal(t, 1, strings.Count(failure, "the guest powered itself off"))
 		})
 	}
 }

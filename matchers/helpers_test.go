@@ -108,42 +108,43 @@ func failureOf(assertion func(g gomega.Gomega)) (failure string) {
 	return failure
 }
 
-// mortal is a host that a test can end.
+// mortal is a host whose outages a test reports.
 type mortal struct {
 	provider.Settings
 	Mortal string `hocon:"mortal"`
 	Of     string `hocon:"of"`
 
-	ended *atomic.Pointer[error]
+	outage *atomic.Pointer[error]
 }
 
 func (m *mortal) SetUp(context.Context) error    { return nil }
 func (m *mortal) TearDown(context.Context) error { return nil }
 func (m *mortal) Address() string                { return m.Mortal }
 func (m *mortal) BaseDomain() string             { return m.Of }
-func (m *mortal) Exited() error {
-	if err := m.ended.Load(); err != nil {
-		return *err
+func (m *mortal) Outage() (<-chan struct{}, error) {
+	if err := m.outage.Load(); err != nil {
+		return nil, *err
 	}
-	return nil
+	return nil, nil
 }
 
-type mortals struct{ ended atomic.Pointer[error] }
+type mortals struct{ outage atomic.Pointer[error] }
 
 var mortality = &mortals{}
 
 func (*mortals) Keys() []string { return []string{"mortal"} }
 
 func (p *mortals) Instance(_ string, section *hocon.Value) (provider.Instance, error) {
-	m := &mortal{Settings: provider.DefaultSettings(), ended: &p.ended}
-	p.ended.Store(nil)
+	m := &mortal{Settings: provider.DefaultSettings(), outage: &p.outage}
+	p.outage.Store(nil)
 	return m, section.Decode(m)
 }
 
 func init() { provider.Register("mortal", mortality) }
 
-// end ends the mortal host that was set up last, with this error.
-func (p *mortals) end(err error) { p.ended.Store(&err) }
+// report reports the outage of the mortal host that was set up last; nil means that
+// it runs.
+func (p *mortals) report(outage error) { p.outage.Store(&outage) }
 
 // testLimit bounds the wait for something that happens at once.
 const testLimit = 20 * time.Second

@@ -18,21 +18,6 @@ type Cloned interface {
 	BaseDomain() string
 }
 
-// ExitReporter is implemented by an instance that notices when its host stops.
-type ExitReporter interface {
-	// Exited is nil while the host runs. Otherwise it says how it stopped:
-	// crashed, shut down, destroyed.
-	Exited() error
-}
-
-// Watcher is implemented by an instance whose end can end a wait.
-type Watcher interface {
-	// Watch returns a context that is cancelled when the host stops, with a
-	// cause that says how. The function must be called when the context is no
-	// longer used.
-	Watch(ctx context.Context) (context.Context, context.CancelFunc)
-}
-
 // ConsoleReader is implemented by an instance that reads its host's console.
 type ConsoleReader interface {
 	// Console is the last lines of the console, at most that many.
@@ -41,10 +26,14 @@ type ConsoleReader interface {
 
 // StateReporter is implemented by an instance that knows the state of its host.
 type StateReporter interface {
-	// State is in the provider's terms, for instance "running"; "" if it is
-	// not known.
+	// State is [StateRunning] while the host runs, a text that begins with
+	// "paused" while it is paused, and otherwise in the provider's terms. It is
+	// "" if it is not known.
 	State() string
 }
+
+// StateRunning is the state of a host that runs.
+const StateRunning = "running"
 
 // Screenshotter is implemented by an instance whose host has a screen.
 type Screenshotter interface {

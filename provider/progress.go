@@ -15,6 +15,12 @@ const (
 	StepProvisioned = "provisioned" // files are copied and the command has run
 )
 
+// Steps of a set-up whose host is paused and resumed: see [WatchSetUp].
+const (
+	StepPaused  = "paused"
+	StepResumed = "resumed"
+)
+
 // Progress is a step that the set-up of a host has reached.
 type Progress struct {
 	Label   string        // of the host; of all hosts, separated by commas, for a step that they take together

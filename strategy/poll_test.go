@@ -107,7 +107,7 @@ func TestAutoTakesTheFirstAnswer(t *testing.T) {
 
 func TestAutoTellsWhatEachHasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		over := errors.New("addressTimeout of 1m0s is over")
+		over := errors.New("addressTimeout of 1m0s expired")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, over)
 		defer cancel()
 		_, err := strategy.Auto{Strategies: []strategy.Strategy{

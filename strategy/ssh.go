@@ -38,7 +38,7 @@ var _ Strategy = SSH{}
 func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	missing := &NotFoundError{Strategy: "SSH", MAC: mac, Seen: fmt.Sprintf("%s was not asked yet", s.Target)}
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("SSH.timeout of %v is over", s.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("SSH.timeout of %v expired", s.Timeout))
 	defer cancel()
 	client, err := ssh.Dial(ctx, s.Target, s.Options)
 	if err != nil {

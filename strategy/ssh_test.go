@@ -112,7 +112,7 @@ func TestSSHEndsAtItsTimeout(t *testing.T) {
 	s.Timeout = 300 * time.Millisecond
 	_, err := s.Address(t.Context(), mac)
 	require.ErrorIs(t, err, strategy.ErrNotFound)
-	assert.Contains(t, err.Error(), "SSH.timeout of 300ms is over")
+	assert.Contains(t, err.Error(), "SSH.timeout of 300ms expired")
 }
 
 func TestSSHThatCannotLogInFailsWithoutTheSecret(t *testing.T) {

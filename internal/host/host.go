@@ -53,23 +53,6 @@ func (h *Host) BaseDomain() string {
 	return ""
 }
 
-// Exited is nil while the host runs, as far as its provider knows, and then says
-// how it stopped.
-func (h *Host) Exited() error {
-	if r, ok := h.instance.(provider.ExitReporter); ok {
-		return r.Exited()
-	}
-	return nil
-}
-
-// watch returns a context that ends when the host stops.
-func (h *Host) watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	if w, ok := h.instance.(provider.Watcher); ok {
-		return w.Watch(ctx)
-	}
-	return context.WithCancel(ctx)
-}
-
 // consoleLines is how many lines of a console an error shows.
 const consoleLines = 15
 

@@ -98,7 +98,7 @@ const (
 )
 
 // awaitLogin waits until a login succeeds, at most for provision.startTimeout. A
-// permanent error ends the wait at once.
+// permanent error and an outage of the host end the wait at once.
 func (h *Host) awaitLogin(ctx context.Context) error {
 	target, err := h.target()
 	if err != nil {
@@ -125,11 +125,23 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w%s", failed, context.Cause(ctx), h.explain(caller))
+			return h.loginTimeout(ctx, caller, target, failed)
 		case <-time.After(pause):
 			pause = min(2*pause, lastLoginPause)
 		}
 	}
+}
+
+// loginTimeout is the error of a wait for a login whose context has ended. failed is
+// the error of the last attempt, and caller the context of the caller.
+func (h *Host) loginTimeout(ctx, caller context.Context, target ssh.Target, failed error) error {
+	if outage := provider.OutageCause(ctx); outage != nil { // the attempts explain nothing
+		return fmt.Errorf("logging in as %s: %w", target, outage)
+	}
+	if _, outage := provider.OutageOf(h.instance); outage != nil {
+		return fmt.Errorf("%w: %w: %w", failed, context.Cause(ctx), outage)
+	}
+	return fmt.Errorf("%w: %w%s", failed, context.Cause(ctx), h.explain(caller))
 }
 
 // explain is what the provider says about a host that accepts no login.

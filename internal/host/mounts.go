@@ -48,25 +48,28 @@ func (h *Host) mountFolders(ctx context.Context) error {
 }
 
 // unmountFolders unmounts what mountFolders has mounted, so that everything that
-// the guest has written is on the hypervisor. What cannot be unmounted in time
-// ends with the host.
+// the guest has written is on the hypervisor. It is skipped for a host that does
+// not run, and ends after unmountTimeout.
 func (h *Host) unmountFolders(ctx context.Context) {
-	if len(h.mounted) == 0 || h.Exited() != nil {
+	if len(h.mounted) == 0 {
 		return
 	}
-	ctx, unwatch := h.watch(ctx)
-	defer unwatch()
 	ctx, cancel := context.WithTimeout(ctx, unmountTimeout)
 	defer cancel()
-	client, done, err := h.provisioner(ctx)
-	if err != nil {
-		return
-	}
-	defer done()
-	for _, folder := range slices.Backward(h.mounted) {
-		if _, err := client.Run(ctx, folder.UnmountCommand()); err != nil {
-			return
+	err := h.whileRunning(ctx, func(ctx context.Context) error {
+		client, done, err := h.provisioner(ctx)
+		if err != nil {
+			return err
 		}
+		defer done()
+		for _, folder := range slices.Backward(h.mounted) {
+			if _, err := client.Run(ctx, folder.UnmountCommand()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		h.mounted = nil
 	}
-	h.mounted = nil
 }

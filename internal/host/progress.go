@@ -23,8 +23,9 @@ type progress struct {
 	begun    time.Time
 	callback func(provider.Progress) // may be nil
 
-	mu   sync.Mutex
-	last provider.Progress
+	mu      sync.Mutex
+	last    provider.Progress
+	address string // "" while it is not known
 }
 
 func newProgress(ctx context.Context, label string) *progress {
@@ -40,6 +41,9 @@ func (p *progress) record(step, detail string) provider.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = reached
+	if step == provider.StepAddress {
+		p.address = detail
+	}
 	return reached
 }
 
@@ -56,6 +60,13 @@ func (p *progress) reached() provider.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
+}
+
+// found is the address of the host, or "" while it is not known.
+func (p *progress) found() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.address
 }
 
 // elapsed is the time since the set-up began while it is in progress, and then

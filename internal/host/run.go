@@ -18,12 +18,18 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 	}
 	ctx, cancel := h.whileUp(ctx)
 	defer cancel()
-	client, err := h.dial(ctx, target, keys, 0)
-	if err != nil {
-		return ssh.Result{}, err
-	}
-	defer client.Close()
-	return client.Run(ctx, cmd)
+	var result ssh.Result
+	err = h.whileRunning(ctx, func(running context.Context) error {
+		client, err := h.dial(running, target, keys, 0)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		defer closeAtOutage(running, client)()
+		result, err = client.Run(ctx, cmd)
+		return err
+	})
+	return result, err
 }
 
 // targetFor is where to log in and which host keys are accepted. A server on
@@ -51,8 +57,17 @@ func (h *Host) DialContext(ctx context.Context, network, addr, label string) (ne
 	if err != nil {
 		return nil, err
 	}
+	var dialer ssh.Dialer = new(net.Dialer)
 	if name == "" || name == label || h.route.IsHost(name, port) {
-		return h.route.DialContext(ctx, network, net.JoinHostPort(h.instance.Address(), port))
+		dialer, addr = h.route, net.JoinHostPort(h.instance.Address(), port)
 	}
-	return new(net.Dialer).DialContext(ctx, network, addr)
+	var conn net.Conn
+	err = h.whileRunning(ctx, func(ctx context.Context) (err error) {
+		conn, err = dialer.DialContext(ctx, network, addr)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
 }

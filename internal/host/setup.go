@@ -257,12 +257,16 @@ func (h *Host) start(ctx context.Context) error {
 		return err
 	}
 	provider.Report(ctx, provider.StepAddress, h.instance.Address())
-	ctx, unwatch := h.watch(ctx)
+	ctx, unwatch := provider.WatchSetUp(ctx, h.instance)
 	defer unwatch()
-	if err := h.makeReady(ctx); err != nil {
-		return h.withConsole(err)
+	err := h.makeReady(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if outage := provider.OutageCause(ctx); errors.Is(outage, provider.ErrHypervisorNotReachable) {
+		err = outage // the step that it interrupted explains nothing
+	}
+	return h.withConsole(err)
 }
 
 // makeReady makes a host that has an address ready for use.

@@ -138,19 +138,7 @@ type attached struct {
 
 func (a *attached) TearDown(context.Context) error { a.attacher.Detach(); return nil }
 
-func (a *attached) Exited() error {
-	if r, ok := a.prepared.(provider.ExitReporter); ok {
-		return r.Exited()
-	}
-	return nil
-}
-
-func (a *attached) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	if w, ok := a.prepared.(provider.Watcher); ok {
-		return w.Watch(ctx)
-	}
-	return context.WithCancel(ctx)
-}
+func (a *attached) Outage() (<-chan struct{}, error) { return provider.OutageOf(a.prepared) }
 
 func (a *attached) State() string {
 	if s, ok := a.prepared.(provider.StateReporter); ok {

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/provider"
@@ -11,12 +12,12 @@ import (
 // Status is the state of a host at a moment.
 type Status struct {
 	Label   string        `json:"label"`
-	Up      bool          `json:"up"`                // the host can be used
+	Up      bool          `json:"up"`                // the host is set up; State says whether it runs
 	Step    string        `json:"step,omitempty"`    // the last step of its set-up
 	Detail  string        `json:"detail,omitempty"`  // of the step
 	Reached time.Duration `json:"reached,omitempty"` // from the beginning of the set-up to the step, in nanoseconds
 	Elapsed time.Duration `json:"elapsed,omitempty"` // from the beginning of the set-up to now, or to the last step of a host that is up, in nanoseconds
-	State   string        `json:"state,omitempty"`   // of the machine, for instance "running"; "" if it is not known
+	State   string        `json:"state,omitempty"`   // of the machine: see provider.StateReporter; "" if it is not known
 	Address string        `json:"address,omitempty"` // its own; "" if it is not known yet
 	Login   string        `json:"login,omitempty"`   // command that logs in; "" without a configured login
 	Keep    string        `json:"keep,omitempty"`    // when it is kept, for instance "on-failure"
@@ -39,9 +40,7 @@ func (r *Registry) Status(label string, lines int) Status {
 		reached := s.reached()
 		status.Step, status.Detail, status.Reached = cmp.Or(reached.Step, "begun"), reached.Detail, reached.Elapsed
 		status.Elapsed = s.elapsed(settingUp)
-		if reached.Step == provider.StepAddress || reached.Step == provider.StepReachable {
-			status.Address = reached.Detail
-		}
+		status.Address = s.found()
 		if settingUp {
 			h = s.host
 		}
@@ -67,22 +66,29 @@ func (h *Host) fill(status *Status, lines int) {
 	}
 }
 
-// String is one line, with the last line of the console.
+// String is one line, with the last line of the console. A host that does not run
+// is not called up.
 func (s Status) String() string {
-	text := s.Label + ": "
+	runs := s.State == "" || s.State == provider.StateRunning
+	var words []string
 	switch {
 	case s.Step == "" && !s.Up:
-		return text + "not set up"
+		return s.Label + ": not set up"
 	case !s.Up:
-		text += "being set up, " + s.progress()
-	default:
-		text += "up"
+		words = append(words, "being set up", s.progress())
+	case runs:
+		words = append(words, "up")
 	}
 	if s.State != "" {
-		text += ", " + s.State
+		words = append(words, s.State)
 	}
-	if s.Address != "" {
+	text := s.Label + ": " + strings.Join(words, ", ")
+	switch {
+	case s.Address == "":
+	case runs:
 		text += " at " + s.Address
+	default:
+		text += "; address: " + s.Address
 	}
 	if len(s.Console) > 0 {
 		text += "; console: " + s.Console[len(s.Console)-1]

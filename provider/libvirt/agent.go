@@ -35,15 +35,25 @@ var _ strategy.Source = agent{}
 
 func (a agent) String() string { return "the guest agent of domain " + a.domain }
 
-// Addresses asks the agent. It may be long in coming, and until then libvirt
-// has many ways to say so. That the domain has ended, others see.
+// Addresses asks the agent. It may start late in the guest's boot; until then
+// libvirt's error is an [strategy.ErrNotYet].
 func (a agent) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	found, err := interfaceAddresses(ctx, a.conn, a.domain, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-	var answer libvirt.Error
-	if errors.As(err, &answer) {
-		return nil, strategy.NotYet("the guest agent is not there: has the base domain's system qemu-guest-agent? (%v)", said(err))
+	return found, agentError(err)
+}
+
+// agentError explains an error of libvirt's. Only an agent that does not answer
+// may be missing in the guest; libvirt also fails for a domain that does not run
+// and for a connection that is lost.
+func agentError(err error) error {
+	var from libvirt.Error
+	switch {
+	case isCode(err, libvirt.ERR_AGENT_UNRESPONSIVE):
+		return strategy.NotYet("the guest agent does not answer: check that qemu-guest-agent runs in the base domain's system (%v)", err)
+	case errors.As(err, &from):
+		return strategy.NotYet("the guest agent cannot be asked: %v", err)
 	}
-	return found, err
+	return err
 }
 
 // interfaceAddresses has libvirt ask one of its sources about an interface of

@@ -12,21 +12,22 @@ var _ provider.Attacher = (*instance)(nil)
 
 // ID is the name of the clone's domain.
 func (i *instance) ID() string {
-	if g := i.watched(); g != nil {
-		return g.domain
+	if w := i.getWatcher(); w != nil {
+		return w.domain
 	}
 	return ""
 }
 
-// Attach watches a clone that another process has made.
+// Attach watches a clone that another process has made. It may be paused, or
+// have stopped.
 func (i *instance) Attach(ctx context.Context, domain string) error {
 	on, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
-	g := newGuard(on, domain)
-	i.watchOver(g)
-	if err := bounded(ctx, on.conn, func() error { return g.look(on.conn) }); err != nil {
+	w := newDomainWatcher(on, domain, domainState{phase: phaseUnknown})
+	i.setWatcher(w)
+	if err := bounded(ctx, on.conn, func() error { return w.query(on.conn) }); err != nil {
 		i.Detach()
 		return fmt.Errorf("looking at domain %s: %w", domain, said(err))
 	}
@@ -35,23 +36,26 @@ func (i *instance) Attach(ctx context.Context, domain string) error {
 
 // Detach ends that.
 func (i *instance) Detach() {
-	i.letGo()
+	i.stopWatching()
 	i.disconnect()
 }
 
-// look finds out whether the domain runs, for a guard that has come after it: of
-// what happens from now on, events tell.
-func (g *guard) look(conn *libvirt.Connect) error {
-	state, err := stateOf(conn, g.domain)
-	switch {
-	case isCode(err, libvirt.ERR_NO_DOMAIN):
-		g.stop("shut off")
-	case err != nil:
-		return err
-	case state == libvirt.DOMAIN_RUNNING || state == libvirt.DOMAIN_BLOCKED:
-		g.started.Do(func() { close(g.running) })
-	default:
-		g.stop(stateName(state))
+// query asks libvirt for the state of a domain that has been started before its
+// watcher. An event that has come meanwhile is newer than the answer.
+func (w *domainWatcher) query(conn *libvirt.Connect) error {
+	state, reason, err := stateOf(conn, w.domain)
+	answer := reportedState(state, reason)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		answer, err = domainState{phase: phaseStopped, how: "shut off"}, nil
 	}
+	if err != nil {
+		return err
+	}
+	w.change(func(now domainState) domainState {
+		if now.phase != phaseUnknown {
+			return now
+		}
+		return answer
+	})
 	return nil
 }

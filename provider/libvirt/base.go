@@ -72,15 +72,14 @@ func domainNames(conn *libvirt.Connect) []string {
 	return names
 }
 
-// stateOf asks for the state of a domain.
-func stateOf(conn *libvirt.Connect, name string) (libvirt.DomainState, error) {
+// stateOf asks for the state of a domain, and the reason for it.
+func stateOf(conn *libvirt.Connect, name string) (state libvirt.DomainState, reason int, err error) {
 	domain, err := conn.LookupDomainByName(name)
 	if err != nil {
-		return libvirt.DOMAIN_NOSTATE, err
+		return libvirt.DOMAIN_NOSTATE, 0, err
 	}
 	defer domain.Free()
-	state, _, err := domain.GetState()
-	return state, err
+	return domain.GetState()
 }
 
 // stateName is the state in virsh's words.

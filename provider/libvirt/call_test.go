@@ -57,9 +57,9 @@ func TestEventsThatPanicEndTheWatch(t *testing.T) {
 	domain, err := conn.LookupDomainByName("test")
 	require.NoError(t, err)
 	defer domain.Free()
-	g := &guard{domain: "test", stopped: make(chan string, 1)}
-	var all guards
-	all.add(g)
-	all.tell(domain, func(*guard) { panic("a mistake") })
-	assert.Contains(t, <-g.stopped, "panic: a mistake\n")
+	w := &domainWatcher{domain: "test", stopped: make(chan string, 1)}
+	var d dispatcher
+	d.add(w)
+	d.dispatch(domain, func(*domainWatcher) { panic("a mistake") })
+	assert.Contains(t, <-w.stopped, "panic: a mistake\n")
 }

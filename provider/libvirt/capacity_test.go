@@ -49,8 +49,8 @@ func TestMemoryErrorTellsTheSizes(t *testing.T) {
 	short := &MemoryError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
 	require.ErrorIs(t, short, provider.ErrNotEnoughMemory)
 	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, which has 8.0 GiB in all: it can never fit: give the base domain less <memory>, or use another hypervisor`, short.Error())
-	short.Cause, short.Waited = errors.New("memoryWait of 2s is over"), 2*time.Second
-	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, where 512 MiB of 8.0 GiB are free (no clone has any); waited 2s: memoryWait of 2s is over: wait longer (memoryWait), run fewer processes, have them give their hosts back (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)`, short.Error())
+	short.Cause, short.Waited = errors.New("memoryWait of 2s expired"), 2*time.Second
+	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, where 512 MiB of 8.0 GiB are free (no clone has any); waited 2s: memoryWait of 2s expired: wait longer (memoryWait), run fewer processes, have them give their hosts back (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)`, short.Error())
 	short.Users = []string{"web of process 7", "db of process 8"}
 	assert.Contains(t, short.Error(), "(web of process 7, db of process 8 have some, or come first)")
 	require.ErrorIs(t, short, short.Cause)

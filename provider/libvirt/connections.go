@@ -26,8 +26,8 @@ type connection struct {
 	conn  *libvirt.Connect
 	err   error
 
-	heart  *heartbeat
-	guards guards // of its events
+	heart      *heartbeat
+	dispatcher dispatcher
 }
 
 func newConnections() *connections {
@@ -108,15 +108,15 @@ func (c *connections) dial(to *connection) error {
 		c.loop.release()
 		return connectError(to.url, err)
 	}
-	if err := to.guards.register(conn); err != nil {
-		to.guards.deregister(conn)
+	if err := to.dispatcher.register(conn); err != nil {
+		to.dispatcher.deregister(conn)
 		_, _ = conn.Close()
 		c.loop.release()
 		return err
 	}
 	// A driver that needs no daemon has no such callback: nothing can break there.
 	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
-		to.heart.stop("libvirtd has closed the connection")
+		to.heart.stop(closedByLibvirtd)
 	})
 	to.heart.start(conn)
 	to.conn = conn
@@ -147,7 +147,7 @@ func (c *connections) release(to *connection) {
 }
 
 func (c *connections) close(to *connection) {
-	to.guards.deregister(to.conn)
+	to.dispatcher.deregister(to.conn)
 	_ = to.conn.UnregisterCloseCallback() // fails where there is none
 	_, _ = to.conn.Close()
 	c.loop.release()

@@ -31,11 +31,11 @@ func TestConsolesAreReadWhileLibvirtDoesNotAnswer(t *testing.T) {
 
 func TestClonesAreLetGoOfWhenNobodyAnswers(t *testing.T) {
 	on := &connection{heart: newHeartbeat()}
-	g := newGuard(on, "test")
+	w := newDomainWatcher(on, "test", domainState{})
 	answer := make(chan struct{})
 	defer close(answer)
-	g.hear(newConsole(func() { <-answer }))
+	w.setConsole(newConsole(func() { <-answer }))
 	on.heart.stop("it has not answered")
-	<-g.ended
-	g.close()
+	<-w.ended
+	w.close()
 }

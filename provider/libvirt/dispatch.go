@@ -8,75 +8,84 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// guards are those who watch over a domain by the events of one connection.
-// libvirt takes one registration for all domains of a connection.
-type guards struct {
+// dispatcher hands the events of one connection to the watchers of the domains
+// that they are about. libvirt takes one registration for all domains.
+type dispatcher struct {
 	mu       sync.Mutex
-	byDomain map[string]*guard
+	byDomain map[string]*domainWatcher
 	events   []int // registrations
 }
 
-func (all *guards) add(g *guard) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if all.byDomain == nil {
-		all.byDomain = map[string]*guard{}
+func (d *dispatcher) add(w *domainWatcher) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byDomain == nil {
+		d.byDomain = map[string]*domainWatcher{}
 	}
-	all.byDomain[g.domain] = g
+	d.byDomain[w.domain] = w
 }
 
-func (all *guards) remove(g *guard) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	delete(all.byDomain, g.domain)
+func (d *dispatcher) remove(w *domainWatcher) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.byDomain, w.domain)
 }
 
-// of is who watches over a domain, or nil.
-func (all *guards) of(domain *libvirt.Domain) *guard {
+// watcherOf returns the watcher of a domain, or nil.
+func (d *dispatcher) watcherOf(domain *libvirt.Domain) *domainWatcher {
 	name, err := domain.GetName()
 	if err != nil {
 		return nil
 	}
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	return all.byDomain[name]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byDomain[name]
 }
 
-// tell hands an event to who watches over its domain. libvirt's event loop calls
-// it, which goes on for all others whatever happens here.
-func (all *guards) tell(domain *libvirt.Domain, event func(*guard)) {
-	g := all.of(domain)
-	if g == nil {
+// dispatch hands an event to the watcher of its domain. libvirt's event loop
+// calls it, and must go on for all other domains: a panic ends the one watch.
+func (d *dispatcher) dispatch(domain *libvirt.Domain, handle func(*domainWatcher)) {
+	w := d.watcherOf(domain)
+	if w == nil {
 		return
 	}
-	if err := recovered.Do(func() error { event(g); return nil }); err != nil {
-		g.stop("not watched any more: " + err.Error())
+	if err := recovered.Do(func() error { handle(w); return nil }); err != nil {
+		w.stop("not watched any more: " + err.Error())
 	}
 }
 
-// register has a connection tell its events.
-func (all *guards) register(conn *libvirt.Connect) error {
-	lifecycle, err := conn.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventLifecycle) {
-		all.tell(domain, func(g *guard) { g.lifecycle(event) })
-	})
-	if err != nil {
-		return fmt.Errorf("registering for events: %w", said(err))
+// register registers for the events of a connection.
+func (d *dispatcher) register(conn *libvirt.Connect) error {
+	for _, register := range []func() (int, error){
+		func() (int, error) {
+			return conn.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventLifecycle) {
+				d.dispatch(domain, func(w *domainWatcher) { w.lifecycle(event) })
+			})
+		},
+		func() (int, error) {
+			return conn.DomainEventIOErrorReasonRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventIOErrorReason) {
+				d.dispatch(domain, func(w *domainWatcher) { w.ioError(event) })
+			})
+		},
+		func() (int, error) {
+			return conn.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain) {
+				d.dispatch(domain, (*domainWatcher).reboot)
+			})
+		},
+	} {
+		id, err := register()
+		if err != nil {
+			return fmt.Errorf("registering for events: %w", said(err))
+		}
+		d.events = append(d.events, id)
 	}
-	all.events = append(all.events, lifecycle)
-	failures, err := conn.DomainEventIOErrorReasonRegister(nil, func(_ *libvirt.Connect, domain *libvirt.Domain, event *libvirt.DomainEventIOErrorReason) {
-		all.tell(domain, func(g *guard) { g.ioError(event) })
-	})
-	if err != nil {
-		return fmt.Errorf("registering for events: %w", said(err))
-	}
-	all.events = append(all.events, failures)
 	return nil
 }
 
-// deregister ends that, before the connection is closed.
-func (all *guards) deregister(conn *libvirt.Connect) {
-	for _, id := range all.events {
+// deregister ends the registrations, before the connection is closed.
+func (d *dispatcher) deregister(conn *libvirt.Connect) {
+	for _, id := range d.events {
 		_ = conn.DomainEventDeregister(id) // fails only with the connection, and then there are no events
 	}
-	all.events = nil
+	d.events = nil
 }

@@ -63,11 +63,19 @@
 //
 // # How it is waited for
 //
-// That the clone runs, and that it no longer does, is learnt from libvirt's
-// events: a clone that crashes, powers itself off or is paused by an I/O error
-// ends every wait at once. The error is a [StoppedError] with the last lines of
-// the clone's serial console and of QEMU's log. A connection that is lost is a
-// [ConnectionLostError], also when nobody answers at its other end for 10 seconds.
+// libvirt's events report whether the clone runs (domainstate.go):
+//
+//   - A clone that crashes, powers itself off or is destroyed has stopped for
+//     good. Every wait and every call that uses it ends at once with a
+//     [StoppedError], which has the last lines of its serial console and of
+//     QEMU's log.
+//   - A clone that is paused can be resumed. Calls that use it fail with a
+//     [PausedError] until then. A set-up fails only if a fault has paused the
+//     clone, as an I/O error of a disk: an administrator who has suspended it can
+//     be expected to resume it, and the set-up waits until its own timeouts.
+//   - A connection that is lost, or whose other end has not answered for 10
+//     seconds, ends a set-up with a [ConnectionLostError]. A clone that is set up
+//     is still used by SSH, but its state is unknown from then on.
 //
 // # How its address is found
 //

@@ -52,18 +52,43 @@ func (e *BaseRunningError) Error() string {
 // Is makes the error a [provider.ErrBaseDomainRunning].
 func (e *BaseRunningError) Is(target error) bool { return target == provider.ErrBaseDomainRunning }
 
-// StoppedError says that a clone no longer runs while something was waited for.
+// StoppedError says that a clone has stopped, and how. It is a
+// [provider.ErrHostStopped].
 type StoppedError struct {
 	Domain  string
-	How     string   // in virsh's words: crashed, shut off, paused (I/O error)
-	Console []string // the last lines of its serial console; none without one
-	Log     []string // the last lines of QEMU's log; none where it cannot be read
+	How     string   // in virsh's words, with the cause: "shut off: the guest powered itself off"
+	Console []string // the last lines of its serial console; none if it has none
+	Log     []string // the last lines of QEMU's log; none if it cannot be read
 }
 
-// Error names the domain, how it stopped, and what it said last.
+// Error names the domain, how it stopped, and last lines of the console and
+// of QEMU's log.
 func (e *StoppedError) Error() string {
-	return fmt.Sprintf("domain %s is %s%s%s", e.Domain, e.How, quoted("the last lines of its console", e.Console), quoted("the last lines of QEMU's log", e.Log))
+	return fmt.Sprintf("domain %s is %s%s%s", e.Domain, e.How, quoted("last lines of the console", e.Console), quoted("last lines of QEMU's log", e.Log))
 }
+
+// Is makes the error a [provider.ErrHostStopped].
+func (e *StoppedError) Is(target error) bool { return target == provider.ErrHostStopped }
+
+// PausedError says that a clone is paused, by whom or what, and how to resume
+// it. It is a [provider.ErrHostPaused].
+type PausedError struct {
+	URL, Domain string
+	How         string // "paused by an administrator", "paused: I/O error of disk ..."
+	Hint        string // how to resume it
+	ByFault     bool   // a fault paused it, as a full pool, and not a command
+}
+
+// Error names the domain, what paused it, and how to resume it.
+func (e *PausedError) Error() string {
+	return fmt.Sprintf("domain %s is %s: %s", e.Domain, e.How, e.Hint)
+}
+
+// Is makes the error a [provider.ErrHostPaused].
+func (e *PausedError) Is(target error) bool { return target == provider.ErrHostPaused }
+
+// Fault reports whether a fault paused the clone: see [provider.OutageReporter].
+func (e *PausedError) Fault() bool { return e.ByFault }
 
 // quoted sets lines that somebody else has written apart from an error's own.
 func quoted(title string, lines []string) string {
@@ -73,16 +98,22 @@ func quoted(title string, lines []string) string {
 	return "\n  " + title + ":\n    | " + strings.Join(lines, "\n    | ")
 }
 
-// ConnectionLostError says that the connection to the hypervisor has ended by
-// itself. The clones that were started over it go with it.
+// ConnectionLostError says that the connection to the hypervisor was lost. It is
+// a [provider.ErrHypervisorNotReachable]. A libvirtd that still runs destroys the
+// clones that were started over the connection.
 type ConnectionLostError struct {
 	URL string
-	How string
+	How string // "libvirtd has closed the connection", "it has not answered for 10 seconds"
 }
 
-// Error names the hypervisor and how the connection ended.
+// Error names the hypervisor and how the connection was lost.
 func (e *ConnectionLostError) Error() string {
-	return fmt.Sprintf("the connection to %s was lost (%s), and libvirtd takes its clones away: check that libvirtd runs there", shownURL(e.URL), e.How)
+	return fmt.Sprintf("the connection to %s was lost (%s): check that libvirtd runs there", shownURL(e.URL), e.How)
+}
+
+// Is makes the error a [provider.ErrHypervisorNotReachable].
+func (e *ConnectionLostError) Is(target error) bool {
+	return target == provider.ErrHypervisorNotReachable
 }
 
 // isCode says whether an error is libvirt's with one of these codes.

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -89,3 +90,47 @@ func (c *connection) context(ctx context.Context) (context.Context, context.Canc
 
 // loss is the error of a connection that is lost.
 func (c *connection) loss() error { return &ConnectionLostError{URL: c.url, How: c.heart.how} }
+
+// checkLost returns the error of the connection if it is lost, and otherwise nil.
+// A call may fail before libvirt reports that the connection has ended.
+func (c *connection) checkLost() error {
+	if !c.lost() {
+		return nil
+	}
+	c.heart.stop(closedByLibvirtd)
+	return c.loss()
+}
+
+// orLost returns the error of something that needed the connection. If the
+// connection is lost, that is the cause, and comes first.
+func (c *connection) orLost(err error) error {
+	if err == nil {
+		return nil
+	}
+	loss := c.checkLost()
+	var told *ConnectionLostError
+	switch {
+	case errors.As(err, &told):
+		return told
+	case loss != nil:
+		return fmt.Errorf("%w: %w", loss, err)
+	}
+	return err
+}
+
+// closedByLibvirtd is how a connection is lost whose other end is gone.
+const closedByLibvirtd = "libvirtd has closed the connection"
+
+// endsWith returns a context that ends when a channel is closed, with a cause
+// that is known by then. The returned function must be called.
+func endsWith(ctx context.Context, closed <-chan struct{}, cause func() error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() { // ends with ctx, which the caller ends
+		select {
+		case <-closed:
+			cancel(cause())
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

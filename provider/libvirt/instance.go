@@ -37,12 +37,15 @@ type instance struct {
 	making  *call  // that prepares or creates; nil before that
 	foundBy string // the strategy
 
-	mu    sync.Mutex
-	guard *guard // from before the clone is started until it is taken away
-	lease *renewal
+	mu      sync.Mutex
+	watcher *domainWatcher // from before the clone is started until it is torn down
+	lease   *renewal
 }
 
-var _ provider.Instance = (*instance)(nil)
+var (
+	_ provider.Instance       = (*instance)(nil)
+	_ provider.OutageReporter = (*instance)(nil)
+)
 
 func (i *instance) Common() provider.Settings { return i.config.Settings }
 
@@ -53,8 +56,9 @@ func (i *instance) Address() string { return i.address.String() }
 // what it has asked for.
 const lastCall = 2 * time.Second
 
-// SetUp clones and boots, and finds the address. When the context or the
-// connection ends, it ends, also while libvirt does not answer.
+// SetUp clones and boots, and finds the address. It ends with ctx, also while
+// libvirt does not answer, and with a *[ConnectionLostError] when the connection
+// is lost.
 func (i *instance) SetUp(ctx context.Context) error {
 	if i.plan == nil {
 		if err := i.prepare(ctx); err != nil {
@@ -81,10 +85,10 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *connectio
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
 		defer cancel()
 		if !i.making.await(last) {
-			return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
+			return on.orLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
 		}
 	}
-	return i.making.err
+	return on.orLost(i.making.err)
 }
 
 // makePlan works out the clone, down to the files and pools that it takes, the
@@ -197,7 +201,7 @@ func (i *instance) TearDown(ctx context.Context) error {
 	}
 	i.releaseMemory()
 	i.askToShutDown(ctx, i.config.ShutdownTimeout)
-	i.letGo()
+	i.stopWatching()
 	if !i.undo.empty() {
 		on, err := i.reconnect(ctx)
 		if err != nil {
@@ -219,54 +223,48 @@ func (i *instance) awaitSetUp(ctx context.Context) error {
 	return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
 }
 
-// watchOver begins to watch the clone.
-func (i *instance) watchOver(g *guard) {
+// setWatcher sets the watcher of the clone.
+func (i *instance) setWatcher(w *domainWatcher) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.guard = g
+	i.watcher = w
 }
 
-// watched is who watches the clone, or nil.
-func (i *instance) watched() *guard {
+// getWatcher returns the watcher of the clone, or nil.
+func (i *instance) getWatcher() *domainWatcher {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.guard
+	return i.watcher
 }
 
-// letGo ends all that goes on in this process for the clone.
-func (i *instance) letGo() {
+// stopWatching ends everything that runs in this process for the clone.
+func (i *instance) stopWatching() {
 	i.lease.stop()
 	i.lease = nil
 	i.mu.Lock()
-	g := i.guard
-	i.guard = nil
+	w := i.watcher
+	i.watcher = nil
 	i.mu.Unlock()
-	if g != nil {
-		g.close()
+	if w != nil {
+		w.close()
 	}
 }
 
-// Exited says how the clone stopped, or nil while it runs.
-func (i *instance) Exited() error {
-	if g := i.watched(); g != nil {
-		return g.alive()
+// Outage returns why the clone does not run: a *[StoppedError], a *[PausedError]
+// or a *[ConnectionLostError]. It is nil while the clone runs, and before it is
+// started and after it is torn down.
+func (i *instance) Outage() (changed <-chan struct{}, err error) {
+	if w := i.getWatcher(); w != nil {
+		return w.get()
 	}
-	return nil
+	return nil, nil
 }
 
-// Watch answers with a context that ends when the clone no longer runs; its
-// cause tells how. The function that it returns must be called.
-func (i *instance) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	if g := i.watched(); g != nil {
-		return g.context(ctx)
-	}
-	return context.WithCancel(ctx)
-}
-
-// Console is the last that the clone's serial console has said, in lines.
+// Console returns the last lines of the clone's serial console, as many as lines
+// says at the most.
 func (i *instance) Console(lines int) []string {
-	if g := i.watched(); g != nil {
-		return g.heard().tail(lines)
+	if w := i.getWatcher(); w != nil {
+		return w.getConsole().tail(lines)
 	}
 	return nil
 }

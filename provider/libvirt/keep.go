@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// Keep leaves the clone where it is, for a person to look at, and tells how to
-// reach it and how to remove it. It answers with "" when there is no clone that
-// runs: TearDown then takes away what is left.
+// Keep leaves the clone as it is, also if it is paused, and returns how to reach
+// and to remove it. It returns "" when there is no clone or it has stopped:
+// TearDown then removes what is left.
 func (i *instance) Keep(ctx context.Context) (string, error) {
-	g := i.watched()
-	if g == nil || !g.runs() {
+	w := i.getWatcher()
+	if w == nil || !w.exists() {
 		return "", nil
 	}
 	i.lease.stop() // or else it might renew what it read before this
 	conn := i.on.conn
 	err := bounded(ctx, conn, func() error {
-		return changeMetadata(conn, g.domain, func(m *metadata) {
+		return changeMetadata(conn, w.domain, func(m *metadata) {
 			m.Kept = &metadataKeeping{Since: time.Now().UTC().Truncate(time.Second)}
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("marking domain %s as kept: %w", g.domain, said(err))
+		return "", fmt.Errorf("marking domain %s as kept: %w", w.domain, said(err))
 	}
-	i.letGo()
+	i.stopWatching()
 	err = i.undo.forget(ctx)
 	i.disconnect()
-	return i.howToReach(g.domain), err
+	return i.howToReach(w.domain), err
 }
 
 // howToReach tells a person what to type.

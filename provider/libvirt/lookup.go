@@ -102,23 +102,16 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 	if i.config.Lookup != lookupSSH { // which has a timeout of its own
 		limit := i.config.AddressTimeout
 		var cancel func()
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v is over", limit))
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v expired", limit))
 		defer cancel()
 	}
-	ctx, unwatch := i.Watch(ctx)
+	ctx, unwatch := provider.WatchSetUp(ctx, i)
 	defer unwatch()
 	var err error
 	i.address, err = find.Address(ctx, c.mac)
 	i.foundBy = fmt.Sprint(find)
-	if err != nil && asked.Err() != nil {
-		return fmt.Errorf("looking for the address of domain %s: %w", c.name, err) // nobody waits for it any more
-	}
 	if err != nil {
-		heard := ""
-		if i.Exited() == nil { // or else the cause tells
-			heard = quoted("the last lines of its console", i.Console(shownLines))
-		}
-		return fmt.Errorf("%w: domain %s: %w%s", provider.ErrAddressNotFound, c.name, err, heard)
+		return i.addressError(ctx, asked, c.name, err)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
 	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
 	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
 	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): have that give it up, or give the base domain's system another address, and static.ip the same", err.Error())
-	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s is over")
-	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s is over: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
+	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s expired")
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
 	require.ErrorIs(t, err, err.Cause)
 }

@@ -17,31 +17,33 @@ var (
 	_ provider.StateReporter = (*instance)(nil)
 )
 
-// State is in virsh's words, as far as events have told it.
+// State returns the state of the clone in virsh's words, as events have reported
+// it.
 func (i *instance) State() string {
-	g := i.watched()
-	if g == nil {
+	w := i.getWatcher()
+	if w == nil {
 		return ""
 	}
-	if err := g.alive(); err != nil {
-		var stopped *StoppedError
-		if errors.As(err, &stopped) {
-			return stopped.How
-		}
-		return "unknown: " + err.Error()
+	_, outage := w.get()
+	var stopped *StoppedError
+	var paused *PausedError
+	switch {
+	case errors.As(outage, &stopped):
+		return stopped.How
+	case errors.As(outage, &paused):
+		return paused.How
+	case outage != nil:
+		return "unknown: " + outage.Error()
+	case w.exists():
+		return provider.StateRunning
 	}
-	select {
-	case <-g.running:
-		return "running"
-	default:
-		return "being started"
-	}
+	return "being started"
 }
 
 // Screenshot is what the clone's first screen shows.
 func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
-	g := i.watched()
-	if g == nil {
+	w := i.getWatcher()
+	if w == nil {
 		return nil, errors.New("there is no clone to look at")
 	}
 	// The clone may be taken away meanwhile, and its connection with it.
@@ -54,12 +56,12 @@ func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 	// given back when, without a user, nobody runs libvirt's event loop any more.
 	err = bounded(ctx, nil, func() error {
 		defer release()
-		shot, err := screenshot(on.conn, g.domain)
+		shot, err := screenshot(on.conn, w.domain)
 		taken <- shot
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("taking a screenshot of domain %s: %w", g.domain, said(err))
+		return nil, fmt.Errorf("taking a screenshot of domain %s: %w", w.domain, said(err))
 	}
 	return <-taken, nil
 }

@@ -55,8 +55,8 @@ func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
 	i := &instance{config: Config{URL: "test:///default"}, pool: newConnections()}
 	on, release, err := i.pool.acquire(t.Context(), i.config.URL)
 	require.NoError(t, err)
-	i.guard = newGuard(on, "nobody")
-	defer i.letGo()
+	i.watcher = newDomainWatcher(on, "nobody", domainState{})
+	defer i.stopWatching()
 	require.NoError(t, on.conn.Ref(), "to see who else has one")
 	others := -1
 	stop := i.pool.loop.stop

@@ -45,12 +45,12 @@ func (i *instance) bringUp(ctx context.Context, on *connection, c *clone, launch
 		return err
 	}
 	provider.Report(ctx, provider.StepCloned, c.name)
-	g := newGuard(on, c.name)
-	i.watchOver(g)
+	w := newDomainWatcher(on, c.name, domainState{phase: phaseStarting})
+	i.setWatcher(w)
 	launching = true
-	err := i.start(ctx, on.conn, c, g, func(ctx context.Context) error {
+	err := i.start(ctx, on.conn, c, w, func(ctx context.Context) error {
 		defer launched()
-		return launch(ctx, on.conn, c, g)
+		return launch(ctx, on.conn, c, w)
 	})
 	if err != nil {
 		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
@@ -72,16 +72,16 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *c
 }
 
 // start starts the clone, for as long as libvirtStartTimeout says.
-func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard, launch func(context.Context) error) error {
+func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, w *domainWatcher, launch func(context.Context) error) error {
 	limit := i.config.StartTimeout
-	late := fmt.Errorf("libvirtStartTimeout of %v is over", limit)
+	late := fmt.Errorf("libvirtStartTimeout of %v expired", limit)
 	within, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	within, unwatch := g.context(within)
+	within, unwatch := provider.WatchSetUp(within, i)
 	defer unwatch()
-	err := i.startWithin(within, c, g, launch)
+	err := i.startWithin(within, c, w, launch)
 	if errors.Is(err, late) {
-		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or see what keeps the hypervisor (its load, QEMU's log)", err, stateNow(ctx, conn, c.name))
+		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.name))
 	}
 	return err
 }
@@ -92,7 +92,7 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 	defer cancel()
 	found := make(chan libvirt.DomainState, 1)
 	err := bounded(ctx, conn, func() error {
-		state, err := stateOf(conn, name)
+		state, _, err := stateOf(conn, name)
 		found <- state
 		return err
 	})
@@ -106,7 +106,7 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 }
 
 // startWithin starts the clone and waits until libvirt says that it runs.
-func (i *instance) startWithin(ctx context.Context, c *clone, g *guard, launch func(context.Context) error) error {
+func (i *instance) startWithin(ctx context.Context, c *clone, w *domainWatcher, launch func(context.Context) error) error {
 	var launching *call
 	// Undoing waits until libvirt has started the domain, or has failed to, so
 	// that nothing comes up behind its back.
@@ -124,7 +124,7 @@ func (i *instance) startWithin(ctx context.Context, c *clone, g *guard, launch f
 		return launching.err
 	}
 	select {
-	case <-g.running:
+	case <-w.started:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -132,12 +132,12 @@ func (i *instance) startWithin(ctx context.Context, c *clone, g *guard, launch f
 }
 
 // launcher is [instance.launch].
-type launcher func(context.Context, *libvirt.Connect, *clone, *guard) error
+type launcher func(context.Context, *libvirt.Connect, *clone, *domainWatcher) error
 
 // launch brings the domain up. It is held at its first instruction until
 // nothing is left to be lost: by then its files have no names any more, and
 // somebody listens to its console.
-func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, g *guard) error {
+func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, w *domainWatcher) error {
 	domain, err := i.create(ctx, conn, c)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, 
 	// A clone whose console nobody can open runs as well without: what is wrong
 	// with the connection, the next call tells.
 	if heard, err := openConsole(conn, domain); err == nil && heard != nil {
-		g.hear(heard)
+		w.setConsole(heard)
 	}
 	return domain.Resume()
 }
@@ -274,15 +274,16 @@ func removeDomain(conn *libvirt.Connect, name string) error {
 	return undefine(domain)
 }
 
-// askToShutDown gives the guest's system time to shut itself down.
+// askToShutDown gives the guest's system time to shut itself down. A guest that
+// does not run cannot.
 func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
-	g := i.watched()
-	if limit <= 0 || g == nil || g.alive() != nil {
+	w := i.getWatcher()
+	if _, outage := i.Outage(); limit <= 0 || w == nil || outage != nil {
 		return
 	}
 	conn := i.on.conn
 	err := bounded(ctx, conn, func() error {
-		domain, err := conn.LookupDomainByName(g.domain)
+		domain, err := conn.LookupDomainByName(w.domain)
 		if err != nil {
 			return err
 		}
@@ -293,7 +294,7 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 		return // destroying it tells why
 	}
 	select {
-	case <-g.ended:
+	case <-w.ended:
 	case <-time.After(limit):
 	case <-ctx.Done():
 	}

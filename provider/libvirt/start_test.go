@@ -25,12 +25,12 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	goOn := make(chan struct{})
 	launched := make(chan struct{})
 	c := &clone{name: "overcast-late"}
-	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *clone, *guard) error {
+	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *clone, *domainWatcher) error {
 		<-goOn
 		return nil
 	}, func() { close(launched) })
-	defer i.letGo()
-	require.EqualError(t, err, "starting domain overcast-late: libvirtStartTimeout of 1ms is over, and libvirt has not made the domain yet: raise libvirtStartTimeout, or see what keeps the hypervisor (its load, QEMU's log)")
+	defer i.stopWatching()
+	require.EqualError(t, err, "starting domain overcast-late: libvirtStartTimeout of 1ms expired, and libvirt has not made the domain yet: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log")
 
 	ended, end := context.WithCancel(t.Context())
 	end()

@@ -107,7 +107,7 @@ func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone
 		}
 		// Another machine was faster, if only for a moment: what was created so
 		// far is removed.
-		i.letGo()
+		i.stopWatching()
 		if undone := i.undo.run(ctx, on.conn); undone != nil {
 			return errors.Join(err, undone)
 		}

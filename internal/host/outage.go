@@ -1,0 +1,98 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// Exited is nil while the host runs or is paused, or while nothing is known to the
+// contrary. Otherwise it is an [provider.ErrHostStopped] that says how the host
+// stopped.
+func (h *Host) Exited() error {
+	if _, outage := provider.OutageOf(h.instance); provider.EndsUse(outage) && !errors.Is(outage, provider.ErrHostPaused) {
+		return outage
+	}
+	return nil
+}
+
+// outageDelay is how long a call whose connection was lost waits for the report
+// that the host has stopped, or that it reboots: a system that shuts down
+// ends its connections some seconds earlier.
+const outageDelay = 10 * time.Second
+
+// whileRunning makes a call that needs the host to run. When the host
+// stops or is paused, the context of the call ends, and the error is the outage.
+func (h *Host) whileRunning(ctx context.Context, call func(context.Context) error) error {
+	changed, outage := provider.OutageOf(h.instance)
+	if provider.EndsUse(outage) {
+		return outage
+	}
+	running, unwatch := provider.WatchUse(ctx, h.instance)
+	defer unwatch()
+	err := call(running)
+	if err == nil {
+		return nil
+	}
+	if outage == nil && errors.Is(err, ssh.ErrConnectionLost) && !errors.Is(err, ssh.ErrClosed) {
+		awaitReport(running, changed)
+	}
+	switch _, outage = provider.OutageOf(h.instance); {
+	case provider.EndsUse(outage):
+		return outage
+	case provider.OutageCause(running) != nil: // it is over already
+		return provider.OutageCause(running)
+	case outage != nil:
+		return fmt.Errorf("%w; and %w", err, outage)
+	}
+	return err
+}
+
+// awaitReport waits for the next report of a host's provider, for outageDelay
+// at the most. changed is nil if the provider reports nothing.
+func awaitReport(running context.Context, changed <-chan struct{}) {
+	if changed == nil {
+		return
+	}
+	timeout := time.NewTimer(outageDelay)
+	defer timeout.Stop()
+	select {
+	case <-changed:
+	case <-running.Done():
+	case <-timeout.C:
+	}
+}
+
+// WithClient makes a call over the host's connection, see whileRunning.
+func (h *Host) WithClient(ctx context.Context, call func(context.Context, *ssh.Client) error) error {
+	return h.whileRunning(ctx, func(running context.Context) error {
+		client, err := h.Client(running)
+		if err != nil {
+			return err
+		}
+		defer closeAtOutage(running, client)()
+		return call(ctx, client)
+	})
+}
+
+// closeAtOutage closes a connection when an outage ends the context: what is
+// under way on the connection then ends at once, instead of waiting for a
+// machine that cannot answer. The returned function must be called.
+func closeAtOutage(running context.Context, client *ssh.Client) (release func()) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(running, func() {
+		defer close(closed)
+		if provider.OutageCause(running) != nil {
+			_ = client.Close() // it is of no more use either way
+		}
+	})
+	return func() {
+		if !stop() {
+			<-closed
+		}
+	}
+}

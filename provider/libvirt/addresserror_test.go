@@ -1,0 +1,118 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/strategy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
+)
+
+// notFound is what a strategy says that has asked an agent that was not there.
+var notFound = &strategy.NotFoundError{Strategy: "agent", Seen: agentError(libvirt.Error{Code: libvirt.ERR_AGENT_UNRESPONSIVE}).Error(), Cause: errors.New("addressTimeout of 1s expired")}
+
+// lookingUp is a clone whose address is looked up, and the context of that.
+func lookingUp(t *testing.T) (*instance, context.Context) {
+	t.Helper()
+	w := watching(t, phaseStarting)
+	w.on.ready, w.on.conn = testDriver(t).ready, testDriver(t).conn
+	feed(w, resumed)
+	i := &instance{on: w.on, watcher: w}
+	ctx, unwatch := provider.WatchSetUp(t.Context(), i)
+	t.Cleanup(unwatch)
+	return i, ctx
+}
+
+func TestALookUpThatFailsSaysFirstWhy(t *testing.T) {
+	for name, test := range map[string]struct {
+		events      []any
+		want        string
+		is, isNot   []error
+		goesOn      bool
+		lost, agent bool
+	}{
+		"a timeout": {nil, "address not found: domain web: no address for", []error{provider.ErrAddressNotFound}, []error{provider.ErrHostPaused}, true, false, true},
+		"a domain that has stopped": {[]any{off}, "address not found: domain web is shut off: the guest powered itself off",
+			[]error{provider.ErrAddressNotFound, provider.ErrHostStopped}, nil, false, false, false},
+		"a full pool": {[]any{fullPool, ioPaused}, "address not found: domain web is paused: I/O error of disk /pool/vda: no space is left in the pool: correct the cause",
+			[]error{provider.ErrAddressNotFound, provider.ErrHostPaused}, nil, false, false, false},
+		"a timeout while an administrator has paused it": {[]any{paused}, "address not found: domain web: no address for",
+			[]error{provider.ErrAddressNotFound, provider.ErrHostPaused}, nil, true, false, true},
+		"a connection that is lost": {nil, "the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there",
+			[]error{provider.ErrHypervisorNotReachable}, []error{provider.ErrAddressNotFound}, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i, ctx := lookingUp(t)
+			feed(i.watcher, test.events...)
+			if test.lost {
+				i.on.heart.stop(closedByLibvirtd)
+			}
+			if !test.goesOn {
+				<-ctx.Done()
+			}
+			err := i.addressError(ctx, t.Context(), "web", notFound)
+			assert.True(t, len(err.Error()) >= len(test.want) && err.Error()[:len(test.want)] == test.want, err.Error())
+			for _, is := range test.is {
+				require.ErrorIs(t, err, is)
+			}
+			for _, not := range test.isNot {
+				require.NotErrorIs(t, err, not)
+			}
+			if test.agent {
+				assert.ErrorContains(t, err, "qemu-guest-agent")
+			} else {
+				assert.NotContains(t, err.Error(), "agent")
+			}
+		})
+	}
+}
+
+func TestALookUpThatIsNoLongerWantedIsNoMissingAddress(t *testing.T) {
+	i, _ := lookingUp(t)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	err := i.addressError(ended, ended, "web", notFound)
+	require.NotErrorIs(t, err, provider.ErrAddressNotFound)
+	require.ErrorContains(t, err, "looking for the address of domain web: ")
+}
+
+func TestOnlyAnAgentThatDoesNotAnswerMayBeMissing(t *testing.T) {
+	for code, missing := range map[libvirt.ErrorNumber]bool{
+		libvirt.ERR_AGENT_UNRESPONSIVE: true,
+		libvirt.ERR_OPERATION_INVALID:  false, // the domain does not run
+		libvirt.ERR_NO_DOMAIN:          false,
+		libvirt.ERR_SYSTEM_ERROR:       false, // the connection is closed
+		libvirt.ERR_INTERNAL_ERROR:     false,
+	} {
+		err := agentError(fmt.Errorf("asking about domain web: %w", said(libvirt.Error{Code: code, Message: "as it is"})))
+		require.ErrorIs(t, err, strategy.ErrNotYet)
+		assert.ErrorContains(t, err, "asking about domain web: libvirt: as it is")
+		if missing {
+			assert.ErrorContains(t, err, "check that qemu-guest-agent runs in the base domain's system")
+		} else {
+			assert.NotContains(t, err.Error(), "qemu-guest-agent")
+		}
+	}
+	require.NoError(t, agentError(nil))
+	require.ErrorIs(t, agentError(context.Canceled), context.Canceled)
+}
+
+func TestALostConnectionIsTheCauseOfWhatNeededIt(t *testing.T) {
+	on := testDriver(t)
+	failed := errors.New("making volume vda: no answer")
+	require.NoError(t, on.orLost(nil))
+	require.Equal(t, failed, on.orLost(failed))
+	on = &connection{url: "qemu:///system", ready: on.ready, conn: on.conn, heart: newHeartbeat()}
+	on.heart.stop("it has not answered for 10 seconds")
+	require.NoError(t, on.orLost(nil))
+	err := on.orLost(failed)
+	require.EqualError(t, err, "the connection to qemu:///system was lost (it has not answered for 10 seconds): check that libvirtd runs there: making volume vda: no answer")
+	require.ErrorIs(t, err, provider.ErrHypervisorNotReachable)
+	require.ErrorIs(t, err, failed)
+	require.Equal(t, on.loss(), on.orLost(fmt.Errorf("libvirt has not answered: %w", on.loss())), "it says so already")
+}
