@@ -10,8 +10,8 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// generated is a configuration of about this size, as people write them: hosts
-// that inherit from a template, comments, concatenations.
+// generated returns a configuration of about this size with hosts that inherit
+// from a template, comments and concatenations.
 func generated(size int) []byte {
 	var b strings.Builder
 	b.WriteString("template { SSH { user = root, timeout = 30, port = 22 }, tags = [kvm, \"test\"] }\n")
@@ -33,7 +33,7 @@ host_%[1]d = ${template} {
 	return []byte(b.String())
 }
 
-// substitutions are n definitions that each refer to the one before.
+// substitutions returns n definitions that each refer to the previous one.
 func substitutions(n int) []byte {
 	var b strings.Builder
 	b.WriteString("a0 = 1\n")
@@ -43,27 +43,27 @@ func substitutions(n int) []byte {
 	return []byte(b.String())
 }
 
-// appends are n definitions of one key that each add to it.
+// appends returns n definitions that each add an element to one array.
 func appends(n int) []byte { return []byte(strings.Repeat("list += x\n", n)) }
 
-// paths is a string to which n definitions each add something.
+// paths returns n definitions that each add to one string.
 func paths(n int) []byte {
 	return []byte("path = /bin\n" + strings.Repeat("path = ${path}\":/usr/bin\"\n", n))
 }
 
 func parseAndResolve(tb testing.TB, text []byte) *hocon.Value {
-	doc, err := hocon.Parse("generated.conf", text, nil)
+	doc, err := hocon.Parse(tb.Context(), "generated.conf", text, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	root, err := doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+	root, err := doc.Resolve(tb.Context(), &hocon.ResolveOptions{Env: noEnv})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return root
 }
 
-// BenchmarkParseAndResolve reports MB/s; the aim is 20 on one core.
+// BenchmarkParseAndResolve reports MB/s. The goal is 20 on one core.
 func BenchmarkParseAndResolve(b *testing.B) {
 	for _, megabytes := range []int{1, 10} {
 		b.Run(fmt.Sprintf("%dMB", megabytes), func(b *testing.B) {
@@ -77,8 +77,8 @@ func BenchmarkParseAndResolve(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowth reports by how much longer ten times the input takes; the aim
-// is 12 at most.
+// BenchmarkGrowth reports how many times longer a 10 times larger input takes.
+// The goal is at most 12.
 func BenchmarkGrowth(b *testing.B) {
 	for _, shape := range []struct {
 		name string
@@ -100,8 +100,8 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// timed is how long so many runs take, in a heap that has its size already: no
-// run pays for growing it, or is spared paying for its own garbage.
+// timed returns the duration of a number of runs. A run before, and a garbage
+// collection, give all of them a heap of the same size.
 func timed(b *testing.B, text []byte, times int) time.Duration {
 	parseAndResolve(b, text)
 	runtime.GC()

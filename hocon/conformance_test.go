@@ -17,24 +17,24 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// A conformanceCase is an input and what must become of it: the document in
-// wantFile or, if wantError, an error. One that has neither is there to be
-// included by others.
+// A conformanceCase is an input and its expected result: the document in
+// wantFile or, if wantError, an error. A case without either is only included by
+// others.
 type conformanceCase struct {
 	group, name, input string
 	wantFile           string
 	wantError          bool
-	message            string // how the error must end; only our own cases say it
+	message            string // the end of the error; only this project's cases have it
 }
 
-// TestConformance runs the cases of this project, and those of the corpus that
+// TestConformance runs the cases in testdata, and those in the folder that
 // HOCON_CORPUS names.
 func TestConformance(t *testing.T) {
 	roots := map[string]string{"own": filepath.Join("..", "testdata")}
 	if corpus := os.Getenv("HOCON_CORPUS"); corpus != "" {
 		roots["corpus"] = corpus
 	} else {
-		t.Log("HOCON_CORPUS is not set: only the cases of this project are run")
+		t.Log("HOCON_CORPUS is not set: running only the cases in testdata")
 	}
 	for name, root := range roots {
 		t.Run(name, func(t *testing.T) { runCorpus(t, root) })
@@ -76,9 +76,9 @@ func runCorpus(t *testing.T, root string) {
 	t.Logf("%-28s passed %3d  failed %3d  skipped %3d", "total", sum.passed, sum.failed, sum.skipped)
 }
 
-// findCases reads the layout: testdata/hocon/GROUP/NAME.conf beside
-// expected/hocon/GROUP/NAME-expected.json or NAME.error, or in one folder; and
-// the groups equivNN, all of whose files mean what their original.json says.
+// findCases lists the cases in a folder. An input testdata/hocon/GROUP/NAME.conf
+// has its result in expected/hocon/GROUP/NAME-expected.json or NAME.error, or in
+// its own folder. All files of a group equivNN have the result original.json.
 func findCases(t *testing.T, root string) []conformanceCase {
 	inputs, expected := filepath.Join(root, "testdata", "hocon"), filepath.Join(root, "expected", "hocon")
 	if _, err := os.Stat(inputs); err != nil {
@@ -125,17 +125,17 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// isSibling tells whether a file is there for the sake of the .conf beside it.
+// isSibling reports whether a file is an include of the .conf file of the same
+// name.
 func isSibling(path, extension string) bool {
 	return extension != ".conf" && isFile(strings.TrimSuffix(path, extension)+".conf")
 }
 
-// machineDependent are the cases whose expected result leaves out a key that
-// the specification says is there. test01 has, under "system", a concatenation
-// of text and optional substitutions of what the JVM and the machine are;
-// test03 includes it. The specification: "if it is part of a value
-// concatenation with another string then it should become an empty string".
-// The key is not compared.
+// machineDependent removes keys whose expected result depends on the machine.
+// In test01, which test03 includes, "system" concatenates text with optional
+// substitutions for system properties. The expected result does not have the
+// key, although the specification says: "if it is part of a value concatenation
+// with another string then it should become an empty string".
 var machineDependent = map[string]func(root map[string]any){
 	"top/test01": func(root map[string]any) { delete(root, "system") },
 	"top/test03": func(root map[string]any) { delete(root["test01"].(map[string]any), "system") },
@@ -143,15 +143,15 @@ var machineDependent = map[string]func(root map[string]any){
 
 func runCase(t *testing.T, c conformanceCase) {
 	env := readEnv(t, strings.TrimSuffix(c.input, filepath.Ext(c.input))+".env")
-	doc, err := hocon.ParseFile(c.input, nil)
+	doc, err := hocon.ParseFile(t.Context(), c.input, nil)
 	var root *hocon.Value
 	if err == nil {
-		root, err = doc.Resolve(&hocon.ResolveOptions{Env: func(name string) (string, bool) { value, ok := env[name]; return value, ok }})
+		root, err = doc.Resolve(t.Context(), &hocon.ResolveOptions{Env: func(name string) (string, bool) { value, ok := env[name]; return value, ok }})
 	}
 	if c.wantError {
 		checkRefused(t, err)
 		if !strings.HasSuffix(err.Error(), c.message) {
-			t.Errorf("the error is\n%v\nand should end in\n%s", err, c.message)
+			t.Errorf("got the error\n%v\nwant one that ends in\n%s", err, c.message)
 		}
 		return
 	}
@@ -178,7 +178,7 @@ func runCase(t *testing.T, c conformanceCase) {
 func checkRefused(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
-		t.Fatal("accepted, and must be refused")
+		t.Fatal("got no error")
 	}
 	var at hocon.Error
 	if !errors.As(err, &at) || at.Position().Line == 0 {
@@ -190,7 +190,7 @@ func checkRefused(t *testing.T, err error) {
 	t.Log(err)
 }
 
-// readEnv reads KEY=VALUE lines; a file that is not there has none.
+// readEnv reads KEY=VALUE lines. The file may be missing.
 func readEnv(t *testing.T, path string) map[string]string {
 	env := map[string]string{}
 	f, err := os.Open(path)
@@ -217,8 +217,8 @@ func decodeJSON(t *testing.T, text []byte) any {
 	return v
 }
 
-// differ compares two JSON documents: numbers by value, and a key whose value
-// is null is as good as none. It gives "" or where the first difference is.
+// differ compares two JSON documents. Numbers are compared by value, and a key
+// whose value is null counts as missing. It returns the first difference, or "".
 func differ(path string, got, want any) string {
 	mismatch := fmt.Sprintf("at %q: got %v, want %v", path, got, want)
 	switch want := want.(type) {
@@ -269,15 +269,15 @@ func sameNumber(a, b string) bool {
 	if a == b || okX && okY && x.Cmp(y) == 0 {
 		return true
 	}
-	f, errF := strconv.ParseFloat(a, 64) // what the JVM makes of it
+	f, errF := strconv.ParseFloat(a, 64) // the JVM rounds to a double
 	g, errG := strconv.ParseFloat(b, 64)
 	return errF == nil && errG == nil && f == g
 }
 
-// printed is a scalar as it is, and anything else as JSON.
+// printed returns the text of a scalar, and other values as JSON.
 func printed(t *testing.T, v *hocon.Value) string {
 	t.Helper()
-	if text, err := v.String(); err == nil {
+	if text, err := v.Text(); err == nil {
 		return text
 	}
 	text, err := json.Marshal(v)

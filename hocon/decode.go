@@ -8,61 +8,69 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Decode stores the value in what dst points to: a struct, a map with string
-// keys, a slice, or anything that one of their fields may be.
+// keys, a slice, or any type that a field may have.
 //
-// Struct fields say in a tag which key they take:
+// Struct tags name the keys:
 //
 //	type Host struct {
 //		BaseDomain string        `hocon:"libvirtBaseDomain,alias=baseDomain,required"`
 //		Passphrase string        `hocon:"passphrase,secret"`
 //		Timeout    time.Duration `hocon:"timeout"` // 30, "30", 30s, 2 minutes
-//		SSH        *SSH          `hocon:"SSH"`     // nil if it is not given
-//		Extra      *hocon.Value  `hocon:"extra"`   // anything, as it is
+//		Memory     hocon.Size    `hocon:"memory"`  // 1G, "512 MiB", 1048576
+//		SSH        *SSH          `hocon:"SSH"`     // stays nil without the key
+//		Extra      *hocon.Value  `hocon:"extra"`   // any value, not converted
 //	}
 //
-// A field without a tag takes its own name with the first letter small, and
-// one with `hocon:"-"` nothing. An alias is another name of the key, of which
-// there may be several; giving a key twice by different names is an error. A
-// required key must be there. What a secret field is given is not shown in
-// errors; for a struct that is what stands in the place of the object, while
-// the struct's own fields are secret if they say so. The fields of an embedded
-// struct without a tag are as the struct's own.
+// Without a tag, a field has the key of its name with a lower-case first letter.
+// The tag "-" excludes a field. The fields of an embedded struct without a tag
+// count as those of the outer struct. The options of a tag are:
 //
-// Nor do errors show what looks like a URL with a password, wherever it is.
+//   - alias=KEY: another name of the key. It is an error to set a key by two names.
+//   - required: it is an error if the key is missing or null.
+//   - secret: errors do not contain the value. For a struct this means a value
+//     that is not an object; the fields of the struct have their own options.
 //
-// Fields may be strings, booleans, integers, floats, time.Duration (a bare
-// number is seconds), Value or *Value, any encoding.TextUnmarshaler, structs,
-// pointers, slices, and maps with string keys. What is in dst stays if the key
-// is not given, or null.
+// Errors never contain values or keys that look like a URL with a password.
 //
-// Keys that no field takes are errors; maps and Values take all.
+// A field may be a string, boolean, integer, float, [time.Duration] (a number is
+// in seconds), [Size], *[Value], [encoding.TextUnmarshaler], struct, pointer,
+// slice, or map with string keys. A field whose key is missing or null keeps its
+// value, so set defaults before.
 //
-// All errors are found: what Decode gives is one *ValueError, or several
-// joined in the order of their positions. dst has then been filled in part.
+// A key that no field has is an error; maps and *Value accept all keys.
+//
+// Decode fails with a *[ValueError], or with several of them, joined in the order
+// of their positions; dst then has what could be decoded. It panics if a tag has
+// an unknown option.
 func (v *Value) Decode(dst any) error { return new(decoder).run(v, dst) }
 
-// DecodeKnown is [Value.Decode] for a value of which somebody else reads the
-// rest: the keys of v itself that no field takes are passed over.
-func (v *Value) DecodeKnown(dst any) error { return (&decoder{passOver: v.data}).run(v, dst) }
+// DecodeKnown is [Value.Decode] without errors for unknown keys of v, for a
+// value that different structs take their keys from. Unknown keys of objects
+// within v are errors.
+func (v *Value) DecodeKnown(dst any) error {
+	return (&decoder{partial: v.content().data}).run(v, dst)
+}
 
 type decoder struct {
-	errs     []*ValueError
-	passOver *data // the object whose unknown keys are passed over, if any
+	errs    []*ValueError
+	partial *data // the object whose unknown keys are not errors, or nil
 }
 
 func (d *decoder) run(v *Value, dst any) error {
 	target := reflect.ValueOf(dst)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
-		return fmt.Errorf("hocon: Decode into %T, which is not a pointer to something", dst)
+		return fmt.Errorf("hocon: decoding into a %T: not a pointer: pass the address of a variable", dst)
 	}
 	d.decode(v, target.Elem())
 	return d.joined()
 }
 
-// fail keeps an error. All that can come here are ValueErrors.
+// fail adds an error, which is a ValueError.
 func (d *decoder) fail(err error) {
 	var e *ValueError
 	if errors.As(err, &e) {
@@ -70,6 +78,7 @@ func (d *decoder) fail(err error) {
 	}
 }
 
+// joined returns all errors in the order of their positions.
 func (d *decoder) joined() error {
 	slices.SortStableFunc(d.errs, func(a, b *ValueError) int {
 		switch {
@@ -94,23 +103,31 @@ func (d *decoder) joined() error {
 }
 
 var (
-	valueType    = reflect.TypeFor[Value]()
+	valueType    = reflect.TypeFor[*Value]()
 	durationType = reflect.TypeFor[time.Duration]()
+	sizeType     = reflect.TypeFor[Size]()
 )
 
 func (d *decoder) decode(v *Value, dst reflect.Value) {
 	switch {
 	case dst.Type() == valueType:
-		dst.Set(reflect.ValueOf(*v))
+		dst.Set(reflect.ValueOf(v))
 		return
 	case v.Kind() == Null:
 		return
 	case dst.Kind() == reflect.Pointer:
-		d.pointer(v, dst)
+		if dst.IsNil() {
+			dst.Set(reflect.New(dst.Type().Elem()))
+		}
+		d.decode(v, dst.Elem())
 		return
 	case dst.Type() == durationType:
 		duration, err := v.Duration(time.Second)
 		d.set(err, func() { dst.SetInt(int64(duration)) })
+		return
+	case dst.Type() == sizeType:
+		bytes, err := v.Bytes()
+		d.set(err, func() { dst.SetInt(bytes) })
 		return
 	}
 	if text, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
@@ -129,6 +146,7 @@ func (d *decoder) decode(v *Value, dst reflect.Value) {
 	}
 }
 
+// set calls store unless there is an error.
 func (d *decoder) set(err error, store func()) {
 	if err != nil {
 		d.fail(err)
@@ -137,19 +155,8 @@ func (d *decoder) set(err error, store func()) {
 	store()
 }
 
-func (d *decoder) pointer(v *Value, dst reflect.Value) {
-	if dst.Type().Elem() == valueType {
-		dst.Set(reflect.ValueOf(v))
-		return
-	}
-	if dst.IsNil() {
-		dst.Set(reflect.New(dst.Type().Elem()))
-	}
-	d.decode(v, dst.Elem())
-}
-
 func (d *decoder) text(v *Value, dst encoding.TextUnmarshaler, t reflect.Type) {
-	text, err := v.String()
+	text, err := v.Text()
 	if err != nil {
 		d.fail(err)
 		return
@@ -166,7 +173,7 @@ func (d *decoder) text(v *Value, dst encoding.TextUnmarshaler, t reflect.Type) {
 func (d *decoder) scalar(v *Value, dst reflect.Value) {
 	switch kind := dst.Kind(); kind {
 	case reflect.String:
-		s, err := v.String()
+		s, err := v.Text()
 		d.set(err, func() { dst.SetString(s) })
 	case reflect.Bool:
 		b, err := v.Bool()
@@ -190,12 +197,12 @@ func (d *decoder) scalar(v *Value, dst reflect.Value) {
 		}
 		d.set(err, func() { dst.SetUint(uint64(i)) })
 	default:
-		d.fail(v.errorf("the program wants it in a %s, which hocon cannot decode into", dst.Type()))
+		d.fail(v.errorf("hocon cannot decode into the Go type %s", dst.Type()))
 	}
 }
 
 func (d *decoder) slice(v *Value, dst reflect.Value) {
-	elements, err := v.List()
+	elements, err := v.Elements()
 	if err != nil {
 		d.fail(err)
 		return
@@ -214,15 +221,16 @@ func (d *decoder) mapping(v *Value, dst reflect.Value) {
 	}
 	t := dst.Type()
 	if t.Key().Kind() != reflect.String {
-		d.fail(v.errorf("the program wants it in a %s, whose keys are no strings", t))
+		d.fail(v.errorf("hocon cannot decode into the Go type %s: its keys are not strings", t))
 		return
 	}
+	keys := v.Keys()
 	if dst.IsNil() {
-		dst.Set(reflect.MakeMapWithSize(t, len(v.data.fields)))
+		dst.Set(reflect.MakeMapWithSize(t, len(keys)))
 	}
-	for _, key := range v.Keys() {
+	for _, key := range keys {
 		element, _ := v.Get(key)
-		if element.Kind() == Null && t.Elem() != valueType && t.Elem() != reflect.PointerTo(valueType) {
+		if element.Kind() == Null && t.Elem() != valueType {
 			continue
 		}
 		name := reflect.ValueOf(key).Convert(t.Key())
@@ -241,58 +249,171 @@ func (d *decoder) structure(v *Value, dst reflect.Value) {
 		return
 	}
 	fields := structFields(dst.Type())
-	taken := make(map[string]bool)
+	known := make(map[string]bool)
 	for _, f := range fields {
-		d.structField(v, f, dst.FieldByIndex(f.at), taken)
+		d.structField(v, f, dst.FieldByIndex(f.index), known)
 	}
-	if v.data == d.passOver {
+	if v.content().data == d.partial {
 		return
 	}
 	for _, key := range v.Keys() {
-		if element, _ := v.Get(key); !taken[key] && element.Kind() != Null {
+		if element, _ := v.Get(key); !known[key] && element.Kind() != Null {
 			d.fail(&ValueError{Pos: element.KeyPosition(), Path: v.shownPath(), Msg: unknownKey(key, fields)})
 		}
 	}
 }
 
-func (d *decoder) structField(v *Value, f structField, dst reflect.Value, taken map[string]bool) {
+func (d *decoder) structField(v *Value, f structField, dst reflect.Value, known map[string]bool) {
+	found := d.find(v, f, known)
+	if found == nil || found.Kind() == Null {
+		if f.required {
+			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf("key %q is required", f.names[0])})
+		}
+		if found == nil {
+			return
+		}
+	}
+	if f.secret && !(found.Kind() == Object && isSection(dst.Type())) {
+		found.content().secret = true // Get returned a new Value
+	}
+	d.decode(found, dst)
+}
+
+// find returns the value of a key, under any of its names, or nil.
+func (d *decoder) find(v *Value, f structField, known map[string]bool) *Value {
 	var found *Value
 	for _, name := range f.names {
 		element, ok := v.Get(name)
 		if !ok || element.Kind() == Null && found != nil {
 			continue
 		}
-		taken[name] = true
+		known[name] = true
 		if found != nil && found.Kind() != Null {
-			later, earlier := element, found
-			if element.KeyPosition().before(found.KeyPosition()) {
-				later, earlier = found, element
-			}
-			d.fail(&ValueError{Pos: later.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf(
-				"%q is another name of %q, which is given at %s", later.step, earlier.step, earlier.KeyPosition())})
+			d.fail(setTwice(found, element, v.shownPath()))
 			continue
 		}
 		found = element
 	}
-	if found == nil || found.Kind() == Null {
-		if f.required {
-			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf("%q is required, and not given", f.names[0])})
-		}
-		if found == nil || dst.Type() != valueType && dst.Type() != reflect.PointerTo(valueType) {
-			return
-		}
-	}
-	if f.secret && !(found.Kind() == Object && isSection(dst.Type())) {
-		found.secret = true
-	}
-	d.decode(found, dst)
+	return found
 }
 
-// isSection says whether the fields of a type decide for themselves which of
-// them are secret.
+// setTwice is the error of a key that is set by two of its names.
+func setTwice(a, b *Value, path string) error {
+	later, earlier := a, b
+	if a.KeyPosition().before(b.KeyPosition()) {
+		later, earlier = b, a
+	}
+	return &ValueError{Pos: later.KeyPosition(), Path: path, Msg: fmt.Sprintf("key %q means the same as %q, which is set at %s: remove one of them",
+		later.content().step, earlier.content().step, earlier.KeyPosition())}
+}
+
+// isSection reports whether a type has fields that have the option secret, or
+// not, of their own.
 func isSection(t reflect.Type) bool {
-	for t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer && t != valueType {
 		t = t.Elem()
 	}
-	return t.Kind() == reflect.Struct && t != valueType
+	return t.Kind() == reflect.Struct
+}
+
+// A structField is the field of a struct with what its tag says.
+type structField struct {
+	index    []int    // for reflect.Value.FieldByIndex
+	names    []string // the key and its aliases
+	required bool
+	secret   bool
+}
+
+// structFields returns the fields of t, and of structs embedded in it.
+func structFields(t reflect.Type) []structField {
+	var fields []structField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, tagged := f.Tag.Lookup("hocon")
+		switch {
+		case tag == "-":
+		case f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct:
+			for _, inner := range structFields(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
+				fields = append(fields, inner)
+			}
+		case f.IsExported():
+			fields = append(fields, parseTag(i, f.Name, tag))
+		}
+	}
+	return fields
+}
+
+// parseTag panics if the tag is invalid, which is a mistake in the program.
+func parseTag(i int, fieldName, tag string) structField {
+	name, options, _ := strings.Cut(tag, ",")
+	if name == "" {
+		r, size := utf8.DecodeRuneInString(fieldName)
+		name = string(unicode.ToLower(r)) + fieldName[size:]
+	}
+	f := structField{index: []int{i}, names: []string{name}}
+	for option := range strings.SplitSeq(options, ",") {
+		alias, isAlias := strings.CutPrefix(option, "alias=")
+		switch {
+		case isAlias:
+			f.names = append(f.names, alias)
+		case option == "required":
+			f.required = true
+		case option == "secret":
+			f.secret = true
+		case option != "":
+			panic(fmt.Sprintf("hocon: tag of field %s: unknown option %q", fieldName, option))
+		}
+	}
+	return f
+}
+
+// unknownKey returns the message for an unknown key, with the most similar known
+// one.
+func unknownKey(key string, fields []structField) string {
+	if mayHoldSecret(key) {
+		return "unknown key (hidden): it looks like a URL or a password"
+	}
+	nearest, distance := "", len(key)/3+2
+	for _, f := range fields {
+		for _, name := range f.names {
+			if max(len(key), len(name))-min(len(key), len(name)) >= 4*distance {
+				continue // characters have at most 4 bytes
+			}
+			if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
+				nearest, distance = name, d
+			}
+		}
+	}
+	key = abbreviate(key)
+	if nearest != "" {
+		return fmt.Sprintf("unknown key %q, did you mean %q?", key, nearest)
+	}
+	return fmt.Sprintf("unknown key %q", key)
+}
+
+// editDistance counts the letters to insert, delete, replace or swap with their
+// neighbor to turn a into b (optimal string alignment).
+func editDistance(a, b string) int {
+	s, t := []rune(a), []rune(b)
+	var before, last []int
+	row := make([]int, len(t)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(s); i++ {
+		before, last, row = last, row, make([]int, len(t)+1)
+		row[0] = i
+		for j := 1; j <= len(t); j++ {
+			cost := 1
+			if s[i-1] == t[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && s[i-1] == t[j-2] && s[i-2] == t[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(t)]
 }

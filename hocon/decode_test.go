@@ -29,6 +29,7 @@ type decodeHost struct {
 	Ports      []uint16             `hocon:"ports"`
 	Mapping    map[string]decodeSSH `hocon:"mapping"`
 	Anything   *hocon.Value         `hocon:"anything"`
+	Memory     hocon.Size           `hocon:"memory"`
 	CPU        float64
 	On         bool
 	Ignored    string `hocon:"-"`
@@ -36,11 +37,11 @@ type decodeHost struct {
 
 func resolve(t testing.TB, text string) *hocon.Value {
 	t.Helper()
-	doc, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	doc, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+	v, err := doc.Resolve(t.Context(), &hocon.ResolveOptions{Env: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestDecode(t *testing.T) {
 scope = suite, baseDomain = my_base_domain, address = 10.0.0.1, ports { 0 = 22, 1 = "80" }
 SSH { url = "ssh://x", timeout = 2 minutes }
 mapping { data { url = /data, timeout = "30" }, none = null }
-anything { whatever = [1, 2] }, cPU = 1.5, on = yes
+anything { extra = [1, 2] }, cPU = 1.5, on = yes, memory = 512M
 `)
 	host := decodeHost{On: true, Ignored: "stays"}
 	if err := v.Decode(&host); err != nil {
@@ -64,12 +65,12 @@ anything { whatever = [1, 2] }, cPU = 1.5, on = yes
 		decodeCommon: decodeCommon{Scope: "suite"}, BaseDomain: "my_base_domain",
 		SSH: &decodeSSH{URL: "ssh://x", Timeout: 2 * time.Minute}, Address: netip.MustParseAddr("10.0.0.1"),
 		Ports: []uint16{22, 80}, Mapping: map[string]decodeSSH{"data": {URL: "/data", Timeout: 30 * time.Second}},
-		Anything: host.Anything, CPU: 1.5, On: true, Ignored: "stays",
+		Anything: host.Anything, Memory: 512 << 20, CPU: 1.5, On: true, Ignored: "stays",
 	}
 	if !reflect.DeepEqual(host, want) {
 		t.Errorf("got %+v, want %+v", host, want)
 	}
-	if keys := host.Anything.Keys(); !reflect.DeepEqual(keys, []string{"whatever"}) {
+	if keys := host.Anything.Keys(); !reflect.DeepEqual(keys, []string{"extra"}) {
 		t.Errorf("anything has the keys %v", keys)
 	}
 }
@@ -84,18 +85,18 @@ func TestDecodeKeepsDefaults(t *testing.T) {
 	}
 }
 
-// What a user sees, as it is printed.
 func TestDecodeErrors(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"duration", "SSH { url = u\n    timeout = soon }", `overcast.conf:2:15: SSH.timeout: "soon" is not a number of seconds or a duration`},
 		{"misspelt", "\n  libvirtBaseDomian = x", `overcast.conf:2:3: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?`},
 		{"misspelt below", "SSH { url = u, timeuot = 1 }", `overcast.conf:1:16: SSH: unknown key "timeuot", did you mean "timeout"?`},
 		{"unknown", "zebra = x", `overcast.conf:1:1: unknown key "zebra"`},
-		{"required", "\nSSH { timeout = 1 }", `overcast.conf:2:1: SSH: "url" is required, and not given`},
-		{"synonyms", "baseDomain = x\nlibvirtBaseDomain = y", `overcast.conf:2:1: "libvirtBaseDomain" is another name of "baseDomain", which is given at overcast.conf:1:1`},
-		{"secret", "SSH { url = u, passphrase = bigsecret }", `overcast.conf:1:29: SSH.passphrase: what is given is not a whole number`},
+		{"required", "\nSSH { timeout = 1 }", `overcast.conf:2:1: SSH: key "url" is required`},
+		{"synonyms", "baseDomain = x\nlibvirtBaseDomain = y", `overcast.conf:2:1: key "libvirtBaseDomain" means the same as "baseDomain", which is set at overcast.conf:1:1: remove one of them`},
+		{"secret", "SSH { url = u, passphrase = bigsecret }", `overcast.conf:1:29: SSH.passphrase: the value (hidden) is not a whole number`},
 		{"text", "address = nowhere", `overcast.conf:1:11: address: "nowhere" is not a netip.Addr: ParseAddr("nowhere"): unable to parse IP`},
 		{"range", "ports = [22, 70000]", `overcast.conf:1:14: ports[1]: 70000 is negative or does not fit 16 bits`},
+		{"size", "memory = 1 bit", `overcast.conf:1:10: memory: "1 bit" is not a number of bytes or a size`},
 		{"type", "SSH = 3", `overcast.conf:1:7: SSH: 3 is not an object`},
 		{"all", "on = maybe\nSSH = 3\nzebra = x", "overcast.conf:1:6: on: \"maybe\" is not true or false\novercast.conf:2:7: SSH: 3 is not an object\novercast.conf:3:1: unknown key \"zebra\""},
 	}
@@ -107,7 +108,7 @@ func TestDecodeErrors(t *testing.T) {
 			}
 			var value *hocon.ValueError
 			if !errors.As(err, &value) || !strings.HasPrefix(err.Error(), value.Position().String()) {
-				t.Errorf("%#v is no ValueError with the position", err)
+				t.Errorf("%#v is not a ValueError with the position", err)
 			}
 		})
 	}
@@ -116,7 +117,7 @@ func TestDecodeErrors(t *testing.T) {
 type decodeLogins struct {
 	Given *decodeLogin            `hocon:"given,secret"`
 	Map   map[string]*decodeLogin `hocon:"map"`
-	Value hocon.Value             `hocon:"value,secret"`
+	Value *hocon.Value            `hocon:"value,secret"`
 	Plain time.Duration           `hocon:"plain"`
 	IP    netip.Addr              `hocon:"ip"`
 }
@@ -126,19 +127,19 @@ type decodeLogin struct {
 	Pin     int           `hocon:"pin,secret"`
 }
 
-// No message shows what was given for something secret, or looks like a URL
+// Errors do not contain the value of a secret field, or what looks like a URL
 // with a password.
 func TestDecodeErrorsShowNoSecrets(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"in place of a section", `given = bigsecret`, `overcast.conf:1:9: given: what is given is not an object`},
-		{"secret in a section", `given.pin = bigsecret`, `overcast.conf:1:13: given.pin: what is given is not a whole number`},
-		{"harmless in a section", `given.timeout = soon`, `overcast.conf:1:17: given.timeout: "soon" is not a number of seconds or a duration`},
-		{"URL", `plain = "ssh://u:bigsecret@h"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
-		{"URL with a passphrase", `plain = "ssh://h?PassPhrase=bigsecret"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
-		{"parameter", `plain = "suPassword=bigsecret"`, `overcast.conf:1:9: plain: what is given is not a number of seconds or a duration`},
-		{"URL for a text", `ip = "ssh://u:bigsecret@h"`, `overcast.conf:1:6: ip: what is given is not a netip.Addr`},
+		{"in place of a section", `given = bigsecret`, `overcast.conf:1:9: given: the value (hidden) is not an object`},
+		{"secret in a section", `given.pin = bigsecret`, `overcast.conf:1:13: given.pin: the value (hidden) is not a whole number`},
+		{"not secret, in a section", `given.timeout = soon`, `overcast.conf:1:17: given.timeout: "soon" is not a number of seconds or a duration`},
+		{"URL", `plain = "ssh://u:bigsecret@h"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
+		{"URL with a passphrase", `plain = "ssh://h?PassPhrase=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
+		{"parameter", `plain = "suPassword=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
+		{"URL for a text", `ip = "ssh://u:bigsecret@h"`, `overcast.conf:1:6: ip: the value (hidden) is not a netip.Addr`},
 		{"harmless URL", `plain = "ssh://host"`, `overcast.conf:1:9: plain: "ssh://host" is not a number of seconds or a duration`},
-		{"URL as a key", `"ssh://u:bigsecret@h" = 1`, `overcast.conf:1:1: unknown key: a key that looks like a URL, or holds a password`},
+		{"URL as a key", `"ssh://u:bigsecret@h" = 1`, `overcast.conf:1:1: unknown key (hidden): it looks like a URL or a password`},
 		{"URL in a path", `map { "ssh://u:bigsecret@h" { timeout = soon } }`, `overcast.conf:1:41: map: "soon" is not a number of seconds or a duration`},
 		{"harmless URL in a path", `map { "ssh://h" { timeout = soon } }`, `overcast.conf:1:29: map."ssh://h".timeout: "soon" is not a number of seconds or a duration`},
 	}
@@ -152,7 +153,7 @@ func TestDecodeErrorsShowNoSecrets(t *testing.T) {
 	}
 }
 
-// A value that a program keeps remembers that it is secret, objects included.
+// The values in a *Value that is secret are secret as well.
 func TestDecodeKeepsValuesSecret(t *testing.T) {
 	var logins decodeLogins
 	if err := resolve(t, `value { pin = bigsecret }`).Decode(&logins); err != nil {
@@ -164,12 +165,12 @@ func TestDecodeKeepsValuesSecret(t *testing.T) {
 	}
 }
 
-func TestDecodeKnownPassesOverWhatIsSomebodyElses(t *testing.T) {
-	doc, err := hocon.Parse("a.conf", []byte("name = web, other = 1, inner { size = 2, odd = 3 }"), nil)
+func TestDecodeKnownAcceptsUnknownKeysOfTheValueOnly(t *testing.T) {
+	doc, err := hocon.Parse(t.Context(), "a.conf", []byte("name = web, other = 1, inner { size = 2, odd = 3 }"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := doc.Resolve(nil)
+	root, err := doc.Resolve(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +188,11 @@ func TestDecodeKnownPassesOverWhatIsSomebodyElses(t *testing.T) {
 }
 
 func TestInvalidPointsAtTheValue(t *testing.T) {
-	doc, err := hocon.Parse("a.conf", []byte("web {\n  size = 3\n}"), nil)
+	doc, err := hocon.Parse(t.Context(), "a.conf", []byte("web {\n  size = 3\n}"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := doc.Resolve(nil)
+	root, err := doc.Resolve(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestSyntaxErrorsDoNotRepeatStrings(t *testing.T) {
 		`a = ] password=hunter22`,
 		`${"hunter22"`,
 	} {
-		_, err := hocon.Parse("a.conf", []byte(text), nil)
+		_, err := hocon.Parse(t.Context(), "a.conf", []byte(text), nil)
 		if err == nil {
 			t.Errorf("%s: no error", text)
 		} else if strings.Contains(err.Error(), "hunter22") {

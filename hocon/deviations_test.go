@@ -5,27 +5,27 @@ import (
 	"testing"
 )
 
-// deviations are the forms known to mean something else to the reference
-// implementation, version 1.3.1, than to the specification, which we follow.
+// deviations are inputs for which the reference implementation, version 1.3.1,
+// has another result than the specification, which this package follows.
 var deviations = []struct {
 	name, text string
-	want       string // what we make of it, "" for an error
-	because    string
+	want       string // the result of this package, "" for an error
+	reason     string // what the reference does; and what the specification says, in quotes
 }{
 	{"text after an object", `a = { b = 1 } x`, ``,
 		`it drops unquoted text after an object or a list; "it is invalid for arrays or objects to appear in a string value concatenation"`},
 	{"text after a substituted list", "l = [1], t = x\na = ${l} ${t}", ``,
 		"the same"},
 	{"integer of more than 64 bits", `a = 99999999999999999999`, `{"a":99999999999999999999}`,
-		`it makes a string of it; "all valid JSON should be valid and should result in the same in-memory data"`},
+		`it turns it into a string; "all valid JSON should be valid and should result in the same in-memory data"`},
 	{"plus and equals after a number", `1+=x`, `{"1":["x"]}`,
-		`it takes the plus sign for a part of the number; "fields may have += as a separator"`},
+		`it reads the plus sign as part of the number; "fields may have += as a separator"`},
 	{"concatenation without separator", "b = {c = 2}\na { d = 1 } ${b}", `{"b":{"c":2},"a":{"d":1,"c":2}}`,
-		`it wants = before a concatenation; "if a key is followed by {, the : or = may be omitted"`},
+		`it requires = before a concatenation; "if a key is followed by {, the : or = may be omitted"`},
 	{"white space before a substituted list", "l = [1]\na = ${?nowhere} ${l}", `{"l":[1],"a":[1]}`,
-		`it sees text; "unquoted whitespace must be ignored in between substitutions which resolve to objects or lists"`},
+		`it sees a string; "unquoted whitespace must be ignored in between substitutions which resolve to objects or lists"`},
 	{"hidden by a value with a substitution", "t = y\na = ${nowhere}\na = ${t}", `{"t":"y","a":"y"}`,
-		`it works out what is below; "if a substitution is hidden by a value that could not be merged with it then it is never evaluated"`},
+		`it evaluates the hidden value; "if a substitution is hidden by a value that could not be merged with it then it is never evaluated"`},
 	{"hidden by a list with a substitution", "t = y\na = [${nowhere}]\na = [${t}]", `{"t":"y","a":["y"]}`,
 		"the same"},
 	{"path into the object that is being merged", "b = {}\na = ${b} { x = 1, y = ${a.x} }", `{"b":{},"a":{"x":1,"y":1}}`,
@@ -33,20 +33,19 @@ var deviations = []struct {
 	{"looking back into a merged object", "b = { x = 1 }\na = ${b} { x = ${a.x}2 }", `{"b":{"x":1},"a":{"x":"12"}}`,
 		`it sees a cycle; "the implementation must look back in the merge stack to try to resolve the cycle"`},
 	{"required include", `include required("nowhere.conf")`, ``,
-		"required() came with 1.3.2; 1.3.1 has no such syntax, and refuses it for that"},
+		"required() is new in 1.3.2, and a syntax error in 1.3.1"},
 	{"list of environment variables", `a = ${?NOWHERE[]}`, `{}`,
-		"the suffix [] came later"},
+		"the suffix [] is new in a later version"},
 	{"byte order mark inside", "a = 1\uFEFF", `{"a":1}`, ``},
 }
 
-// TestDeviations holds us to our side of the table and, if the reference
-// implementation is there, that to its: a row where it agrees can go, unless
-// nothing is said against it.
+// TestDeviations checks the results of this package and, if it is installed,
+// that those of the reference implementation differ unless there is no reason.
 func TestDeviations(t *testing.T) {
 	r := startReference(t)
 	for _, d := range deviations {
 		t.Run(d.name, func(t *testing.T) {
-			our := oursOfText(d.text)
+			our := oursOfText(t, d.text)
 			if (d.want == "") != (our.err != "") || d.want != "" && differ("", decodeJSON(t, []byte(our.json)), decodeJSON(t, []byte(d.want))) != "" {
 				t.Errorf("%s: got %+v, want %q", d.text, our, d.want)
 			}
@@ -55,15 +54,15 @@ func TestDeviations(t *testing.T) {
 			}
 			their := r.ask(t, d.text)
 			how := disagree(t, our, their)
-			if (how == "") != (d.because == "" || strings.HasPrefix(d.because, "required()")) {
-				t.Errorf("%s: we %+v, they %+v", d.text, our, their)
+			if (how == "") != (d.reason == "" || strings.HasPrefix(d.reason, "required()")) {
+				t.Errorf("%s: hocon returns %+v, the reference %+v", d.text, our, their)
 			}
 		})
 	}
 }
 
-// forms are documents that have gone wrong somewhere, or might. We and the
-// reference implementation agree on all of them.
+// forms are documents with unusual syntax or substitutions, for which the
+// reference implementation has the same result.
 var forms = []string{
 	`a=[1], a=[${a}]`, `a={x=1}, a={b=${a}}`, `a={x=1}, a={b=${?a}}`, `a=[1], a=[${?a}]`, `a=x, a=[${?a}]`, `a=1,a={b=${a}}`,
 	`a += 1, a = ${a} [2], a += 3`, `a={b={c=1}}, a.b=${a.b}{d=2}, a.b.e=3`, `a=${x}, a=${a.y}, x={y={z=1}}`,
@@ -92,7 +91,7 @@ var forms = []string{
 func TestForms(t *testing.T) {
 	r := startReference(t)
 	for _, form := range forms {
-		our := oursOfText(form)
+		our := oursOfText(t, form)
 		if r == nil {
 			continue
 		}

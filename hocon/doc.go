@@ -1,69 +1,71 @@
-// Package hocon reads HOCON, the format of overcast.conf: JSON for people,
-// with comments, includes, and values that refer to other values. It follows
-// the specification (HOCON.md of lightbend/config) in all that needs no JVM,
-// and a file means here what it means to the JVM's own implementation.
+// Package hocon reads HOCON (Human-Optimized Config Object Notation), the
+// format of overcast.conf: a superset of JSON with comments, includes, and
+// substitutions. It follows the specification, HOCON.md of
+// https://github.com/lightbend/config, except for what needs a JVM. Comments in
+// the code name sections of the specification in quotes.
 //
-// # From a text to values
+// # Reading a configuration
 //
-// Parse and ParseFile read a text, and what it includes, into a Document. A
-// Document still has its substitutions, as ${user.home}; that allows putting
-// several on top of each other before they are resolved, once, over the whole:
+// [Parse] and [ParseFile] parse a text, with the files that it includes, into a
+// [Document]. Substitutions such as ${user.home} are not resolved yet, so that
+// several documents can be merged before; [Document.Resolve] then resolves them
+// over the whole:
 //
-//	doc, err := hocon.ParseFile("overcast.conf", nil)
+//	doc, err := hocon.ParseFile(ctx, "overcast.conf", nil)
+//	doc = doc.WithFallback(defaults)
 //	properties := map[string]string{"user.home": home}
-//	root, err := doc.Resolve(&hocon.ResolveOptions{Properties: properties})
+//	root, err := doc.Resolve(ctx, &hocon.ResolveOptions{Properties: properties})
 //	url, ok := root.Lookup("nat_host.SSH.url")
 //
-// Resolve gives the root as a Value. Values know the file, line and column
-// that they came from (Position) and the path that led to them (Path). They
-// convert when asked to, as the specification says: a string "30" to a number,
-// 30 to a string, an object with the keys 0, 1, 2 to an array. Duration, Bytes
-// and Period read numbers with units. Decode fills a struct, and finds every
-// mistake at once.
+// Resolve returns the root as a [Value]. A Value knows the file, line and column
+// where it was written, and converts its content: "30" to a number, 30 to a
+// string, "2 minutes" to a duration. [Value.Decode] fills a struct, and reports
+// all mistakes at once.
 //
-// # What stands in a file
+// # Syntax
 //
-// A file is an object, with or without braces around it. A key is a path,
-// a.b."c.d", followed by =, : or nothing before {. Fields and elements are
-// separated by commas or new lines; comments start with # or //. A later value
-// replaces an earlier one of the same key, but objects are merged.
+// A file is an object; the braces around it are optional. A key is a path such
+// as a.b."c.d", followed by = or :, which is optional before {. Commas or
+// newlines separate fields and elements. Comments start with # or //. A later
+// value of a key replaces the earlier one, but objects are merged.
 //
-// Values that stand next to each other on a line are one: strings, numbers and
-// what lies between them become a string; arrays are appended to each other;
-// objects are merged. A string needs quotes if it contains one of
-// $ " { } [ ] : = , + # ` ^ ? ! @ * & \ or //, and it may be in """ to have
-// quotes, backslashes and lines of its own.
+// Adjacent values on a line are concatenated: strings and numbers, with the
+// white space between them, to a string; arrays to an array; objects are merged.
+// A string must be in double quotes if it contains one of
+// $ " { } [ ] : = , + # ` ^ ? ! @ * & \ or //. Between """ and """ a string may
+// have several lines, and quotes and backslashes without escapes.
 //
-// ${path} is the value of a path, wherever it is defined, or the environment
-// variable of that name; ${?path} may have none. ${NAME[]} is an array of
-// the variables NAME_0, NAME_1 and so on. A definition that refers to its own
-// key means the value that the key had before, as in
+// ${path} is replaced by the value at that path, wherever it is defined, or by
+// the environment variable of that name. ${?path} may have no value. ${NAME[]}
+// is an array of the environment variables NAME_0, NAME_1, and so on. A
+// substitution for the key that is being defined means the previous value of the
+// key, as in
 //
 //	path = ${path}":/usr/local/bin"
 //	tags += kvm
 //
-// include "name" puts the fields of another file in its place: name.conf,
-// name.json and name.properties, as far as they exist, the first the strongest;
-// or, with one of these extensions, that file. Names are relative to the
-// including file, but those in file("name") to the working directory, as on the
-// JVM. A file that does not exist is as good as empty, unless it is
-// required("name"). URLs and classpath("name") are refused. Substitutions in an
-// included file are looked up from the place of the include, then from the
-// root.
+// include "name" inserts the fields of the files name.properties, name.json and
+// name.conf, as far as they exist, the last one strongest. A name with one of
+// these extensions means that file. Names are relative to the including file;
+// file("name") is relative to the working directory. A missing file is an
+// error only with required("name"). URLs and classpath("name") are errors.
+// Substitutions in an included file are looked up below the place of the include,
+// then from the root.
 //
-// # Where this is not the JVM
+// # Differences from the JVM
 //
-// The specification is followed where the reference implementation departs
-// from it: text after an object is an error and not dropped; an integer of any
-// size is a number; what a later value hides is not looked at, whatever it is;
-// an object may refer to its own fields even where it is merged with
-// substitutions; an included file is read as what its extension says, also
-// where the include statement gives it. Text that is not valid UTF-8 is refused.
+// Where the reference implementation differs from the specification, this
+// package follows the specification: text after an object is an error; an
+// integer may have any size; a value that a later one hides is never evaluated;
+// an object may refer to its own fields even if it is merged with substitutions;
+// the extension of an included file selects its format even if the include names
+// it. Text that is not valid UTF-8 is an error.
 //
 // # Errors and limits
 //
-// Every error is an Error: it has a Position, with which its message starts.
-// Its type says what is wrong: SyntaxError, IncludeError, UnresolvedError,
-// CycleError, LimitError or ValueError. Limits bound how deep, large and
-// costly a configuration may be, so that none can exhaust memory or the stack.
+// All errors about a configuration implement [Error], and their messages start
+// with the position. Their types tell the cause: [SyntaxError], [IncludeError],
+// [UnresolvedError], [CycleError], [LimitError] or [ValueError]. [Limits] bound
+// the depth, size and cost of a configuration, so that no input can exhaust
+// memory, the stack or the processor.
 package hocon

@@ -1,97 +1,117 @@
 package hocon
 
 import (
+	"context"
 	"io/fs"
-	"maps"
-	"slices"
-	"strings"
+	"os"
 )
 
-// A Document is a configuration as it was written: included files are in it,
-// substitutions are not resolved yet. It does not change any more, and may be
-// used by several goroutines.
+// A Document is a parsed configuration, included files among it, whose
+// substitutions are not resolved. It does not change, and may be used by several
+// goroutines.
 type Document struct {
-	root   *node
-	limits Limits
+	root       *node
+	unresolved int // number of substitutions and concatenations
+	limits     Limits
 }
 
-// ParseOptions say how to parse; nil stands for the zero value.
+// ParseOptions are optional settings of [Parse] and [ParseFile].
 type ParseOptions struct {
-	// FS is where included files are looked for, and the file of ParseFile.
-	// Nil is the file system of the operating system.
+	// FS is the file system that included files, and the file of ParseFile, are
+	// read from. Nil is that of the operating system.
 	FS fs.FS
-	// Limits of the parser.
+	// Limits bound what parsing may cost, and resolving unless ResolveOptions
+	// have limits.
 	Limits Limits
 }
 
-func (o *ParseOptions) loader() *loader {
+func (o *ParseOptions) loader(ctx context.Context, name string) *loader {
 	if o == nil {
 		o = &ParseOptions{}
 	}
-	return &loader{fsys: o.FS, limits: o.Limits.orDefault(), fieldMaker: fieldMaker{owner: &owner{}}}
+	return &loader{fsys: o.FS, budget: budget{ctx: ctx, task: "parsing " + name, limits: o.Limits.orDefault()}}
 }
 
-// Parse parses a text. The name stands in positions, its folder is where
-// relative includes start, and its extension says whether the text must be
-// JSON (".json") or Java properties (".properties"); all else is HOCON.
+// Parse parses a text. The name is used in positions; its folder is where
+// relative includes start; and its extension selects the format: JSON for
+// ".json", Java properties for ".properties", and HOCON for all others.
 //
-// It fails with *SyntaxError, *IncludeError, *ValueError (parts of different
-// types are concatenated) or *LimitError.
-func Parse(name string, src []byte, opts *ParseOptions) (*Document, error) {
-	return parseText(opts.loader(), name, string(src))
+// Parse fails with *[SyntaxError]; *[IncludeError]; *[ValueError] if a value
+// concatenates different types; *[LimitError]; or, if ctx is canceled, with an
+// error that wraps the context's cause.
+func Parse(ctx context.Context, name string, text []byte, opts *ParseOptions) (*Document, error) {
+	return opts.loader(ctx, name).document(name, string(text))
 }
 
-// ParseFile parses a file. It fails as Parse does, or with the error of the
+// ParseFile parses a file. It fails as [Parse] does, or with the error of the
 // file system if the file cannot be read.
-func ParseFile(path string, opts *ParseOptions) (*Document, error) {
-	l := opts.loader()
+func ParseFile(ctx context.Context, path string, opts *ParseOptions) (*Document, error) {
+	l := opts.loader(ctx, path)
 	text, err := l.read(path)
 	if err != nil {
 		return nil, err
 	}
-	return parseText(l, path, text)
+	return l.document(path, text)
 }
 
-func parseText(l *loader, name, text string) (*Document, error) {
+func (l *loader) document(name, text string) (*Document, error) {
 	f := &file{name: name, text: text}
 	root, err := l.parse(f, &parser{loader: l, file: f})
 	if err != nil {
 		return nil, err
 	}
-	root.close()
-	return &Document{root: root, limits: l.limits}, nil
+	root.markConstant()
+	return &Document{root: root, unresolved: l.unresolved, limits: l.limits}, nil
 }
 
-// FromMap makes a document of properties, as the JVM has them: the keys are
-// paths, their elements separated by dots, and all values are strings. If one
-// key has a value and there are keys below it, those win. The name stands for
-// the file in positions, which have no line.
-func FromMap(name string, m map[string]string) *Document {
-	src := &source{name: name}
-	var all []property
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		all = append(all, property{place: place{src, -1}, key: key, value: m[key]})
-	}
-	limits := Limits{}.orDefault()
-	for key := range m {
-		limits.Depth = max(limits.Depth, strings.Count(key, ".")+1)
-	}
-	root, err := propertyTree(src, all, limits)
-	if err != nil {
-		panic(err) // the limit was made to fit
-	}
-	root.offset = -1
-	return &Document{root: root, limits: limits}
-}
-
-// WithFallback is d with lower below it: what both have is d's, and objects
-// are merged, just as if lower stood before d in one file. Neither changes.
+// WithFallback returns a document with the fields of both: where both have a
+// value, that of d is used, and objects are merged, as if lower came before d in
+// one file. Neither changes. A nil lower is an empty document.
 func (d *Document) WithFallback(lower *Document) *Document {
 	if lower == nil {
 		return d
 	}
-	root := *d.root
-	root.closed = d.root.closed && lower.root.closed
-	root.more = &more{object: merged(lower.root.object, d.root.object)}
-	return &Document{root: &root, limits: d.limits}
+	return &Document{
+		root: mergedNode(lower.root, d.root), unresolved: lower.unresolved + d.unresolved,
+		limits: d.limits,
+	}
+}
+
+// ResolveOptions are optional settings of [Document.Resolve].
+type ResolveOptions struct {
+	// Properties are values that substitutions find before those of the
+	// document, by their dotted paths: what system properties are on the JVM.
+	Properties map[string]string
+	// Env looks up the environment variables that are the fallback for
+	// substitutions without a value. Nil is [os.LookupEnv].
+	Env func(name string) (string, bool)
+	// Limits bound what resolving may cost. The zero value means those of the
+	// document.
+	Limits Limits
+}
+
+// Resolve replaces all substitutions, and returns the root object. Each is
+// looked up in the whole document.
+//
+// Resolve fails with *[UnresolvedError]; *[CycleError]; *[ValueError] if a value
+// concatenates different types; *[LimitError]; or, if ctx is canceled, with an
+// error that wraps the context's cause.
+func (d *Document) Resolve(ctx context.Context, opts *ResolveOptions) (*Value, error) {
+	if opts == nil {
+		opts = &ResolveOptions{}
+	}
+	limits := opts.Limits
+	if limits == (Limits{}) {
+		limits = d.limits
+	}
+	env := opts.Env
+	if env == nil {
+		env = os.LookupEnv
+	}
+	r := newResolver(ctx, d.root, d.unresolved, limits.orDefault(), opts.Properties, env)
+	root, err := r.run(d.root)
+	if err != nil {
+		return nil, err
+	}
+	return newValue(content{data: root}), nil
 }

@@ -1,6 +1,7 @@
 package hocon_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 )
 
 func Example() {
-	doc, err := hocon.Parse("overcast.conf", []byte(`
+	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte(`
 		nat_host {
 			libvirtURL = "qemu+ssh://user@linux-box/system"
 			SSH.url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa"
@@ -21,18 +22,18 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	properties := hocon.FromMap("system properties", map[string]string{"user.home": "/home/me"})
-	root, err := properties.WithFallback(doc).Resolve(nil)
+	properties := map[string]string{"user.home": "/home/me"}
+	root, err := doc.Resolve(context.Background(), &hocon.ResolveOptions{Properties: properties})
 	if err != nil {
 		panic(err)
 	}
 	url, _ := root.Lookup("nat_host.SSH.url")
-	text, err := url.String()
+	text, err := url.Text()
 	fmt.Println(text, err)
-	fmt.Println(url.Path(), "is at", url.Position())
+	fmt.Println(url.Path(), "is a", url)
 	// Output:
 	// ssh://user@linux-box?privateKeyFile=/home/me/.ssh/id_rsa <nil>
-	// nat_host.SSH.url is at overcast.conf:4:14
+	// nat_host.SSH.url is a string at overcast.conf:4:14
 }
 
 func ExampleValue_Decode() {
@@ -59,7 +60,7 @@ SSH {
 	// Output:
 	// my_base_domain 2m0s <nil>
 	// overcast.conf:1:1: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?
-	// overcast.conf:2:1: SSH: "url" is required, and not given
+	// overcast.conf:2:1: SSH: key "url" is required
 	// overcast.conf:2:17: SSH.timeout: "soon" is not a number of seconds or a duration
 }
 
@@ -67,15 +68,15 @@ func ExampleParseFile() {
 	files := fstest.MapFS{
 		"hosts/all.conf":      {Data: []byte(`nat_host { include "common" }`)},
 		"hosts/common.conf":   {Data: []byte(`url = "qemu+ssh://"${user}"@linux-box/system", user = root`)},
-		"hosts/common.json":   {Data: []byte(`{"user": "nobody", "cpus": 2}`)},
-		"hosts/other.bak":     {Data: []byte(`what is not included is not read`)},
-		"hosts/unused/x.conf": {Data: []byte(`nor this`)},
+		"hosts/common.json":   {Data: []byte(`{"user": "admin", "cpus": 2}`)},
+		"hosts/other.bak":     {Data: []byte(`not included, so not read`)},
+		"hosts/unused/x.conf": {Data: []byte(`also not read`)},
 	}
-	doc, err := hocon.ParseFile("hosts/all.conf", &hocon.ParseOptions{FS: files})
+	doc, err := hocon.ParseFile(context.Background(), "hosts/all.conf", &hocon.ParseOptions{FS: files})
 	if err != nil {
 		panic(err)
 	}
-	root, err := doc.Resolve(nil)
+	root, err := doc.Resolve(context.Background(), nil)
 	if err != nil {
 		panic(err)
 	}
@@ -86,11 +87,11 @@ func ExampleParseFile() {
 }
 
 func ExampleCycleError() {
-	doc, err := hocon.Parse("overcast.conf", []byte("a = ${b}\nb = ${c}\nc = ${a}"), nil)
+	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte("a = ${b}\nb = ${c}\nc = ${a}"), nil)
 	if err != nil {
 		panic(err)
 	}
-	_, err = doc.Resolve(nil)
+	_, err = doc.Resolve(context.Background(), nil)
 	var cycle *hocon.CycleError
 	fmt.Println(errors.As(err, &cycle), err)
 	// Output:
@@ -98,12 +99,12 @@ func ExampleCycleError() {
 }
 
 func ExampleResolveOptions() {
-	doc, err := hocon.Parse("overcast.conf", []byte(`home = ${HOME}, hosts = ${HOSTS[]}, shell = ${?SHELL}`), nil)
+	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte(`home = ${HOME}, hosts = ${HOSTS[]}, shell = ${?SHELL}`), nil)
 	if err != nil {
 		panic(err)
 	}
 	env := map[string]string{"HOME": "/home/me", "HOSTS_0": "a", "HOSTS_1": "b"}
-	root, err := doc.Resolve(&hocon.ResolveOptions{Env: func(name string) (string, bool) {
+	root, err := doc.Resolve(context.Background(), &hocon.ResolveOptions{Env: func(name string) (string, bool) {
 		value, ok := env[name]
 		return value, ok
 	}})
@@ -116,12 +117,36 @@ func ExampleResolveOptions() {
 	// {"home":"/home/me","hosts":["a","b"]} <nil>
 }
 
-func mustResolve(text string) *hocon.Value {
-	doc, err := hocon.Parse("overcast.conf", []byte(text), nil)
+func ExampleDocument_WithFallback() {
+	ctx := context.Background()
+	defaults, err := hocon.Parse(ctx, "defaults.conf", []byte("user = root, web { url = \"ssh://\"${user}\"@web\", memory = 512M }"), nil)
 	if err != nil {
 		panic(err)
 	}
-	root, err := doc.Resolve(nil)
+	own, err := hocon.Parse(ctx, "overcast.conf", []byte("user = admin, web.memory = 1G"), nil)
+	if err != nil {
+		panic(err)
+	}
+	root, err := own.WithFallback(defaults).Resolve(ctx, nil)
+	if err != nil {
+		panic(err)
+	}
+	text, err := json.Marshal(root)
+	fmt.Println(string(text), err)
+	memory, _ := root.Lookup("web.memory")
+	bytes, err := memory.Bytes()
+	fmt.Println(bytes, err, memory.Position())
+	// Output:
+	// {"user":"admin","web":{"url":"ssh://admin@web","memory":"1G"}} <nil>
+	// 1073741824 <nil> overcast.conf:1:28
+}
+
+func mustResolve(text string) *hocon.Value {
+	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte(text), nil)
+	if err != nil {
+		panic(err)
+	}
+	root, err := doc.Resolve(context.Background(), nil)
 	if err != nil {
 		panic(err)
 	}

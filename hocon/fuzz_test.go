@@ -10,11 +10,10 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// fuzzLimits are small, so that an input which goes beyond them is found by
-// what it does and not by how long it takes.
+// fuzzLimits are small, so that inputs reach them quickly.
 var fuzzLimits = hocon.Limits{Depth: 50, Size: 1 << 16, Includes: 20, Values: 10_000, Chain: 200}
 
-// fuzzFiles are what fuzzed documents can include; some include each other.
+// fuzzFiles are the files that fuzzed documents can include.
 var fuzzFiles = fstest.MapFS{
 	"a.conf":       {Data: []byte("x = ${?y}, y = [1], z += ${?x}\ninclude \"b\"")},
 	"b.properties": {Data: []byte("p.q = 1\np = 2\nr\\u0041: \\\n  s")},
@@ -42,31 +41,30 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-// FuzzParse feeds the lexer and the parser: whatever comes in, there is a
-// document or an error that says where.
+// FuzzParse checks that every input is a document or an error with a position.
 func FuzzParse(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, name := range []string{"f.conf", "f.json", "f.properties"} {
-			_, err := hocon.Parse(name, []byte(text), &hocon.ParseOptions{FS: fuzzFiles, Limits: fuzzLimits})
+			_, err := hocon.Parse(t.Context(), name, []byte(text), &hocon.ParseOptions{FS: fuzzFiles, Limits: fuzzLimits})
 			checkError(t, err)
 		}
 	})
 }
 
-// FuzzResolve feeds the resolver: what comes out is the same when it is
-// printed and read again.
+// FuzzResolve checks that a resolved document, printed as JSON and parsed again,
+// stays the same.
 func FuzzResolve(f *testing.F) {
 	addSeeds(f)
 	env := func(name string) (string, bool) {
 		return "value of " + name, strings.HasPrefix(name, "X") && !strings.HasSuffix(name, "3")
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		doc, err := hocon.Parse("f.conf", []byte(text), &hocon.ParseOptions{FS: fuzzFiles, Limits: fuzzLimits})
+		doc, err := hocon.Parse(t.Context(), "f.conf", []byte(text), &hocon.ParseOptions{FS: fuzzFiles, Limits: fuzzLimits})
 		if err != nil {
 			return
 		}
-		root, err := doc.Resolve(&hocon.ResolveOptions{Env: env})
+		root, err := doc.Resolve(t.Context(), &hocon.ResolveOptions{Env: env})
 		checkError(t, err)
 		if err != nil {
 			return
@@ -76,10 +74,10 @@ func FuzzResolve(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkAgain(t, printed)
-		twice, err := doc.WithFallback(doc).Resolve(&hocon.ResolveOptions{Env: env})
+		twice, err := doc.WithFallback(doc).Resolve(t.Context(), &hocon.ResolveOptions{Env: env})
 		checkError(t, err)
 		if err == nil && twice.Kind() != hocon.Object {
-			t.Fatal("a document on itself is no object")
+			t.Fatal("a document merged onto itself is not an object")
 		}
 		walk(t, root)
 	})
@@ -92,7 +90,7 @@ func checkError(t *testing.T, err error) {
 	}
 	var at hocon.Error
 	if !errors.As(err, &at) {
-		t.Fatalf("%T is no hocon.Error: %v", err, err)
+		t.Fatalf("%T does not implement hocon.Error: %v", err, err)
 	}
 	pos := at.Position()
 	if pos.File == "" || pos.Line < 1 || pos.Column < 1 || !strings.HasPrefix(err.Error(), pos.String()+": ") {
@@ -100,15 +98,15 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-// checkAgain reads what was printed as HOCON and as JSON.
+// checkAgain parses printed JSON as HOCON and as JSON.
 func checkAgain(t *testing.T, printed []byte) {
 	limits := hocon.Limits{Size: 1 << 30, Depth: 100}
 	for _, name := range []string{"printed.json", "printed.conf"} {
-		doc, err := hocon.Parse(name, printed, &hocon.ParseOptions{Limits: limits})
+		doc, err := hocon.Parse(t.Context(), name, printed, &hocon.ParseOptions{Limits: limits})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, printed)
 		}
-		root, err := doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+		root, err := doc.Resolve(t.Context(), &hocon.ResolveOptions{Env: noEnv})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, printed)
 		}
@@ -117,21 +115,21 @@ func checkAgain(t *testing.T, printed []byte) {
 			t.Fatal(err)
 		}
 		if string(again) != string(printed) {
-			t.Fatalf("printed:\n%s\nread and printed again:\n%s", printed, again)
+			t.Fatalf("printed:\n%s\nparsed and printed again:\n%s", printed, again)
 		}
 	}
 }
 
-// walk asks every value everything.
+// walk calls all methods of all values.
 func walk(t *testing.T, v *hocon.Value) {
 	if pos := v.Position(); pos.File == "" || pos.Line < 1 {
-		t.Fatalf("%s is nowhere", v.Path())
+		t.Fatalf("%s has no position", v.Path())
 	}
 	for _, convert := range []func() error{
-		func() error { _, err := v.String(); return err }, func() error { _, err := v.Bool(); return err },
+		func() error { _, err := v.Text(); return err }, func() error { _, err := v.Bool(); return err },
 		func() error { _, err := v.Int(); return err }, func() error { _, err := v.Float(); return err },
 		func() error { _, err := v.Duration(1); return err }, func() error { _, err := v.Bytes(); return err },
-		func() error { _, err := v.Period(); return err }, func() error { _, err := v.List(); return err },
+		func() error { _, err := v.Elements(); return err },
 	} {
 		checkError(t, convert())
 	}
@@ -143,7 +141,7 @@ func walk(t *testing.T, v *hocon.Value) {
 		walk(t, element)
 	}
 	if v.Kind() == hocon.Array {
-		for _, element := range v.Elements() {
+		for _, element := range elementsOf(t, v) {
 			walk(t, element)
 		}
 	}

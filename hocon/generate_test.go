@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// A generator writes random documents whose meaning the specification fixes.
-// Keys have a kind, and a definition refers to itself, to keys of lower rank
-// or to keys that are nowhere, so that nothing depends on the order in which
-// fields are resolved. The same seed gives the same documents everywhere.
+// A generator writes random documents with one result by the specification. Each
+// key has a kind, and a definition refers to its own key, to keys of lower rank
+// or to undefined keys, so that the result does not depend on the order in which
+// fields are resolved. The same seed gives the same documents.
 //
 //	n0 n1 n2  scalars
 //	s0 s1 s2  strings, concatenated
@@ -19,11 +19,11 @@ import (
 //	o1 o2     the same, which may be merged with others by substitutions
 type generator struct {
 	*rand.Rand
-	present map[string]bool // keys that are surely defined
+	present map[string]bool // keys that are defined
 	rank    int             // of the key that is being defined
-	list    int             // arrays around
+	list    int             // number of arrays around the current place
 
-	shuffled bool
+	shuffled bool // the definitions are in random order
 }
 
 var ranked = []string{"n0", "n1", "n2", "s0", "s1", "s2", "l0", "l1", "l2", "o0", "o1", "o2"}
@@ -34,15 +34,15 @@ func newGenerator(seed uint64) *generator {
 
 func (g *generator) one(choices ...string) string { return choices[g.IntN(len(choices))] }
 
-// noInclude asks for a document that others include.
+// noInclude selects a document that others include.
 const noInclude = "-"
 
-// document writes one document. A text that it includes may come anywhere, or
-// in an object.
+// document returns a document, with an include statement in a random place
+// unless include is "" or noInclude.
 func (g *generator) document(include string) string {
 	g.present = map[string]bool{}
-	// A reference to a key itself that comes first has nothing to refer to;
-	// in an included text the reference implementation is of two minds then.
+	// A definition that refers to its own key may come first if shuffled. In an
+	// included text the reference implementation then has varying results.
 	g.shuffled = include != noInclude && g.IntN(2) == 0
 	var statements []string
 	for _, key := range ranked {
@@ -63,7 +63,7 @@ func (g *generator) document(include string) string {
 		statement := fmt.Sprintf("include %q", include)
 		statements = append(statements, g.one(statement, statement, "o0 { "+statement+" }", "under { deep { "+statement+" } }"))
 	}
-	if g.shuffled { // else they are in the order of their ranks
+	if g.shuffled {
 		g.Shuffle(len(statements), func(i, j int) { statements[i], statements[j] = statements[j], statements[i] })
 	}
 	var b strings.Builder
@@ -89,7 +89,7 @@ func (g *generator) define(key string) string {
 	return g.quoted(key) + g.separator() + g.value(key)
 }
 
-// redefine gives a key another value, or adds to the one that it has.
+// redefine defines a key again, or adds to its value.
 func (g *generator) redefine(key string) string {
 	mark := g.one("?", "")
 	if g.shuffled {
@@ -138,8 +138,8 @@ func (g *generator) value(key string) string {
 	return g.objects(key)
 }
 
-// reference refers to a key of one of these kinds that is there and has a
-// lower rank; "" if there is none.
+// reference returns a substitution for a defined key of one of these kinds and of
+// lower rank, or "".
 func (g *generator) reference(kinds string) string {
 	var candidates []string
 	for _, key := range ranked[:g.rank] {

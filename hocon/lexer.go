@@ -31,15 +31,15 @@ const (
 	tokenOptional     // "${?"
 )
 
-// A token's text is the text in the file, but for quoted strings, where it is
-// what the string says.
+// A token is a part of the text. Its text is as written, except for a quoted
+// string, where it is the string's value.
 type token struct {
 	kind       tokenKind
 	start, end int
 	text       string
 }
 
-// describe names a token for an error message.
+// describe returns the token as it appears in an error message.
 func (t token) describe() string {
 	switch t.kind {
 	case tokenEnd:
@@ -49,7 +49,7 @@ func (t token) describe() string {
 	case tokenSpace:
 		return "white space"
 	case tokenQuoted:
-		return "a string" // which may be a password: its place says enough
+		return "a string" // not its text, which may be a password
 	default:
 		if mayHoldSecret(t.text) {
 			return "a URL or a parameter"
@@ -58,30 +58,35 @@ func (t token) describe() string {
 	}
 }
 
+// abbreviate shortens a text that is quoted in an error message.
 func abbreviate(s string) string {
-	const most = 40
-	if utf8.RuneCountInString(s) <= most {
+	const limit = 40
+	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	return string([]rune(s)[:most]) + "..."
+	return string([]rune(s)[:limit]) + "..."
 }
 
-// A lexer cuts a text into tokens, comments left out. The text has been found
-// to be valid UTF-8.
+// A lexer splits a text into tokens and drops comments (specification:
+// "Comments", "Whitespace", "Unquoted strings", "Multi-line strings"). The text
+// must be valid UTF-8.
 type lexer struct {
 	src *source
 	at  int
 }
 
+// A class says how a byte starts or continues a token.
+type class uint8
+
 const (
-	classPlain uint8 = iota // may be part of an unquoted string
+	classPlain class = iota // may be part of an unquoted string
 	classSpace
 	classForbidden
-	classSlash // starts a comment if another follows
-	classWide  // first byte of a character outside of ASCII
+	classSlash // starts a comment if another slash follows
+	classWide  // first byte of a character outside ASCII
 )
 
-var class = func() (table [256]uint8) {
+var classes = func() (table [256]class) {
 	for _, c := range "$\"{}[]:=,+#`^?!@*&\\" {
 		table[c] = classForbidden
 	}
@@ -95,12 +100,13 @@ var class = func() (table [256]uint8) {
 	return table
 }()
 
-// wideSpace tells whether r, which is not ASCII, is white space. The byte
-// order mark is.
+// wideSpace reports whether r, which is not ASCII, is white space. That
+// includes the byte order mark.
 func wideSpace(r rune) bool {
 	return r == '\uFEFF' || unicode.In(r, unicode.Zs, unicode.Zl, unicode.Zp)
 }
 
+// next returns the next token, which is tokenEnd at the end of the text.
 func (l *lexer) next() (token, error) {
 	text := l.src.text
 	start := l.at
@@ -108,7 +114,7 @@ func (l *lexer) next() (token, error) {
 		return token{kind: tokenEnd, start: start, end: start}, nil
 	}
 	c := text[start]
-	switch class[c] {
+	switch classes[c] {
 	case classSpace, classWide:
 		if end := l.spaceEnd(start); end > start {
 			return l.emit(tokenSpace, end), nil
@@ -132,14 +138,15 @@ func (l *lexer) next() (token, error) {
 	return l.unquoted(), nil
 }
 
+// emit returns the text up to end as a token, and continues there.
 func (l *lexer) emit(kind tokenKind, end int) token {
 	t := token{kind: kind, start: l.at, end: end, text: l.src.text[l.at:end]}
 	l.at = end
 	return t
 }
 
-// skipComment stops before the newline. What follows cannot be a comment, so
-// that next calls itself but once.
+// skipComment skips the rest of the line. The newline that follows is a token,
+// so next calls itself only once.
 func (l *lexer) skipComment() {
 	if end := strings.IndexByte(l.src.text[l.at:], '\n'); end >= 0 {
 		l.at += end
@@ -148,11 +155,12 @@ func (l *lexer) skipComment() {
 	}
 }
 
-// spaceEnd is the end of the white space that starts at i; newlines are none.
+// spaceEnd returns the end of the white space that starts at i, which ends
+// before a newline.
 func (l *lexer) spaceEnd(i int) int {
 	text := l.src.text
 	for i < len(text) {
-		switch c := text[i]; class[c] {
+		switch c := text[i]; classes[c] {
 		case classSpace:
 			if c == '\n' {
 				return i
@@ -171,6 +179,8 @@ func (l *lexer) spaceEnd(i int) int {
 	return i
 }
 
+// symbol reads a token that starts with a character that unquoted strings
+// cannot have.
 func (l *lexer) symbol(c byte) (token, error) {
 	kind := tokenEnd
 	switch c {
@@ -208,10 +218,11 @@ func (l *lexer) reserved(c byte) error {
 	return &SyntaxError{
 		Pos:   l.src.position(l.at),
 		Found: fmt.Sprintf("'%c' is reserved", c),
-		Hint:  "put the key or value that it belongs to in double quotes",
+		Hint:  "put the key or value in double quotes",
 	}
 }
 
+// substitution reads "${" or "${?".
 func (l *lexer) substitution() (token, error) {
 	rest := l.src.text[l.at:]
 	switch {
@@ -223,8 +234,8 @@ func (l *lexer) substitution() (token, error) {
 	return token{}, l.reserved('$')
 }
 
-// unquoted reads an unquoted string. One that starts with true, false or null
-// ends there: what follows is a string of its own, to be concatenated.
+// unquoted reads an unquoted string. If it starts with true, false or null, that
+// is the token, and the rest is another one: the parser concatenates them.
 func (l *lexer) unquoted() token {
 	text := l.src.text
 	switch rest := text[l.at:]; rest[0] {
@@ -244,9 +255,10 @@ func (l *lexer) unquoted() token {
 	return l.emit(tokenUnquoted, unquotedEnd(text, l.at))
 }
 
+// unquotedEnd returns the end of the unquoted string that starts at i.
 func unquotedEnd(text string, i int) int {
 	for i < len(text) {
-		switch class[text[i]] {
+		switch classes[text[i]] {
 		case classPlain:
 			i++
 		case classSlash:
@@ -267,9 +279,9 @@ func unquotedEnd(text string, i int) int {
 	return i
 }
 
-// number reads as many characters as a number may have. If they are none
-// after all, as in 1.2.3 or 2024-01-01, they are an unquoted string. A plus
-// sign belongs to a number only in its exponent.
+// number reads all characters that a number may have. If together they are not
+// a number, as in 1.2.3 or 2024-01-01, they are an unquoted string. A number has
+// a plus sign only in its exponent.
 func (l *lexer) number() (token, error) {
 	text := l.src.text
 	i := l.at + 1
@@ -295,8 +307,8 @@ func (l *lexer) number() (token, error) {
 	return l.emit(tokenUnquoted, i), nil
 }
 
-// isNumber accepts what JSON does and, as the JVM's own parser of numbers
-// does, leading zeros and a point without digits on one of its sides.
+// isNumber reports whether s is a JSON number. As Java's Double.parseDouble, it
+// also accepts leading zeros, and a decimal point with digits on one side only.
 func isNumber(s string) bool {
 	s = strings.TrimPrefix(s, "-")
 	whole, s := cutDigits(s)
@@ -321,6 +333,7 @@ func isNumber(s string) bool {
 	return exponent > 0 && s == ""
 }
 
+// cutDigits returns how many digits s starts with, and what follows them.
 func cutDigits(s string) (digits int, rest string) {
 	for digits < len(s) && '0' <= s[digits] && s[digits] <= '9' {
 		digits++
@@ -328,7 +341,7 @@ func cutDigits(s string) (digits int, rest string) {
 	return digits, s[digits:]
 }
 
-// quoted reads a string in double quotes, or in three of them.
+// quoted reads a string in " or """.
 func (l *lexer) quoted() (token, error) {
 	text := l.src.text
 	if strings.HasPrefix(text[l.at:], `"""`) {
@@ -346,22 +359,30 @@ func (l *lexer) quoted() (token, error) {
 			return token{}, l.controlCharacter(i)
 		}
 	}
-	return token{}, l.unterminated(`"`)
+	return token{}, l.unclosed(`"`)
 }
 
-func (l *lexer) unterminated(quote string) error {
-	return &SyntaxError{Pos: l.src.position(l.at), Found: "the string is not closed", Hint: "there is no " + quote + " that ends it"}
-}
-
-func (l *lexer) controlCharacter(i int) error {
+// unclosed is the error of a string without an end. Its position is that of the
+// opening quote.
+func (l *lexer) unclosed(quote string) error {
 	return &SyntaxError{
-		Pos:   l.src.position(i),
-		Found: fmt.Sprintf("%q in a quoted string", rune(l.src.text[i])),
-		Hint:  `write it as an escape, or the string in """`,
+		Pos:   l.src.position(l.at),
+		Found: "the string that starts here is not closed",
+		Hint:  "add the closing " + quote,
 	}
 }
 
-// escaped reads on from the first backslash, at i.
+// controlCharacter is the error of a control character at i, within a quoted
+// string.
+func (l *lexer) controlCharacter(i int) error {
+	return &SyntaxError{
+		Pos:   l.src.position(i),
+		Found: fmt.Sprintf("control character %q in a quoted string", rune(l.src.text[i])),
+		Hint:  `write it as an escape sequence, or put the string in """`,
+	}
+}
+
+// escaped reads a string in double quotes whose first backslash is at i.
 func (l *lexer) escaped(i int) (token, error) {
 	text := l.src.text
 	var b strings.Builder
@@ -385,14 +406,14 @@ func (l *lexer) escaped(i int) (token, error) {
 			i++
 		}
 	}
-	return token{}, l.unterminated(`"`)
+	return token{}, l.unclosed(`"`)
 }
 
-// escape decodes the escape sequence at i and gives its length.
+// escape decodes the escape sequence at i and returns its length.
 func (l *lexer) escape(i int, b *strings.Builder) (int, error) {
 	text := l.src.text
 	if i+1 >= len(text) {
-		return 0, l.unterminated(`"`)
+		return 0, l.unclosed(`"`)
 	}
 	if plain := strings.IndexByte(`"\/bfnrt`, text[i+1]); plain >= 0 {
 		b.WriteByte("\"\\/\b\f\n\r\t"[plain])
@@ -403,7 +424,7 @@ func (l *lexer) escape(i int, b *strings.Builder) (int, error) {
 		return 0, &SyntaxError{
 			Pos:   l.src.position(i),
 			Found: fmt.Sprintf("%q is not an escape sequence", `\`+string(r)),
-			Hint:  `a backslash in a quoted string is written \\`,
+			Hint:  `write a backslash in a quoted string as \\`,
 		}
 	}
 	r, ok := hexRune(text, i)
@@ -412,7 +433,7 @@ func (l *lexer) escape(i int, b *strings.Builder) (int, error) {
 	}
 	size := 6
 	if utf16.IsSurrogate(r) {
-		// Half of a pair is no character; it reads as U+FFFD, as it does to encoding/json.
+		// A surrogate without its other half becomes U+FFFD, as in encoding/json.
 		low, ok := hexRune(text, i+6)
 		if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
 			r, size = pair, 12
@@ -422,6 +443,7 @@ func (l *lexer) escape(i int, b *strings.Builder) (int, error) {
 	return size, nil
 }
 
+// hexRune decodes the sequence \uXXXX at i.
 func hexRune(text string, i int) (rune, bool) {
 	if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
 		return 0, false
@@ -435,13 +457,13 @@ func hexRune(text string, i int) (rune, bool) {
 	return rune(code), err == nil
 }
 
-// tripleQuoted reads a string without escapes. Of more than three quotes at
-// its end all but the last three belong to it.
+// tripleQuoted reads a string without escape sequences. If it ends in more than
+// three quotes, the last three close it and the others belong to it.
 func (l *lexer) tripleQuoted() (token, error) {
 	text := l.src.text
 	end := strings.Index(text[l.at+3:], `"""`)
 	if end < 0 {
-		return token{}, l.unterminated(`"""`)
+		return token{}, l.unclosed(`"""`)
 	}
 	end += l.at + 6
 	for end < len(text) && text[end] == '"' {

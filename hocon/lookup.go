@@ -1,52 +1,76 @@
 package hocon
 
-// A collector takes the definitions that a path leads to, the upper first, and
-// merges them: objects, until there is something else, which hides the rest.
-type collector struct {
+// A match is the value that a path leads to, collected from its definitions,
+// the uppermost first: objects, which are merged, up to a value of another type,
+// which hides the rest.
+type match struct {
 	objects []*result
-	other   *result
-	cut     *field // where definitions that are being worked out were left out
+	other   *result // nil if there are objects, which hide it
+	cut     *field  // a field of which a definition that is being evaluated was left out
+	visited map[visit]bool
 }
 
-// add takes a result and tells whether it hides all below it.
-func (c *collector) add(res *result) bool {
+// A visit is a lookup of the last elements of a path in a field.
+type visit struct {
+	field *field
+	rest  int // number of elements
+}
+
+// add adds a definition. It reports whether this hides all below it.
+func (m *match) add(res *result) (hides bool) {
 	if res.kind == Object {
-		c.objects = append(c.objects, res)
+		m.objects = append(m.objects, res)
 		return false
 	}
-	if len(c.objects) == 0 {
-		c.other = res
+	if len(m.objects) == 0 {
+		m.other = res
 	}
 	return true
 }
 
-func (c *collector) result() *result {
-	if len(c.objects) == 0 {
-		return c.other
+// result returns the merged value, or nil if there is none.
+func (m *match) result() *result {
+	if len(m.objects) == 0 {
+		return m.other
 	}
-	res := c.objects[len(c.objects)-1]
-	for i := len(c.objects) - 2; i >= 0; i-- {
-		res = &result{place: c.objects[i].place, kind: Object, tree: &layers{lower: res.tree, upper: c.objects[i].tree}}
+	res := m.objects[len(m.objects)-1]
+	for i := len(m.objects) - 2; i >= 0; i-- {
+		upper := m.objects[i]
+		res = &result{place: upper.place, kind: Object, layers: &layers{lower: res.layers, upper: upper.layers}}
 	}
 	return res
 }
 
-// lookup gives what a path leads to, nil if that is nothing. If definitions
-// that are being worked out had to be left out, it gives their field.
-func (r *resolver) lookup(path []string) (*result, *field, error) {
-	if f := r.direct(path); f != nil {
-		res, err := r.wholeField(f)
-		if res != nil || err != nil {
-			return res, nil, err
-		}
+// isRepeated reports whether the same visit was made before.
+func (m *match) isRepeated(f *field, rest []string) bool {
+	if len(rest) == 0 {
+		return false
 	}
-	var c collector
-	_, err := r.visitObject(r.root, path, &c)
-	return c.result(), c.cut, err
+	v := visit{f, len(rest)}
+	if m.visited[v] {
+		return true
+	}
+	if m.visited == nil {
+		m.visited = make(map[visit]bool)
+	}
+	m.visited[v] = true
+	return false
 }
 
-// direct gives the field that path leads to if all objects on the way are
-// literal, and nothing in it is being worked out: its value can be kept.
+// lookup returns what a path leads to, or nil. If definitions that are being
+// evaluated were left out, it returns their field.
+func (r *resolver) lookup(path []string) (*result, *field, error) {
+	if f := r.direct(path); f != nil {
+		res, err := r.whole(f)
+		return res, nil, err
+	}
+	var m match
+	_, err := r.visitObject(r.root, path, &m)
+	return m.result(), m.cut, err
+}
+
+// direct returns the field that a path leads to if all objects on the way are
+// literal, and none of the fields is being evaluated.
 func (r *resolver) direct(path []string) *field {
 	o := r.root
 	for i, key := range path {
@@ -54,7 +78,7 @@ func (r *resolver) direct(path []string) *field {
 		if f == nil {
 			return nil
 		}
-		if _, busy := r.active.find(f); busy {
+		if _, busy := r.active[f]; busy {
 			return nil
 		}
 		if i == len(path)-1 {
@@ -68,89 +92,195 @@ func (r *resolver) direct(path []string) *field {
 	return nil
 }
 
-// wholeField gives the value of a field with all its definitions.
-func (r *resolver) wholeField(f *field) (*result, error) {
-	if len(f.defs) == 1 { // which is remembered by itself
-		return r.definition(f, 0)
-	}
-	if res := r.fields[f]; res != nil {
-		return res, nil
-	}
-	var c collector
-	if _, err := r.visitField(f, nil, &c); err != nil {
-		return nil, err
-	}
-	res := c.result()
-	if res != nil {
-		r.fields[f] = res
-	}
-	return res, nil
-}
+// The visit functions collect what the last elements of a path lead to from
+// several places, the uppermost first. They report whether a definition hides
+// all below it, which ends the lookup. Definitions that a lookup does not need
+// are not evaluated.
 
-func (r *resolver) visitObject(o *object, path []string, c *collector) (done bool, err error) {
+func (r *resolver) visitObject(o *object, path []string, m *match) (done bool, err error) {
 	f := o.get(path[0])
 	if f == nil {
 		return false, nil
 	}
-	return r.visitField(f, path[1:], c)
+	return r.visitField(f, path[1:], m)
 }
 
-// visitField leads the rest of a path through the definitions of a field, the
-// upper first, until one hides all below it. Those that are not needed are not
-// worked out.
-func (r *resolver) visitField(f *field, rest []string, c *collector) (done bool, err error) {
-	visible := len(f.defs)
-	if i, busy := r.active.find(f); busy {
-		visible = i
-		c.cut = f
+func (r *resolver) visitField(f *field, rest []string, m *match) (done bool, err error) {
+	if err := r.step(f.place); err != nil {
+		return false, err
+	}
+	visible, busy := r.active[f]
+	switch {
+	case busy:
+		m.cut = f
+	case len(f.defs) == 1:
+		visible = 1
+	default:
+		return r.visitView(f, rest, m)
 	}
 	for i := visible - 1; i >= 0 && !done && err == nil; i-- {
-		n := f.defs[i]
-		switch {
-		case n.pending():
-			done, err = r.visitPending(f, i, rest, c)
-		case len(rest) == 0:
-			done = c.add(r.literal(n))
-		case n.kind == nodeObject:
-			done, err = r.visitObject(n.object, rest, c)
-		default:
-			done = true
-		}
+		done, err = r.visitDefinition(f, i, rest, m)
 	}
 	return done, err
 }
 
-func (r *resolver) visitPending(f *field, i int, rest []string, c *collector) (done bool, err error) {
-	if len(rest) > 0 {
-		r.partial++
+func (r *resolver) visitDefinition(f *field, i int, rest []string, m *match) (done bool, err error) {
+	n := f.defs[i]
+	if err := r.step(n.place); err != nil {
+		return false, err
 	}
-	res, err := r.definition(f, i)
-	if len(rest) > 0 {
-		r.partial--
+	if len(rest) > 0 && !n.unresolved() {
+		if n.kind != nodeObject {
+			return true, nil
+		}
+		return r.visitObject(n.object, rest, m)
 	}
+	res, err := r.part(f, i, rest)
 	if res == nil || err != nil {
 		return false, err
 	}
-	done, err = r.visitResult(res, rest, c)
-	// What refers to the value below has taken all that there is in it.
-	return done || f.defs[i].selfReferring, err
+	done, err = r.visitResult(res, rest, m)
+	// A definition that refers to the value below has taken everything from it.
+	return done || n.selfReferring, err
 }
 
-func (r *resolver) visitResult(res *result, rest []string, c *collector) (done bool, err error) {
+// part evaluates a definition of which a lookup needs what is at rest.
+func (r *resolver) part(f *field, i int, rest []string) (*result, error) {
+	if len(rest) > 0 {
+		r.partial++
+		defer func() { r.partial-- }()
+	}
+	return r.definition(f, i)
+}
+
+func (r *resolver) visitResult(res *result, rest []string, m *match) (done bool, err error) {
 	if len(rest) == 0 {
-		return c.add(res), nil
+		return m.add(res), nil
 	}
 	if res.kind != Object {
 		return true, nil
 	}
-	objects, err := r.flat(res)
+	merged, err := r.flat(res)
 	if err != nil {
 		return false, err
 	}
-	for _, o := range objects {
-		if done, err = r.visitObject(o, rest, c); done || err != nil {
-			break
+	return r.visitMerged(merged, rest[0], rest[1:], m)
+}
+
+// visitShared visits a field of an object that several substitutions may lead
+// to, unless that was done before: what a field contributes a second time is
+// hidden by the first. Without this, a path takes exponential time if each of
+// its levels has several ways to the next.
+func (r *resolver) visitShared(f *field, rest []string, m *match) (done bool, err error) {
+	if m.isRepeated(f, rest) {
+		return false, nil
+	}
+	return r.visitField(f, rest, m)
+}
+
+// visitMerged visits the fields of a key in merged objects.
+func (r *resolver) visitMerged(merged *mergedObjects, key string, rest []string, m *match) (done bool, err error) {
+	for i := 0; ; i++ {
+		f, err := r.fieldAt(merged, key, i)
+		if f == nil || err != nil {
+			return false, err
+		}
+		if done, err = r.visitShared(f, rest, m); done || err != nil {
+			return done, err
 		}
 	}
-	return done, err
+}
+
+// A view is the merged value of a field with several definitions. It is
+// evaluated from the uppermost definition down, as far as lookups needed it, so
+// that many lookups do not visit all definitions each time.
+type view struct {
+	match                // the definitions evaluated so far
+	merged mergedObjects // the objects of match
+	next   int           // number of definitions that are not evaluated
+	done   bool          // they are hidden
+	value  *result       // the whole, once all are evaluated or hidden
+}
+
+// viewOf returns the view of a field that is not being evaluated.
+func (r *resolver) viewOf(f *field) *view {
+	v := r.views[f]
+	if v == nil {
+		v = &view{next: len(f.defs)}
+		r.views[f] = v
+	}
+	return v
+}
+
+// whole returns the value of a field with all its definitions, or nil.
+func (r *resolver) whole(f *field) (*result, error) {
+	if len(f.defs) == 1 {
+		return r.definition(f, 0)
+	}
+	v := r.viewOf(f)
+	for v.next > 0 && !v.done {
+		if err := r.extend(v, f, nil); err != nil {
+			return nil, err
+		}
+	}
+	if v.value == nil {
+		v.value = v.result()
+	}
+	return v.value, nil
+}
+
+func (r *resolver) visitView(f *field, rest []string, m *match) (done bool, err error) {
+	if len(rest) == 0 {
+		res, err := r.whole(f)
+		if res == nil || err != nil {
+			return false, err
+		}
+		return m.add(res) || r.viewOf(f).done, nil
+	}
+	v := r.viewOf(f)
+	for i := 0; ; {
+		// Evaluating the field below can extend the view.
+		below, err := r.fieldAt(&v.merged, rest[0], i)
+		switch {
+		case err != nil:
+			return false, err
+		case below != nil:
+			i++
+			if done, err := r.visitShared(below, rest[1:], m); done || err != nil {
+				return done, err
+			}
+		case v.next == 0 || v.done:
+			return v.done, nil
+		default:
+			if err := r.extend(v, f, rest); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// extend evaluates the next definition of a field and adds it to the view.
+func (r *resolver) extend(v *view, f *field, rest []string) error {
+	i := v.next - 1
+	if err := r.step(f.defs[i].place); err != nil {
+		return err
+	}
+	res, err := r.part(f, i, rest)
+	if err != nil {
+		return err
+	}
+	v.next = i
+	if res == nil {
+		return nil
+	}
+	v.done = v.add(res) || f.defs[i].selfReferring
+	if res.kind != Object {
+		return nil
+	}
+	merged, err := r.flat(res)
+	if err != nil {
+		return err
+	}
+	v.merged.addBelow(merged.objects)
+	return r.takeSteps(f.place, len(merged.objects))
 }

@@ -1,26 +1,25 @@
 package hocon
 
-import (
-	"slices"
-)
+import "slices"
 
-// A parser turns the tokens of one text into an object, in which substitutions
-// stand as they are. Parsers of included texts share one loader.
+// A parser builds the syntax tree of one file. The parsers of included files
+// share its loader.
 type parser struct {
 	lexer
 	loader *loader
-	tok    token // the next one that nobody has taken
 	file   *file
+	tok    token // the next token
 
 	depth   int
-	prefix  []string // where in the whole configuration this text is included
-	path    []string // where in this text the parser is
-	inArray int      // arrays around the place where the parser is; no path leads there
-	pending bool     // there was a substitution
-	keys    pathBuilder
+	prefix  []string    // path in the whole configuration at which this file is included
+	path    []string    // path in this file of the value that is being parsed
+	inArray int         // number of arrays around that value: no path leads into an array
+	pending bool        // the file has substitutions
+	keys    pathBuilder // reused for all keys
 }
 
-// parseRoot reads a whole text.
+// parseRoot parses a file: an object, with or without braces (specification:
+// "Omit root braces").
 func (p *parser) parseRoot() (*node, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -28,7 +27,7 @@ func (p *parser) parseRoot() (*node, error) {
 	if err := p.skipLines(); err != nil {
 		return nil, err
 	}
-	root := &node{place: p.here(), kind: nodeObject, more: p.own(&more{object: &object{}})}
+	root := newObject(p.here())
 	switch p.tok.kind {
 	case tokenOpenBracket:
 		if _, err := p.array(); err != nil {
@@ -53,9 +52,7 @@ func (p *parser) parseRoot() (*node, error) {
 	return root, nil
 }
 
-// own numbers what a node has that is no scalar.
-func (p *parser) own(m *more) *more { return p.loader.own(m) }
-
+// here returns the place of the next token.
 func (p *parser) here() place { return place{p.src, p.tok.start} }
 
 func (p *parser) advance() (err error) {
@@ -63,11 +60,12 @@ func (p *parser) advance() (err error) {
 	return err
 }
 
+// unexpected is the error of a token that does not fit.
 func (p *parser) unexpected(expected, hint string) error {
 	return &SyntaxError{Pos: p.src.position(p.tok.start), Found: p.tok.describe(), Expected: expected, Hint: hint}
 }
 
-// skipSpace goes to the next token that is not white space on this line.
+// skipSpace skips white space up to the end of the line.
 func (p *parser) skipSpace() error {
 	for p.tok.kind == tokenSpace {
 		if err := p.advance(); err != nil {
@@ -77,7 +75,7 @@ func (p *parser) skipSpace() error {
 	return nil
 }
 
-// skipLines goes to the next token that is no white space at all.
+// skipLines skips white space and newlines.
 func (p *parser) skipLines() error {
 	for p.tok.kind == tokenSpace || p.tok.kind == tokenNewline {
 		if err := p.advance(); err != nil {
@@ -87,30 +85,40 @@ func (p *parser) skipLines() error {
 	return nil
 }
 
-// deeper counts levels of nesting, those around an include as well.
+// deeper adds levels of nesting. Those around an include count as well.
 func (p *parser) deeper(levels int) error {
-	p.depth += levels
-	if p.depth > p.loader.limits.Depth {
-		return &LimitError{Pos: p.src.position(p.tok.start), What: "nesting", Limit: int64(p.loader.limits.Depth)}
+	if p.depth += levels; p.depth > p.loader.limits.Depth {
+		return p.loader.tooDeep(p.here())
 	}
 	return nil
 }
 
-func (p *parser) braces(o *object) error {
+// enter takes an opening brace or bracket.
+func (p *parser) enter() error {
 	if err := p.deeper(1); err != nil {
 		return err
 	}
-	if err := p.advance(); err != nil {
+	return p.advance()
+}
+
+// leave takes the closing brace or bracket.
+func (p *parser) leave() error {
+	p.depth--
+	return p.advance()
+}
+
+// braces parses an object in braces into o.
+func (p *parser) braces(o *object) error {
+	if err := p.enter(); err != nil {
 		return err
 	}
 	if err := p.fields(o, tokenCloseBrace); err != nil {
 		return err
 	}
-	p.depth--
-	return p.advance()
+	return p.leave()
 }
 
-// fields reads up to the token that ends the object, and leaves it there.
+// fields parses fields up to the token that ends the object, which it leaves.
 func (p *parser) fields(o *object, end tokenKind) error {
 	for {
 		if err := p.skipLines(); err != nil {
@@ -128,8 +136,8 @@ func (p *parser) fields(o *object, end tokenKind) error {
 	}
 }
 
-// separator takes what must be between two fields or elements: a comma, one
-// newline or more, or both; or finds that there is no more.
+// separator takes what separates two fields or elements: a comma, newlines, or
+// both (specification: "Commas"). At the end token it takes nothing.
 func (p *parser) separator(end tokenKind) error {
 	if err := p.skipSpace(); err != nil {
 		return err
@@ -146,7 +154,7 @@ func (p *parser) separator(end tokenKind) error {
 	}
 	hint := ""
 	if p.tok.kind == tokenSeparator {
-		hint = "a value that contains it must be in double quotes"
+		hint = "put a value that contains it in double quotes"
 	}
 	switch end {
 	case tokenCloseBrace:
@@ -157,6 +165,7 @@ func (p *parser) separator(end tokenKind) error {
 	return p.unexpected("a comma or a new line", hint)
 }
 
+// field parses a key and its value, or an include statement, into o.
 func (p *parser) field(o *object) error {
 	if p.tok.kind == tokenUnquoted && p.tok.text == "include" {
 		return p.include(o)
@@ -172,24 +181,24 @@ func (p *parser) field(o *object) error {
 	if err := p.deeper(len(path) - 1); err != nil {
 		return err
 	}
-	depth := len(p.path)
+	outer := len(p.path)
 	p.path = append(p.path, path...)
 	def, err := p.definition()
 	if err != nil {
 		return err
 	}
-	path = p.path[depth:]
+	path = p.path[outer:]
 	for _, key := range path[:len(path)-1] {
-		o = o.descend(&p.loader.fieldMaker, key, at)
+		o = o.descend(key, at)
 	}
-	o.define(&p.loader.fieldMaker, path[len(path)-1], at, def)
-	p.path = p.path[:depth]
+	o.define(path[len(path)-1], at, def)
+	p.path = p.path[:outer]
 	p.depth -= len(path) - 1
 	return nil
 }
 
-// key reads a path expression in the place of a key. What it gives is
-// overwritten by the next.
+// key parses a path expression in the place of a key (specification: "Paths as
+// keys"). The next call overwrites the result.
 func (p *parser) key() ([]string, error) {
 	p.keys.reset()
 	start := p.tok
@@ -202,16 +211,7 @@ func (p *parser) key() ([]string, error) {
 		}
 	}
 	if !p.keys.started {
-		expected, hint := "a key", ""
-		switch p.tok.kind {
-		case tokenSubstitution, tokenOptional:
-			hint = "a substitution cannot be part of a key"
-		case tokenCloseBrace:
-			hint = "there is no '{' that it closes"
-		case tokenEnd:
-			expected = "a key or '}'"
-		}
-		return nil, p.unexpected(expected, hint)
+		return nil, p.noKey()
 	}
 	path, problem := p.keys.finish()
 	if problem != "" {
@@ -220,7 +220,19 @@ func (p *parser) key() ([]string, error) {
 	return path, nil
 }
 
-// definition reads what follows a key.
+func (p *parser) noKey() error {
+	switch p.tok.kind {
+	case tokenSubstitution, tokenOptional:
+		return p.unexpected("a key", "a key cannot contain a substitution")
+	case tokenCloseBrace:
+		return p.unexpected("a key", "it has no matching '{'")
+	case tokenEnd:
+		return p.unexpected("a key or '}'", "")
+	}
+	return p.unexpected("a key", "")
+}
+
+// definition parses what follows a key (specification: "Key-value separator").
 func (p *parser) definition() (*node, error) {
 	switch p.tok.kind {
 	case tokenOpenBrace:
@@ -239,11 +251,12 @@ func (p *parser) definition() (*node, error) {
 	return nil, p.unexpected("'=', ':', '+=' or '{' after the key "+renderPath(p.path), "")
 }
 
-// appended reads the rest of a += b, which means a = ${?a} [b].
+// appended parses a += b, which means a = ${?a} [b] (specification: "The +=
+// field separator").
 func (p *parser) appended() (*node, error) {
 	at := p.here()
 	if p.inArray > 0 {
-		return nil, p.unexpected("'=' or ':'", "'+=' refers to the path of its key, and no path leads into an array")
+		return nil, p.unexpected("'=' or ':'", "'+=' cannot be used within an array")
 	}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -258,28 +271,27 @@ func (p *parser) appended() (*node, error) {
 	}
 	p.inArray--
 	before := p.refer(at, &substitution{path: slices.Clone(p.path), optional: true})
-	list := &node{place: element.place, kind: nodeArray, more: p.own(&more{parts: []*node{element}})}
-	return &node{place: at, kind: nodeConcat, selfReferring: true, more: p.own(&more{parts: []*node{before, list}})}, nil
+	list := newCompound(element.place, nodeArray, compound{parts: []*node{element}})
+	p.loader.unresolved++
+	n := newCompound(at, nodeConcat, compound{parts: []*node{before, list}})
+	n.selfReferring = true
+	return n, nil
 }
 
-// refer makes the node of a substitution in this text.
+// refer returns the node of a substitution in this file.
 func (p *parser) refer(at place, s *substitution) *node {
 	p.pending = true
-	if len(p.prefix) > 0 {
-		s.fixed = slices.Concat(p.prefix, s.path)
-	}
-	return &node{place: at, kind: nodeSubstitution, more: p.own(&more{subst: s})}
+	p.loader.unresolved++
+	s.prefix = p.prefix
+	return newCompound(at, nodeSubstitution, compound{subst: s})
 }
 
 func (p *parser) array() (*node, error) {
-	n := &node{place: p.here(), kind: nodeArray, more: p.own(&more{})}
-	if err := p.deeper(1); err != nil {
+	n := newCompound(p.here(), nodeArray, compound{})
+	if err := p.enter(); err != nil {
 		return nil, err
 	}
 	p.inArray++
-	if err := p.advance(); err != nil {
-		return nil, err
-	}
 	for {
 		if err := p.skipLines(); err != nil {
 			return nil, err
@@ -297,6 +309,5 @@ func (p *parser) array() (*node, error) {
 		}
 	}
 	p.inArray--
-	p.depth--
-	return n, p.advance()
+	return n, p.leave()
 }

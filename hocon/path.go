@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// A pathBuilder makes the elements of a path expression from its tokens. Dots
-// outside of quotes separate elements; white space counts between tokens, and
-// not at the ends.
+// A pathBuilder assembles the elements of a path expression from its tokens
+// (specification: "Path expressions"). Dots outside quotes separate elements.
+// White space counts between tokens, but not at the start and the end.
 type pathBuilder struct {
 	elements []string
-	current  string // the element so far, or its start
-	rest     []byte // current and what comes after it, if there is more
-	quoted   bool   // current has a quoted part, so it may be empty
+	current  string // the current element, or its start
+	buffer   []byte // the current element if it has several parts
+	quoted   bool   // the current element has a quoted part, so it may be empty
 	space    string
 	started  bool
 }
 
-// add takes the next token. It gives what is wrong with the path, or "".
+// add appends a token. It returns what is wrong with the path, or "".
 func (b *pathBuilder) add(t token) string {
 	if t.kind == tokenSpace {
 		if b.started {
@@ -27,66 +27,67 @@ func (b *pathBuilder) add(t token) string {
 	}
 	b.started = true
 	if b.space != "" {
-		b.join(b.space)
+		b.extend(b.space)
 		b.space = ""
 	}
 	if t.kind == tokenQuoted {
 		b.quoted = true
-		b.join(t.text)
+		b.extend(t.text)
 		return ""
 	}
 	text := t.text
 	for {
 		element, rest, dot := strings.Cut(text, ".")
-		b.join(element)
+		b.extend(element)
 		if !dot {
 			return ""
 		}
-		if problem := b.end(); problem != "" {
+		if problem := b.endElement(); problem != "" {
 			return problem
 		}
 		text = rest
 	}
 }
 
-func (b *pathBuilder) join(s string) {
+// extend appends a text to the current element.
+func (b *pathBuilder) extend(s string) {
 	switch {
-	case len(b.rest) > 0:
-		b.rest = append(b.rest, s...)
+	case len(b.buffer) > 0:
+		b.buffer = append(b.buffer, s...)
 	case b.current == "":
 		b.current = s
 	case s != "":
-		b.rest = append(append(b.rest, b.current...), s...)
+		b.buffer = append(append(b.buffer, b.current...), s...)
 	}
 }
 
-func (b *pathBuilder) end() string {
-	if len(b.rest) > 0 {
-		b.current, b.rest = string(b.rest), b.rest[:0]
+func (b *pathBuilder) endElement() string {
+	if len(b.buffer) > 0 {
+		b.current, b.buffer = string(b.buffer), b.buffer[:0]
 	}
 	if b.current == "" && !b.quoted {
-		return `a path must not start or end with a dot or have two in a row; an element that is empty is written ""`
+		return `a path cannot start or end with a dot or have two dots in a row: write an empty element as ""`
 	}
 	b.elements = append(b.elements, b.current)
 	b.current, b.quoted = "", false
 	return ""
 }
 
-// finish gives all elements, or what is wrong with the path.
-func (b *pathBuilder) finish() ([]string, string) {
+// finish returns all elements, or what is wrong with the path.
+func (b *pathBuilder) finish() (elements []string, problem string) {
 	if !b.started {
-		return nil, "a path has at least one element"
+		return nil, "a path needs at least one element"
 	}
-	problem := b.end()
+	problem = b.endElement()
 	return b.elements, problem
 }
 
-// reset makes b fit for the next path; the elements it gave are overwritten.
+// reset prepares b for the next path, which overwrites the elements of the last.
 func (b *pathBuilder) reset() {
-	*b = pathBuilder{elements: b.elements[:0], rest: b.rest[:0]}
+	*b = pathBuilder{elements: b.elements[:0], buffer: b.buffer[:0]}
 }
 
-// isPathToken tells whether a token may be part of a path expression.
+// isPathToken reports whether a token can be part of a path expression.
 func isPathToken(k tokenKind) bool {
 	switch k {
 	case tokenQuoted, tokenUnquoted, tokenNumber, tokenBoolean, tokenNull, tokenSpace:
@@ -95,7 +96,7 @@ func isPathToken(k tokenKind) bool {
 	return false
 }
 
-// parsePath reads a path expression that stands by itself, as Lookup takes it.
+// parsePath parses a path expression that is not part of a file.
 func parsePath(expression string) ([]string, error) {
 	src := &source{name: "path", text: expression}
 	lex := lexer{src: src}
@@ -108,11 +109,9 @@ func parsePath(expression string) ([]string, error) {
 		if t.kind == tokenEnd {
 			break
 		}
-		problem := ""
+		problem := "put it in double quotes to use it in a path"
 		if isPathToken(t.kind) {
 			problem = b.add(t)
-		} else {
-			problem = "it must be in double quotes to be part of a path"
 		}
 		if problem != "" {
 			return nil, &SyntaxError{Pos: src.position(t.start), Found: t.describe(), Hint: problem}
@@ -125,7 +124,7 @@ func parsePath(expression string) ([]string, error) {
 	return path, nil
 }
 
-// renderPath writes a path expression that reads as these elements.
+// renderPath returns a path expression with these elements.
 func renderPath(elements []string) string {
 	var b strings.Builder
 	for i, element := range elements {
@@ -137,6 +136,7 @@ func renderPath(elements []string) string {
 	return b.String()
 }
 
+// renderElement returns an element of a path expression, quoted where needed.
 func renderElement(element string) string {
 	for _, c := range element {
 		plain := c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c > 0x7f && !wideSpace(c)

@@ -6,20 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// A property is one line of a properties file.
+// A property is a key and a value of a properties file.
 type property struct {
 	place
 	key, value string
 }
 
-// parseProperties reads what java.util.Properties reads. All values are
-// strings, and each key is a path whose elements are separated by dots.
-func parseProperties(src *source, limits Limits) (*node, error) {
-	if !utf8.ValidString(src.text) {
-		return nil, invalidUTF8(src)
-	}
+// parseProperties parses the format of java.util.Properties (specification:
+// "Java properties mapping"). All values are strings, and dots separate the
+// elements of keys.
+func parseProperties(src *source, l *loader) (*node, error) {
 	r := propertyReader{src: src}
-	var all []property
+	root := newObject(place{src: src})
 	for {
 		p, ok, err := r.next()
 		if err != nil {
@@ -28,36 +26,38 @@ func parseProperties(src *source, limits Limits) (*node, error) {
 		if !ok {
 			break
 		}
-		all = append(all, p)
+		if err := l.takeValues(p.place, 1); err != nil {
+			return nil, err
+		}
+		if err := root.object.addProperty(p, l); err != nil {
+			return nil, err
+		}
 	}
-	return propertyTree(src, all, limits)
+	// A string of the same key is hidden, and must not hide what a lower document
+	// has below the key.
+	root.object.dropHidden()
+	return root, nil
 }
 
-// propertyTree makes objects of the keys. Where a key has both a value and
-// keys below it, the object wins, whichever comes first.
-func propertyTree(src *source, all []property, limits Limits) (*node, error) {
-	root, maker := &object{}, &fieldMaker{owner: &owner{}}
-	for _, p := range all {
-		path := strings.Split(p.key, ".")
-		if len(path) > limits.Depth {
-			return nil, &LimitError{Pos: p.position(), What: "nesting", Limit: int64(limits.Depth)}
-		}
-		o := root
-		for _, key := range path[:len(path)-1] {
-			o = o.descend(maker, key, p.place)
-		}
-		last := path[len(path)-1]
-		if f := o.get(last); f != nil && f.defs[0].kind == nodeObject {
-			continue
-		}
-		o.define(maker, last, p.place, &node{place: p.place, kind: nodeString, text: p.value})
+// addProperty defines the key of a property. If a key has a value, and other
+// keys are below it, the object with these wins.
+func (o *object) addProperty(p property, l *loader) error {
+	path := strings.Split(p.key, ".")
+	if len(path) > l.limits.Depth {
+		return l.tooDeep(p.place)
 	}
-	// Objects that came after a string of the same key lie on top of it; let
-	// them be all there is, so that a lower document may be merged with them.
-	root.dropHidden()
-	return &node{place: place{src: src}, kind: nodeObject, more: maker.own(&more{object: root})}, nil
+	for _, key := range path[:len(path)-1] {
+		o = o.descend(key, p.place)
+	}
+	last := path[len(path)-1]
+	if f := o.get(last); f != nil && f.defs[0].kind == nodeObject {
+		return nil
+	}
+	o.define(last, p.place, &node{place: p.place, kind: nodeString, text: p.value})
+	return nil
 }
 
+// dropHidden drops all definitions but the last of each key.
 func (o *object) dropHidden() {
 	for _, f := range o.fields {
 		f.defs = f.defs[len(f.defs)-1:]
@@ -67,8 +67,8 @@ func (o *object) dropHidden() {
 	}
 }
 
-// A propertyReader reads logical lines: those that end in an odd number of
-// backslashes go on in the next.
+// A propertyReader reads logical lines: one that ends in an odd number of
+// backslashes continues on the next.
 type propertyReader struct {
 	src *source
 	at  int
@@ -83,25 +83,12 @@ func (r *propertyReader) skip(chars string) {
 	}
 }
 
+// next returns the next property. ok is false at the end of the file.
 func (r *propertyReader) next() (p property, ok bool, err error) {
+	if !r.skipToKey() {
+		return p, false, nil
+	}
 	text := r.src.text
-	if r.at == 0 {
-		r.at += len(text) - len(strings.TrimPrefix(text, "\uFEFF"))
-	}
-	for {
-		r.skip(propertySpace + "\r\n")
-		if r.at >= len(text) {
-			return p, false, nil
-		}
-		if text[r.at] != '#' && text[r.at] != '!' {
-			break
-		}
-		if end := strings.IndexAny(text[r.at:], "\r\n"); end >= 0 {
-			r.at += end
-		} else {
-			r.at = len(text)
-		}
-	}
 	p.place = place{r.src, r.at}
 	if p.key, err = r.read(propertySpace + "=:"); err != nil {
 		return p, false, err
@@ -115,7 +102,31 @@ func (r *propertyReader) next() (p property, ok bool, err error) {
 	return p, true, err
 }
 
-// read decodes up to one of the characters in stop, or the end of the line.
+// skipToKey skips white space, empty lines and comments. It reports whether a
+// key follows.
+func (r *propertyReader) skipToKey() bool {
+	text := r.src.text
+	if r.at == 0 {
+		r.at += len(text) - len(strings.TrimPrefix(text, "\uFEFF"))
+	}
+	for {
+		r.skip(propertySpace + "\r\n")
+		if r.at >= len(text) {
+			return false
+		}
+		if text[r.at] != '#' && text[r.at] != '!' {
+			return true
+		}
+		if end := strings.IndexAny(text[r.at:], "\r\n"); end >= 0 {
+			r.at += end
+		} else {
+			r.at = len(text)
+		}
+	}
+}
+
+// read decodes the text up to one of the characters in stop, or the end of the
+// line.
 func (r *propertyReader) read(stop string) (string, error) {
 	text := r.src.text
 	var b strings.Builder
@@ -136,6 +147,7 @@ func (r *propertyReader) read(stop string) (string, error) {
 	return b.String(), nil
 }
 
+// escape decodes the escape sequence that starts with a backslash.
 func (r *propertyReader) escape(b *strings.Builder) error {
 	text := r.src.text
 	r.at++
@@ -143,7 +155,7 @@ func (r *propertyReader) escape(b *strings.Builder) error {
 		return nil
 	}
 	switch c := text[r.at]; c {
-	case '\r', '\n': // the line goes on
+	case '\r', '\n': // the line continues
 		r.at++
 		if c == '\r' && r.at < len(text) && text[r.at] == '\n' {
 			r.at++
@@ -161,6 +173,7 @@ func (r *propertyReader) escape(b *strings.Builder) error {
 	return nil
 }
 
+// unicode decodes an escape sequence of UTF-16, whose u is next.
 func (r *propertyReader) unicode(b *strings.Builder) error {
 	text := r.src.text
 	code, ok := hexRune(text, r.at-1)

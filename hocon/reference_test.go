@@ -16,18 +16,18 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// A reference is a JVM with the reference implementation in it.
+// A reference is a JVM process with the reference implementation.
 type reference struct {
 	in  io.Writer
 	out *bufio.Reader
 }
 
 // startReference starts the JVM with the jar that HOCON_REFERENCE names. It
-// gives nil if that is not set; if it is, failing to start is a failure.
+// returns nil if that is not set.
 func startReference(t *testing.T) *reference {
 	jar := os.Getenv("HOCON_REFERENCE")
 	if jar == "" {
-		t.Log("NOT RUN: HOCON_REFERENCE is not set. To compare with the reference implementation, let it name the jar of com.typesafe.config (Debian: libtypesafe-config-java and default-jdk-headless)")
+		t.Log("NOT RUN: HOCON_REFERENCE is not set: to compare with the reference implementation, set it to the jar of com.typesafe.config (make reference installs it)")
 		return nil
 	}
 	cmd := exec.Command("java", "-cp", jar, filepath.Join("testdata", "reference", "Reference.java"))
@@ -41,7 +41,7 @@ func startReference(t *testing.T) *reference {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("HOCON_REFERENCE is set, and the reference implementation does not start: %v", err)
+		t.Fatalf("starting the reference implementation: %v", err)
 	}
 	t.Cleanup(func() {
 		in.Close()
@@ -51,7 +51,7 @@ func startReference(t *testing.T) *reference {
 	})
 	r := &reference{in: in, out: bufio.NewReaderSize(out, 1<<20)}
 	if answer := r.ask(t, "a = 1"); answer.json != `{"a":1}` {
-		t.Fatalf("the reference implementation says %+v to a = 1", answer)
+		t.Fatalf("the reference implementation returns %+v for a = 1", answer)
 	}
 	return r
 }
@@ -81,11 +81,11 @@ func (r *reference) line(t *testing.T, question string) answer {
 	return answer{err: strings.TrimPrefix(line, "error ")}
 }
 
-// ours is what this package answers.
-func ours(doc *hocon.Document, err error) answer {
+// ours returns the result of this package.
+func ours(t *testing.T, doc *hocon.Document, err error) answer {
 	var root *hocon.Value
 	if err == nil {
-		root, err = doc.Resolve(&hocon.ResolveOptions{Env: noEnv})
+		root, err = doc.Resolve(t.Context(), &hocon.ResolveOptions{Env: noEnv})
 	}
 	var text []byte
 	if err == nil {
@@ -97,26 +97,34 @@ func ours(doc *hocon.Document, err error) answer {
 	return answer{json: string(text)}
 }
 
-func oursOfText(text string) answer { return ours(hocon.Parse("text.conf", []byte(text), nil)) }
+func oursOfText(t *testing.T, text string) answer {
+	doc, err := hocon.Parse(t.Context(), "text.conf", []byte(text), nil)
+	return ours(t, doc, err)
+}
 
-// disagree says how two answers differ, "" if they do not.
+func oursOfFile(t *testing.T, path string) answer {
+	doc, err := hocon.ParseFile(t.Context(), path, nil)
+	return ours(t, doc, err)
+}
+
+// disagree returns how two answers differ, or "".
 func disagree(t *testing.T, our, their answer) string {
 	switch {
 	case our.err != "" && their.err != "":
 		return ""
 	case our.err != "":
-		return "we refuse: " + our.err + "\nthey say: " + their.json
+		return "hocon fails: " + our.err + "\nthe reference returns: " + their.json
 	case their.err != "":
-		return "they refuse: " + their.err + "\nwe say: " + our.json
+		return "the reference fails: " + their.err + "\nhocon returns: " + our.json
 	}
 	if difference := differ("", decodeJSON(t, []byte(our.json)), decodeJSON(t, []byte(their.json))); difference != "" {
-		return difference + "\nwe say:   " + our.json + "\nthey say: " + their.json
+		return difference + "\nhocon returns:         " + our.json + "\nthe reference returns: " + their.json
 	}
 	return ""
 }
 
-// TestReference compares random documents, half of them with one that they
-// include.
+// TestReference compares the results for random documents. Half of them include
+// another.
 func TestReference(t *testing.T) {
 	r := startReference(t)
 	if r == nil {
@@ -134,44 +142,44 @@ func TestReference(t *testing.T) {
 		writeFile(t, filepath.Join(dir, "other.conf"), text)
 		path := filepath.Join(dir, "root.conf")
 		writeFile(t, path, root)
-		our := ours(hocon.ParseFile(path, nil))
+		our := oursOfFile(t, path)
 		if our.err != "" {
 			refused++
 		}
 		their := r.askFile(t, path)
 		if strings.HasPrefix(their.err, "BugOrBroken") || strings.Contains(their.json, "Infinity") {
-			broken++ // it says so itself, or prints what is no JSON
+			broken++ // it reports a bug of its own, or prints invalid JSON
 			continue
 		}
 		if how := disagree(t, our, their); how != "" {
 			t.Errorf("document %d:\n%s\n--- other.conf:\n%s\n--- %s", i, root, text, how)
 			if failures++; failures == 10 {
-				t.Fatal("and so on")
+				t.Fatal("stopping after 10 differences")
 			}
 		}
 	}
-	t.Logf("%d random documents: %d refused, on %d the reference implementation fails, on all others both agree", documents, refused, broken)
+	t.Logf("%d random documents: %d errors, %d bugs of the reference implementation, same result for all others", documents, refused, broken)
 }
 
-// departures are our own cases that are about something which the reference
-// implementation, or its version 1.3.1, does differently; see deviations.
+// departures are cases in testdata for which the reference implementation
+// version 1.3.1 has another result, with the reason; see deviations.
 var departures = map[string]string{
-	"include/url":                            "it does follow URLs",
-	"include/url-in-quotes":                  "it does follow URLs",
-	"include/classpath":                      "it does have a class path",
-	"include/sloppy-json":                    "it reads an included file as HOCON if its extension is given",
-	"include/required-there":                 "required() came with 1.3.2",
+	"include/url":                            "it follows URLs",
+	"include/url-in-quotes":                  "it follows URLs",
+	"include/classpath":                      "it has a class path",
+	"include/sloppy-json":                    "it parses an included file as HOCON if the include names its extension",
+	"include/required-there":                 "it has no required(), which is new in 1.3.2",
 	"resolve/own-fields-of-a-merged-object":  "see deviations",
 	"resolve/hidden":                         "see deviations",
 	"resolve/white-space-between-containers": "see deviations",
-	"resolve/self-reference-and-environment": "it is asked without an environment",
-	"resolve/empty-environment":              "it is asked without an environment",
-	"syntax/numbers-as-written":              "it makes strings of large integers",
-	"syntax/not-utf8":                        "it takes any bytes",
-	"syntax/escapes":                         "it keeps half of a surrogate pair",
+	"resolve/self-reference-and-environment": "it runs without an environment",
+	"resolve/empty-environment":              "it runs without an environment",
+	"syntax/numbers-as-written":              "it turns large integers into strings",
+	"syntax/not-utf8":                        "it accepts any bytes",
+	"syntax/escapes":                         "it keeps a surrogate without its other half",
 }
 
-// TestReferenceCases asks the reference implementation about our own cases.
+// TestReferenceCases compares the results for the cases in testdata.
 func TestReferenceCases(t *testing.T) {
 	r := startReference(t)
 	if r == nil {
@@ -184,15 +192,15 @@ func TestReferenceCases(t *testing.T) {
 			continue
 		}
 		asked++
-		if how := disagree(t, ours(hocon.ParseFile(c.input, nil)), r.askFile(t, c.input)); how != "" {
+		if how := disagree(t, oursOfFile(t, c.input), r.askFile(t, c.input)); how != "" {
 			t.Errorf("%s: %s", name, how)
 		}
 	}
-	t.Logf("agreed on %d of our cases; %d are known departures", asked, len(departures))
+	t.Logf("same result for %d cases; %d known departures", asked, len(departures))
 }
 
-// referenceDocuments is how many are compared; HOCON_REFERENCE_DOCUMENTS
-// changes it.
+// referenceDocuments returns the number of random documents to compare, which
+// HOCON_REFERENCE_DOCUMENTS changes.
 func referenceDocuments(t *testing.T) int {
 	setting := os.Getenv("HOCON_REFERENCE_DOCUMENTS")
 	if setting == "" {

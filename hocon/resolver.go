@@ -1,128 +1,127 @@
 package hocon
 
 import (
-	"os"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// ResolveOptions say where substitutions find what the configuration does not
-// have; nil stands for the zero value.
-type ResolveOptions struct {
-	// Properties are the JVM's system properties, by their dotted paths. As
-	// there, substitutions find them before what the configuration has.
-	Properties map[string]string
-	// Env gives environment variables, which come after both. Nil is os.LookupEnv.
-	Env func(name string) (string, bool)
-	// Limits of the resolver.
-	Limits Limits
-}
-
-// Resolve replaces all substitutions, each looked up in the whole of d, and
-// gives the root object.
+// A resolver computes the values of one document (specification:
+// "Substitutions"). It evaluates a substitution when its value is needed and
+// not before, so that objects may refer to their own fields, and keeps the
+// result.
 //
-// It fails with *UnresolvedError, *CycleError, *ValueError (a concatenation of
-// different types) or *LimitError.
-func (d *Document) Resolve(opts *ResolveOptions) (*Value, error) {
-	if opts == nil {
-		opts = &ResolveOptions{}
-	}
-	r := &resolver{root: d.root.object, properties: opts.Properties, env: opts.Env, limits: opts.Limits}
-	if r.limits == (Limits{}) {
-		r.limits = d.limits
-	}
-	r.limits = r.limits.orDefault()
-	if r.env == nil {
-		r.env = os.LookupEnv
-	}
-	r.fields = make(map[*field]*result)
-	root, err := r.force(r.literal(d.root))
-	if inside, ok := err.(*containmentError); ok {
-		err = inside.CycleError
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &Value{data: root}, nil
-}
-
-// A resolver finds out the values of substitutions when something needs them
-// and not before, so that objects may refer to parts of themselves. Each
-// substitution is resolved once.
-//
-// A field can have several definitions, one upon the other. While one of them
-// is being worked out, whoever looks up the field sees those below it only:
-// that is what makes path = ${path}":/bin" refer to the path before.
+// A field can have several definitions, each merged onto those before it. While
+// the resolver evaluates one of them, lookups of the field see only those before
+// it: path = ${path}":/bin" refers to the path before (specification:
+// "Self-Referential Substitutions").
 type resolver struct {
+	budget
 	root       *object
 	properties map[string]string
 	env        func(string) (string, bool)
-	limits     Limits
 
-	results results            // of substitutions, concatenations and containers
-	fields  map[*field]*result // of whole fields that substitutions refer to
-	active  active             // the definitions that are being worked out
-	frames  []frame            // what is being worked out, outermost first
-	partial int                // greater than 0 while only a part of what is worked out is wanted
-	depth   int                // of objects and arrays in each other
-	scalars []data             // made in advance
-	values  int64              // made so far
-	bytes   int                // of strings, made so far
+	results map[*node]*result // of substitutions, concatenations and containers; nil for no value
+	views   map[*field]*view  // of fields with several definitions
+	active  map[*field]int    // the definition of a field that is being evaluated, the innermost if several
+	frames  []frame           // what is being evaluated, outermost first
+	partial int               // greater than 0 while a lookup needs only a part of what is evaluated
+	depth   int               // of containers that are being built
 }
 
-// A frame is a step on the way to where the resolver is: a definition of a
-// field, a substitution, or a container whose values are being worked out.
+// A frame is a step on the way to what is being evaluated: a field, a
+// substitution, or a container whose elements are being built.
 type frame struct {
-	field *field
-	subst *node
-	whole *result
+	field     *field
+	subst     *node
+	container *result
 }
 
-// A result is a value with what is in containers not looked at yet. A nil
-// result is that of an optional substitution that has no value.
+// A result is an evaluated node: a scalar, or a container whose elements are
+// not evaluated yet.
 type result struct {
 	place
-	kind  Kind
-	text  string // of a scalar
-	space bool   // unquoted white space, which containers beside it swallow
-	list  *list
-	tree  *layers
-	// builder has text at its start, and may have room for more behind it
-	builder *strings.Builder
+	kind   Kind
+	text   string        // of a scalar, if joined is nil
+	joined *rope[string] // the text of a scalar that is not built yet
+	space  bool          // unquoted white space, which is dropped beside containers
+	list   *rope[listPart]
+	layers *layers // of an object
 
-	forced  *data
-	forcing bool
+	built    *data // nil until it is built
+	building bool
 }
 
-func (r *resolver) literal(n *node) *result {
-	switch n.kind {
-	case nodeObject, nodeArray:
-		if res, done := r.results.get(n); done {
-			return res
-		}
-		res := &result{place: n.place, kind: kindOf(n.kind)}
-		if n.kind == nodeObject {
-			res.tree = newLayers(n.object)
-		} else {
-			res.list = newList(n.parts)
-		}
-		r.results.set(n, res)
-		return res
+// A listPart is a sequence of elements of an array: nodes that are not
+// evaluated, or results.
+type listPart struct {
+	nodes   []*node
+	results []*result
+}
+
+// newResolver returns a resolver for a document with this number of
+// substitutions and concatenations.
+func newResolver(ctx context.Context, root *node, unresolved int, limits Limits, properties map[string]string, env func(string) (string, bool)) *resolver {
+	return &resolver{
+		budget: budget{ctx: ctx, task: "resolving " + root.src.name, limits: limits},
+		root:   root.object, properties: properties, env: env,
+		results: make(map[*node]*result, unresolved), views: map[*field]*view{}, active: map[*field]int{},
 	}
-	return &result{place: n.place, kind: kindOf(n.kind), text: n.text, space: n.kind == nodeSpace}
 }
 
-// evaluate gives the result of any node.
+func (r *resolver) run(root *node) (*data, error) {
+	if err := r.canceled(); err != nil {
+		return nil, err
+	}
+	built, err := r.build(r.literal(root))
+	if inside, ok := err.(*containmentError); ok {
+		err = inside.CycleError
+	}
+	return built, err
+}
+
+// literal returns the result of a node that is not a substitution or a
+// concatenation. A container always has the same one, which is built only once.
+func (r *resolver) literal(n *node) *result {
+	if !isContainer(n.kind) {
+		return newResult(n)
+	}
+	res := r.results[n]
+	if res == nil {
+		res = newResult(n)
+		r.results[n] = res
+	}
+	return res
+}
+
+func newResult(n *node) *result {
+	res := &result{place: n.place, kind: kindOf(n.kind)}
+	switch n.kind {
+	case nodeObject:
+		res.layers = &layers{object: n.object}
+	case nodeArray:
+		res.list = newRope(listPart{nodes: n.parts}, len(n.parts))
+	default:
+		res.text, res.space = n.text, n.kind == nodeSpace
+	}
+	return res
+}
+
+// evaluate returns the result of a node, nil for an optional substitution
+// without a value.
 func (r *resolver) evaluate(n *node) (*result, error) {
-	if !n.pending() {
+	if !n.unresolved() {
 		return r.literal(n), nil
 	}
-	if res, done := r.results.get(n); done {
+	if res, done := r.results[n]; done {
 		return res, nil
 	}
+	if err := r.step(n.place); err != nil {
+		return nil, err
+	}
 	if len(r.frames) >= 2*r.limits.Chain { // each link is a field and a substitution
-		return nil, &LimitError{Pos: n.position(), What: "substitutions that need each other", Limit: int64(r.limits.Chain)}
+		return nil, &LimitError{Pos: n.position(), What: "substitutions that wait for each other", Limit: int64(r.limits.Chain)}
 	}
 	var res *result
 	var err error
@@ -132,18 +131,18 @@ func (r *resolver) evaluate(n *node) (*result, error) {
 		res, err = r.concat(n)
 	}
 	if err == nil {
-		r.results.set(n, res)
+		r.results[n] = res
 	}
 	return res, err
 }
 
-// definition gives the result of the definition i of a field. A long run of
-// definitions that each refer to the one before, as a += 1 makes it, is worked
-// out from below: it may be longer than the stack is deep.
+// definition returns the result of definition i of a field. Definitions that
+// each refer to the one before, as of a += 1, are evaluated from the first one
+// on: their number may exceed the depth of the stack.
 func (r *resolver) definition(f *field, i int) (*result, error) {
 	first := i
 	for first > 0 && f.defs[first].selfReferring {
-		if _, done := r.results.get(f.defs[first]); done {
+		if _, done := r.results[f.defs[first]]; done {
 			break
 		}
 		first--
@@ -160,26 +159,31 @@ func (r *resolver) definition(f *field, i int) (*result, error) {
 
 func (r *resolver) single(f *field, i int) (*result, error) {
 	n := f.defs[i]
-	if !n.pending() {
+	if !n.unresolved() {
 		return r.literal(n), nil
 	}
-	if res, done := r.results.get(n); done {
+	if res, done := r.results[n]; done {
 		return res, nil
 	}
-	r.active.push(f, i)
+	outer, nested := r.active[f]
+	r.active[f] = i
 	r.frames = append(r.frames, frame{field: f})
 	res, err := r.evaluate(n)
 	r.frames = r.frames[:len(r.frames)-1]
-	r.active.pop()
+	if nested {
+		r.active[f] = outer
+	} else {
+		delete(r.active, f)
+	}
 	return res, err
 }
 
-// substitute gives the value of a substitution. If it leads to the container
-// that it is itself a part of, that is a cycle, unless only another part of the
-// container is wanted.
+// substitute returns the value of a substitution. If that is a container which
+// the substitution is itself part of, this is a cycle, unless only another part
+// of the container is needed.
 func (r *resolver) substitute(n *node) (*result, error) {
 	res, err := r.find(n)
-	if res != nil && res.forcing && r.partial == 0 {
+	if res != nil && res.building && r.partial == 0 {
 		if n.subst.optional {
 			return nil, nil
 		}
@@ -188,22 +192,23 @@ func (r *resolver) substitute(n *node) (*result, error) {
 	return res, err
 }
 
-// find looks up a substitution: among the system properties; in the
-// configuration, below the include that it came with first; then in the
-// environment. One that refers to the very
-// definition that it is in, with nothing below that, is not looked up
-// elsewhere: as on the JVM, HOME = ${?HOME} is no way to the environment.
+// find looks up a substitution: in the properties; in the document, first below
+// the include that it came with; then in the environment (specification:
+// "Substitution fallback to environment variables"). One that refers to its own
+// definition, with none before it, is not looked up elsewhere: HOME = ${?HOME}
+// does not read the environment, as on the JVM.
 func (r *resolver) find(n *node) (*result, error) {
 	s := n.subst
 	if text, ok := r.properties[strings.Join(s.path, ".")]; ok && !s.list {
-		return &result{place: n.place, kind: String, text: text}, r.made(n.place, len(text))
+		return r.external(n.place, text)
 	}
 	r.frames = append(r.frames, frame{subst: n})
 	defer func() { r.frames = r.frames[:len(r.frames)-1] }()
-	for _, path := range [][]string{s.fixed, s.path} {
-		if path == nil {
-			continue
-		}
+	paths := [][]string{s.path}
+	if len(s.prefix) > 0 {
+		paths = [][]string{slices.Concat(s.prefix, s.path), s.path}
+	}
+	for _, path := range paths {
 		res, cut, err := r.lookup(path)
 		switch {
 		case res != nil || err != nil:
@@ -220,6 +225,12 @@ func (r *resolver) find(n *node) (*result, error) {
 	return nil, &UnresolvedError{Pos: n.position(), Substitution: s.String()}
 }
 
+// external returns a string that comes from outside the document.
+func (r *resolver) external(at place, text string) (*result, error) {
+	return &result{place: at, kind: String, text: text}, r.takeBytes(at, len(text))
+}
+
+// environment looks up a substitution in the environment.
 func (r *resolver) environment(n *node) (*result, error) {
 	if len(n.subst.path) != 1 {
 		return nil, nil
@@ -232,10 +243,11 @@ func (r *resolver) environment(n *node) (*result, error) {
 	if !ok {
 		return nil, nil
 	}
-	return &result{place: n.place, kind: String, text: text}, r.made(n.place, len(text))
+	return r.external(n.place, text)
 }
 
-// environmentList collects NAME_0, NAME_1, ... as far as there are any.
+// environmentList returns an array of the variables NAME_0, NAME_1 and so on,
+// up to the first that is not set.
 func (r *resolver) environmentList(n *node, name string) (*result, error) {
 	var elements []*node
 	for {
@@ -244,39 +256,67 @@ func (r *resolver) environmentList(n *node, name string) (*result, error) {
 			break
 		}
 		elements = append(elements, &node{place: n.place, kind: nodeString, text: text})
-		if err := r.made(n.place, len(text)); err != nil {
+		if err := r.takeBytes(n.place, len(text)); err != nil {
 			return nil, err
 		}
-		if err := r.count(n.place, 1); err != nil {
+		if err := r.takeValues(n.place, 1); err != nil {
 			return nil, err
 		}
 	}
 	if elements == nil {
 		return nil, nil
 	}
-	return &result{place: n.place, kind: Array, list: newList(elements)}, nil
-}
-
-// made counts the bytes of strings that are not in the files.
-func (r *resolver) made(at place, bytes int) error {
-	if r.bytes += bytes; r.bytes > r.limits.Size {
-		return &LimitError{Pos: at.position(), What: "size of the strings made by substitutions in bytes", Limit: int64(r.limits.Size)}
-	}
-	return nil
+	return &result{place: n.place, kind: Array, list: newRope(listPart{nodes: elements}, len(elements))}, nil
 }
 
 // cycle is the error of a substitution that needs a definition of f which is
-// being worked out.
+// being evaluated.
 func (r *resolver) cycle(f *field) error {
-	var chain []Link
+	e := &CycleError{}
 	for i, fr := range slices.Backward(r.frames) {
 		if fr.subst != nil {
-			chain = append(chain, Link{Pos: fr.subst.position(), Text: fr.subst.subst.String()})
+			e.link(fr.subst.place, fr.subst.subst.String())
 		}
 		if fr.field == f || i == 0 {
 			break
 		}
 	}
-	slices.Reverse(chain)
-	return &CycleError{Pos: chain[0].Pos, Chain: chain}
+	slices.Reverse(e.Chain)
+	e.Pos = e.Chain[0].Pos
+	return e
+}
+
+// A containmentError is a cycle that has no substitution as its cause yet: the
+// last one on the way to a value that is part of itself.
+type containmentError struct{ *CycleError }
+
+// containment is the error of a value that is part of itself. It lists the keys
+// that lead from the value to the substitution n that leads back, which may be
+// nil.
+func (r *resolver) containment(res *result, n *node) *CycleError {
+	start := slices.IndexFunc(r.frames, func(f frame) bool { return f.container == res })
+	if start > 0 && r.frames[start-1].field != nil {
+		start--
+	}
+	e := &CycleError{}
+	for i, fr := range r.frames[max(start, 0):] {
+		switch {
+		case fr.field != nil && (i == 0 || fr.field != r.frames[start+i-1].field):
+			e.link(fr.field.place, renderElement(fr.field.key))
+		case fr.subst != nil:
+			e.link(fr.subst.place, fr.subst.subst.String())
+		}
+	}
+	if n != nil {
+		e.link(n.place, n.subst.String())
+	}
+	if len(e.Chain) == 0 {
+		e.link(res.place, res.kind.String())
+	}
+	e.Pos = e.Chain[0].Pos
+	return e
+}
+
+func (e *CycleError) link(at place, text string) {
+	e.Chain = append(e.Chain, Link{Pos: at.position(), Text: text})
 }

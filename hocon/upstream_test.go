@@ -8,8 +8,8 @@ import (
 	upstream "github.com/gurkankaymak/hocon"
 )
 
-// upstreamWrong are forms that github.com/gurkankaymak/hocon, the library one
-// would otherwise use, gets wrong: at path it must give want.
+// upstreamWrong are forms that version 1.2.23 of github.com/gurkankaymak/hocon
+// reads differently from the specification, by which path has the value want.
 var upstreamWrong = []struct{ name, text, path, want string }{
 	{"quotes inside a concatenation", `h = /home/me` + "\n" + `a = "x="${h}"/y"`, "a", "x=/home/me/y"},
 	{"object after a substitution", "t { b = 1 }\na = ${t} { c = 2 }", "a.c", "2"},
@@ -18,9 +18,9 @@ var upstreamWrong = []struct{ name, text, path, want string }{
 	{"unicode escapes", `a = "\u00e9"`, "a", "é"},
 	{"leading zeros", `a = 007 x`, "a", "007 x"},
 	{"number as it was written", `a = 1e3 x`, "a", "1e3 x"},
-	{"optional substitution and text", `a = ${?nowhere}y`, "a", "y"},
+	{"optional substitution and text", `a = ${?undefined}y`, "a", "y"},
 	{"white space in a concatenation", `a = x   y`, "a", "x   y"},
-	{"looking back", "a = x\na = ${a}y", "a", "xy"},
+	{"self-referential substitution", "a = x\na = ${a}y", "a", "xy"},
 	{"quoted key with a dot", `a."b.c" = 1`, `a."b.c"`, "1"},
 	{"list added to a list", "a = [1]\na = ${a} [2]", "a", "[1,2]"},
 	{"key with a space", `a b = 1`, "a b", "1"},
@@ -28,55 +28,47 @@ var upstreamWrong = []struct{ name, text, path, want string }{
 	{"null in a concatenation", `a = null x`, "a", "null x"},
 }
 
-// TestUpstream fails on the day when upstream is right on all: then it can
-// take the place of this package.
+// TestUpstream compares the results of this package with those of
+// github.com/gurkankaymak/hocon, and logs where that differs.
 func TestUpstream(t *testing.T) {
 	wrong := 0
 	for _, form := range upstreamWrong {
-		our := resolve(t, form.text)
-		v, ok := our.Lookup(form.path)
+		v, ok := resolve(t, form.text).Lookup(form.path)
 		if !ok {
-			t.Errorf("%s: we have no %s", form.name, form.path)
+			t.Errorf("%s: no value at %s", form.name, form.path)
 			continue
 		}
 		if got := printed(t, v); got != form.want {
-			t.Errorf("%s: we say %s, want %s", form.name, got, form.want)
+			t.Errorf("%s: got %s, want %s", form.name, got, form.want)
 		}
-		got := askUpstream(form.text, form.path)
-		if got != form.want {
+		if got := askUpstream(form.text, form.path); got != form.want {
 			wrong++
-			t.Logf("%-32s %q is %q to upstream, not %q", form.name, form.text, got, form.want)
-			continue
+			t.Logf("%-32s %q: upstream returns %q, want %q", form.name, form.text, got, form.want)
 		}
-		t.Logf("%-32s upstream is right", form.name)
 	}
-	t.Logf("upstream is wrong on %d of %d", wrong, len(upstreamWrong))
-	if wrong == 0 {
-		t.Error("upstream is right on all: see whether github.com/gurkankaymak/hocon can replace this package")
-	}
+	t.Logf("upstream differs in %d of %d forms", wrong, len(upstreamWrong))
 }
 
-// askUpstream asks with a guard: upstream panics on some input, and on other
-// does not come back.
+// askUpstream returns the result of upstream, which may panic or not return.
 func askUpstream(text, path string) string {
-	answer := make(chan string, 1)
+	result := make(chan string, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				answer <- fmt.Sprintf("panic: %v", r)
+				result <- fmt.Sprintf("panic: %v", r)
 			}
 		}()
 		config, err := upstream.ParseString(text)
 		if err != nil {
-			answer <- fmt.Sprintf("error: %v", err)
+			result <- fmt.Sprintf("error: %v", err)
 			return
 		}
-		answer <- config.GetString(path)
+		result <- config.GetString(path)
 	}()
 	select {
-	case a := <-answer:
-		return a
+	case r := <-result:
+		return r
 	case <-time.After(5 * time.Second):
-		return "no answer"
+		return "no result"
 	}
 }

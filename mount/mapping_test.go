@@ -14,9 +14,9 @@ import (
 // decode reads the section fsMapping and keeps its order.
 func decode(t *testing.T, text string) ([]mount.Entry, error) {
 	t.Helper()
-	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
-	root, err := document.Resolve(nil)
+	root, err := document.Resolve(t.Context(), nil)
 	require.NoError(t, err)
 	section, ok := root.Get("fsMapping")
 	require.True(t, ok)

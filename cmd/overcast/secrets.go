@@ -45,7 +45,7 @@ func (s *secrets) collect(v *hocon.Value, secret bool) {
 		s.collect(c.value, secret || s.secretKey(c.key))
 	}
 	if kind := v.Kind(); kind == hocon.String || kind == hocon.Number {
-		text, _ := v.String()
+		text, _ := v.Text()
 		s.add(text, secret)
 	}
 }

@@ -83,7 +83,8 @@ func children(v *hocon.Value) []child {
 			list = append(list, child{key, value})
 		}
 	case hocon.Array:
-		for _, value := range v.Elements() {
+		elements, _ := v.Elements() // an array has elements
+		for _, value := range elements {
 			list = append(list, child{"", value})
 		}
 	}
@@ -98,7 +99,7 @@ func (s *shower) marshal(v shownValue) ([]byte, error) {
 	case v.secret && kind != hocon.Null:
 		return quote(mask)
 	case kind == hocon.String || kind == hocon.Number:
-		text, err := v.String()
+		text, err := v.Text()
 		if err != nil {
 			return nil, err
 		}

@@ -13,9 +13,9 @@ import (
 // decode makes an instance of a host's section, which needs no hypervisor.
 func decode(t *testing.T, text string) (Config, error) {
 	t.Helper()
-	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
-	root, err := document.Resolve(nil)
+	root, err := document.Resolve(t.Context(), nil)
 	require.NoError(t, err)
 	section, ok := root.Get("nat_host")
 	require.True(t, ok)

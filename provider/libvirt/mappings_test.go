@@ -59,9 +59,9 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 // instanceOf makes an instance of a host's section.
 func instanceOf(t *testing.T, text string) *instance {
 	t.Helper()
-	document, err := hocon.Parse("overcast.conf", []byte(text), nil)
+	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
-	root, err := document.Resolve(nil)
+	root, err := document.Resolve(t.Context(), nil)
 	require.NoError(t, err)
 	section, ok := root.Get("nat_host")
 	require.True(t, ok)

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// value reads a value: all that stands next to each other on a line, as far as
-// a separator. Most often that is one thing, and then it keeps its type.
+// value parses a value: everything up to the next separator. If that is more
+// than one part, the value is their concatenation (specification: "Value
+// concatenation"); a single part keeps its type.
 func (p *parser) value() (*node, error) {
 	first, err := p.part()
 	if err != nil {
@@ -42,7 +43,7 @@ func (p *parser) value() (*node, error) {
 	return p.concat(parts)
 }
 
-// startsPart tells whether the next token is part of a value.
+// startsPart reports whether the next token can be a part of a value.
 func (p *parser) startsPart() bool {
 	switch p.tok.kind {
 	case tokenOpenBrace, tokenOpenBracket, tokenQuoted, tokenUnquoted, tokenNumber, tokenBoolean, tokenNull, tokenSubstitution, tokenOptional:
@@ -51,35 +52,37 @@ func (p *parser) startsPart() bool {
 	return false
 }
 
+// part parses one part of a concatenation.
 func (p *parser) part() (*node, error) {
-	n, err := p.loader.node(p.here())
-	if err != nil {
+	at := p.here()
+	if err := p.loader.takeValues(at, 1); err != nil {
 		return nil, err
 	}
-	n.text = p.tok.text
+	kind := nodeString
 	switch p.tok.kind {
 	case tokenQuoted, tokenUnquoted:
-		n.kind = nodeString
 	case tokenNumber:
-		n.kind = nodeNumber
+		kind = nodeNumber
 	case tokenBoolean:
-		n.kind = nodeBoolean
+		kind = nodeBoolean
 	case tokenNull:
-		n.kind = nodeNull
+		kind = nodeNull
 	case tokenOpenBracket:
 		return p.array()
 	case tokenOpenBrace:
-		n.kind, n.text, n.more = nodeObject, "", p.own(&more{object: &object{}})
+		n := newObject(at)
 		return n, p.braces(n.object)
 	case tokenSubstitution, tokenOptional:
 		return p.substitution()
 	default:
 		return nil, p.unexpected("a value", "")
 	}
+	n := &node{place: at, kind: kind, text: p.tok.text}
 	return n, p.advance()
 }
 
-// substitution reads on after "${".
+// substitution parses the rest of a substitution after "${" (specification:
+// "Substitutions").
 func (p *parser) substitution() (*node, error) {
 	at := p.here()
 	s := &substitution{optional: p.tok.kind == tokenOptional}
@@ -115,7 +118,7 @@ func (p *parser) substitution() (*node, error) {
 	return p.refer(at, s), p.advance()
 }
 
-// listSuffix reads the "[]" of "${X[]}" and the white space after it.
+// listSuffix parses the "[]" of "${X[]}", and white space after it.
 func (p *parser) listSuffix() error {
 	if err := p.advance(); err != nil {
 		return err
@@ -129,7 +132,7 @@ func (p *parser) listSuffix() error {
 	return p.skipSpace()
 }
 
-// concat puts together what can be put together now; what cannot waits for the
+// concat concatenates parts without substitutions, and leaves the others to the
 // resolver.
 func (p *parser) concat(parts []*node) (*node, error) {
 	var pending, containers, strings bool
@@ -150,7 +153,8 @@ func (p *parser) concat(parts []*node) (*node, error) {
 	if !pending && !containers {
 		return joinText(parts), nil
 	}
-	n := &node{place: parts[0].place, kind: nodeConcat, more: p.own(&more{parts: parts})}
+	p.loader.unresolved++
+	n := newCompound(parts[0].place, nodeConcat, compound{parts: parts})
 	n.selfReferring = p.selfReferring(parts...)
 	if pending {
 		return n, nil
@@ -158,7 +162,7 @@ func (p *parser) concat(parts []*node) (*node, error) {
 	if o := joinObjects(parts); o != nil {
 		return o, nil
 	}
-	return n, p.checkArrays(parts)
+	return n, checkArrays(parts)
 }
 
 func joinText(parts []*node) *node {
@@ -169,7 +173,7 @@ func joinText(parts []*node) *node {
 	return &node{place: parts[0].place, kind: nodeString, text: b.String()}
 }
 
-// joinObjects merges parts that are all objects, and gives nil if they are not.
+// joinObjects merges parts that are all objects. It returns nil if they are not.
 func joinObjects(parts []*node) *node {
 	for _, part := range parts {
 		if part.kind != nodeObject && part.kind != nodeSpace {
@@ -184,7 +188,7 @@ func joinObjects(parts []*node) *node {
 	return parts[0]
 }
 
-// mixed is the error of a concatenation of containers with anything else.
+// mixed is the error of a concatenation of arrays or objects with strings.
 func mixed(parts []*node) error {
 	first := parts[0]
 	for _, part := range parts[1:] {
@@ -197,8 +201,9 @@ func mixed(parts []*node) error {
 
 func isContainer(k nodeKind) bool { return k == nodeArray || k == nodeObject }
 
-// checkArrays refuses arrays beside objects that cannot be read as arrays.
-func (p *parser) checkArrays(parts []*node) error {
+// checkArrays checks that the objects beside arrays can be read as arrays
+// (specification: "Conversion of numerically-indexed objects to arrays").
+func checkArrays(parts []*node) error {
 	for _, part := range parts {
 		if part.kind == nodeObject && !hasIndex(part.object) {
 			return cannotConcat(part.place, Array, Object)
@@ -211,8 +216,8 @@ func hasIndex(o *object) bool {
 	return slices.ContainsFunc(o.fields, func(f *field) bool { _, ok := arrayIndex(f.key); return ok })
 }
 
-// selfReferring tells whether one of parts is a substitution for the path that
-// is being defined.
+// selfReferring reports whether one of parts is a substitution for the path
+// that is being defined.
 func (p *parser) selfReferring(parts ...*node) bool {
 	if p.inArray > 0 {
 		return false
