@@ -35,7 +35,8 @@ type SyntaxError struct {
 	Hint     string // the cause, or how to correct it; may be empty
 }
 
-// Position returns where the text stops being valid.
+// Position returns where the text stops being valid; for a string that is not
+// closed, its opening quote.
 func (e *SyntaxError) Position() Position { return e.Pos }
 
 // Error returns the message, which starts with the position.

@@ -141,6 +141,14 @@ func ExampleDocument_WithFallback() {
 	// 1073741824 <nil> overcast.conf:1:28
 }
 
+func ExampleSyntaxError() {
+	_, err := hocon.Parse(context.Background(), "overcast.conf", []byte("web {\n  SSH { timeout = 30\n}\n"), nil)
+	var syntax *hocon.SyntaxError
+	fmt.Println(errors.As(err, &syntax), err)
+	// Output:
+	// true overcast.conf:4:1: expected a key or '}', found the end of the file: the '{' at overcast.conf:1:5 is not closed
+}
+
 func mustResolve(text string) *hocon.Value {
 	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte(text), nil)
 	if err != nil {

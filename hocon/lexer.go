@@ -373,11 +373,19 @@ func (l *lexer) unclosed(quote string) error {
 }
 
 // controlCharacter is the error of a control character at i, within a quoted
-// string.
+// string. A line that ends there means that the closing quote is missing.
 func (l *lexer) controlCharacter(i int) error {
+	c := l.src.text[i]
+	if c == '\n' || c == '\r' {
+		return &SyntaxError{
+			Pos:   l.src.position(l.at),
+			Found: "the string that starts here is not closed on its line",
+			Hint:  `add the closing ", or put a string of several lines in """`,
+		}
+	}
 	return &SyntaxError{
 		Pos:   l.src.position(i),
-		Found: fmt.Sprintf("control character %q in a quoted string", rune(l.src.text[i])),
+		Found: fmt.Sprintf("control character %q in a quoted string", rune(c)),
 		Hint:  `write it as an escape sequence, or put the string in """`,
 	}
 }

@@ -304,6 +304,13 @@ func parseJSON(src *source, p *parser) (*node, error) {
 	if err == nil {
 		return p.parseRoot()
 	}
+	inString := at < len(src.text) && (src.text[at] == '\n' || src.text[at] == '\r')
+	if errors.Is(err, io.ErrUnexpectedEOF) || inString {
+		// The parser's error names the brace or quote that is not closed.
+		if _, unclosed := p.parseRoot(); unclosed != nil {
+			return nil, unclosed
+		}
+	}
 	return nil, &SyntaxError{Pos: src.position(at), Found: "not JSON", Hint: strings.TrimPrefix(err.Error(), "json: ")}
 }
 

@@ -105,7 +105,11 @@ func (p *parser) substitution() (*node, error) {
 		s.list = true
 	}
 	if p.tok.kind != tokenCloseBrace {
-		return nil, p.unexpected("'}' after the path of a substitution", "")
+		hint := ""
+		if p.tok.kind == tokenEnd || p.tok.kind == tokenNewline {
+			hint = "the '${' at " + at.position().String() + " is not closed"
+		}
+		return nil, p.unexpected("'}' after the path of a substitution", hint)
 	}
 	path, problem := b.finish()
 	if problem != "" {

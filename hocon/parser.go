@@ -1,6 +1,9 @@
 package hocon
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // A parser builds the syntax tree of one file. The parsers of included files
 // share its loader.
@@ -11,6 +14,7 @@ type parser struct {
 	tok    token // the next token
 
 	depth   int
+	open    []place     // brackets and braces that are not closed yet
 	prefix  []string    // path in the whole configuration at which this file is included
 	path    []string    // path in this file of the value that is being parsed
 	inArray int         // number of arrays around that value: no path leads into an array
@@ -62,7 +66,25 @@ func (p *parser) advance() (err error) {
 
 // unexpected is the error of a token that does not fit.
 func (p *parser) unexpected(expected, hint string) error {
+	if hint == "" {
+		hint = p.unclosed()
+	}
 	return &SyntaxError{Pos: p.src.position(p.tok.start), Found: p.tok.describe(), Expected: expected, Hint: hint}
+}
+
+// unclosed names the innermost brace or bracket if the next token, the end of
+// the file or the closing one of the other kind, shows that it is not closed.
+func (p *parser) unclosed() string {
+	if len(p.open) == 0 {
+		return ""
+	}
+	innermost := p.open[len(p.open)-1]
+	opening := p.src.text[innermost.offset]
+	switch {
+	case p.tok.kind == tokenEnd, p.tok.kind == tokenCloseBrace && opening == '[', p.tok.kind == tokenCloseBracket && opening == '{':
+		return fmt.Sprintf("the '%c' at %s is not closed", opening, innermost.position())
+	}
+	return ""
 }
 
 // skipSpace skips white space up to the end of the line.
@@ -98,12 +120,14 @@ func (p *parser) enter() error {
 	if err := p.deeper(1); err != nil {
 		return err
 	}
+	p.open = append(p.open, p.here())
 	return p.advance()
 }
 
 // leave takes the closing brace or bracket.
 func (p *parser) leave() error {
 	p.depth--
+	p.open = p.open[:len(p.open)-1]
 	return p.advance()
 }
 
