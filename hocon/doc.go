@@ -47,10 +47,10 @@
 // include "name" inserts the fields of the files name.properties, name.json and
 // name.conf, as far as they exist, the last one strongest. A name with one of
 // these extensions means that file. Names are relative to the including file;
-// file("name") is relative to the working directory. A missing file is an
-// error only with required("name"). URLs and classpath("name") are errors.
-// Substitutions in an included file are looked up below the place of the include,
-// then from the root.
+// file("name") is relative to the working directory. [Document.MissingIncludes]
+// lists includes without a file, which are an error only with required("name").
+// URLs and classpath("name") are errors. Substitutions in an included file are
+// looked up below the place of the include, then from the root.
 //
 // # Differences from the JVM
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // A Document is a parsed configuration, included files among it, whose
@@ -13,6 +14,7 @@ type Document struct {
 	root       *node
 	unresolved int // number of substitutions and concatenations
 	limits     Limits
+	missing    []*IncludeError
 }
 
 // ParseOptions are optional settings of [Parse] and [ParseFile].
@@ -61,7 +63,7 @@ func (l *loader) document(name, text string) (*Document, error) {
 		return nil, err
 	}
 	root.markConstant()
-	return &Document{root: root, unresolved: l.unresolved, limits: l.limits}, nil
+	return &Document{root: root, unresolved: l.unresolved, limits: l.limits, missing: l.missing}, nil
 }
 
 // WithFallback returns a document with the fields of both: where both have a
@@ -73,9 +75,15 @@ func (d *Document) WithFallback(lower *Document) *Document {
 	}
 	return &Document{
 		root: mergedNode(lower.root, d.root), unresolved: lower.unresolved + d.unresolved,
-		limits: d.limits,
+		limits: d.limits, missing: slices.Concat(lower.missing, d.missing),
 	}
 }
+
+// MissingIncludes returns the include statements that named no existing file,
+// in the order of parsing. They are not errors unless they say required()
+// (specification: "Include semantics: missing files and required files"), but
+// may be mistakes that a program wants to report.
+func (d *Document) MissingIncludes() []*IncludeError { return slices.Clone(d.missing) }
 
 // ResolveOptions are optional settings of [Document.Resolve].
 type ResolveOptions struct {

@@ -141,6 +141,18 @@ func ExampleDocument_WithFallback() {
 	// 1073741824 <nil> overcast.conf:1:28
 }
 
+func ExampleDocument_MissingIncludes() {
+	doc, err := hocon.Parse(context.Background(), "overcast.conf", []byte("a = 1\ninclude \"undefined.conf\""), nil)
+	if err != nil {
+		panic(err)
+	}
+	for _, missing := range doc.MissingIncludes() {
+		fmt.Println(missing)
+	}
+	// Output:
+	// overcast.conf:2:1: cannot include "undefined.conf": there is no undefined.conf
+}
+
 func ExampleSyntaxError() {
 	_, err := hocon.Parse(context.Background(), "overcast.conf", []byte("web {\n  SSH { timeout = 30\n}\n"), nil)
 	var syntax *hocon.SyntaxError

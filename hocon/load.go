@@ -21,6 +21,7 @@ type loader struct {
 	fsys       fs.FS // nil for the operating system's
 	size       int   // bytes read
 	includes   int
+	missing    []*IncludeError
 	unresolved int // number of substitutions and concatenations
 }
 
@@ -150,8 +151,8 @@ var extensions = []string{".properties", ".json", ".conf"}
 
 var url = regexp.MustCompile(`^(?i:https?|ftp|file|jar|mailto):`)
 
-// find returns the files that an include statement names. It fails if there is
-// none and one is required (specification: "Include semantics:
+// find returns the files that an include statement names. If there are none, it
+// notes that, or fails if one is required (specification: "Include semantics:
 // missing files and required files", "Include semantics: file formats and
 // extensions").
 func (l *loader) find(from *file, t *target) ([]*file, error) {
@@ -184,9 +185,11 @@ func (l *loader) find(from *file, t *target) ([]*file, error) {
 	if len(files) > 0 {
 		return files, nil
 	}
+	missing := "there is no " + strings.Join(names, " or ")
 	if t.required {
-		return nil, t.fail("it is required, but there is no "+strings.Join(names, " or "), nil)
+		return nil, t.fail("it is required, but "+missing, nil)
 	}
+	l.missing = append(l.missing, t.fail(missing, nil))
 	return nil, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -258,6 +259,30 @@ func TestConcurrentResolve(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+func TestMissingIncludesAreListed(t *testing.T) {
+	files := fstest.MapFS{
+		"a.conf":     {Data: []byte("include \"b\"\nx { include \"sub/none.conf\" }")},
+		"b.conf":     {Data: []byte("include file(\"missing\"), y = 1")},
+		"lower.conf": {Data: []byte("include \"b\"")},
+	}
+	parse := func(name string) *hocon.Document {
+		doc, err := hocon.ParseFile(t.Context(), name, &hocon.ParseOptions{FS: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	var got []string
+	for _, missing := range parse("a.conf").WithFallback(parse("lower.conf")).MissingIncludes() {
+		got = append(got, missing.Error())
+	}
+	inB := `b.conf:1:1: cannot include "missing": there is no missing.properties or missing.json or missing.conf`
+	want := []string{inB, inB, `a.conf:2:5: cannot include "sub/none.conf": there is no sub/none.conf`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 }
 
 func TestErrorTypes(t *testing.T) {
