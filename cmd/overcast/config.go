@@ -12,7 +12,8 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// configCommand prints a configuration, or nothing at all if it is not right.
+// configCommand prints a resolved configuration. If it is invalid, it prints
+// nothing on stdout.
 func configCommand(args []string, stdout io.Writer) error {
 	asJSON := false
 	var names []string
@@ -32,22 +33,22 @@ func configCommand(args []string, stdout io.Writer) error {
 		return err
 	}
 	root := config.Root()
-	shown := &shower{secretsIn(root, !oneFile || isOvercasts(argument, root))}
-	top := shown.top(root)
+	p := &printer{findSecrets(root, !oneFile || isOvercastConfig(argument, root))}
+	printed := p.root(root)
 	if argument != "" && !oneFile {
 		section, err := checkedSection(config, argument)
 		if err != nil {
-			return errors.New(shown.secrets.mask(err.Error()))
+			return errors.New(p.secrets.mask(err.Error()))
 		}
-		top = shown.below(top, child{argument, section})
+		printed = p.child(printed, child{argument, section})
 	}
 	if asJSON {
-		return shown.json(stdout, top)
+		return p.json(stdout, printed)
 	}
-	return shown.lines(stdout, top)
+	return p.lines(stdout, printed)
 }
 
-// load reads what the argument is about: one file, or the whole configuration.
+// load loads the file or the configuration that the argument selects.
 func load(argument string) (config *fixture.Config, oneFile bool, err error) {
 	if looksLikeFile(argument) {
 		config, err = fixture.Load(fixture.File(argument))
@@ -64,9 +65,10 @@ func load(argument string) (config *fixture.Config, oneFile bool, err error) {
 		config, err = fixture.Load(fixture.File(argument))
 		return config, true, err
 	}
-	return config, false, nil // a host that is not right is told of when it is shown
+	return config, false, nil // checkedSection reports an invalid section
 }
 
+// checkedSection returns the section of a host, or what is invalid in it.
 func checkedSection(config *fixture.Config, label string) (*hocon.Value, error) {
 	if err := config.Check(label); err != nil {
 		return nil, err
@@ -74,7 +76,7 @@ func checkedSection(config *fixture.Config, label string) (*hocon.Value, error) 
 	return config.Section(label)
 }
 
-// looksLikeFile says that an argument is written as a file's name.
+// looksLikeFile reports whether an argument is a file name and not a label.
 func looksLikeFile(argument string) bool {
 	return strings.ContainsRune(argument, os.PathSeparator) ||
 		slices.Contains([]string{".conf", ".json", ".properties"}, filepath.Ext(argument))
@@ -85,13 +87,13 @@ func isFile(argument string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// hostKeys are keys that only a host's section has.
+// hostKeys are keys that only the section of a host has.
 var hostKeys = []string{"libvirtBaseDomain", "baseDomain", "libvirtURL", "networkDeviceId", "ipLookupStrategy", "hostname"}
 
-// isOvercasts says whether a file is a configuration of ours, by its name or
-// by a host in it. Any other is some HOCON document, whose keys are not ours to
-// interpret.
-func isOvercasts(path string, root *hocon.Value) bool {
+// isOvercastConfig reports whether a file configures hosts, by its name or by
+// the section of a host in it. The keys of any other HOCON document have no
+// meaning here.
+func isOvercastConfig(path string, root *hocon.Value) bool {
 	if filepath.Base(path) == "overcast.conf" || isSameFile(path, os.Getenv("OVERCAST_CONF")) {
 		return true
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overcast runs the program in a folder and a home of its own.
+// overcast runs the command in a new folder with this overcast.conf, and without
+// other configuration.
 func overcast(t *testing.T, conf string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -26,7 +27,7 @@ func overcast(t *testing.T, conf string, args ...string) (code int, stdout, stde
 	return code, out.String(), err.String()
 }
 
-// seed is the first example of the seed document, as it stands there.
+// seed is an example of a host behind NAT.
 const seed = `nat_host {
     libvirtURL="qemu+ssh://user@linux-box/system"
     libvirtBaseDomain="my_base_domain"
@@ -40,9 +41,9 @@ const seed = `nat_host {
 }
 `
 
-func TestConfigOfALabelShowsWhereEachValueCameFrom(t *testing.T) {
-	code, out, complaint := overcast(t, seed, "config", "nat_host")
-	assert.Equal(t, 0, code, complaint)
+func TestConfigOfALabelPrintsPositions(t *testing.T) {
+	code, out, stderr := overcast(t, seed, "config", "nat_host")
+	assert.Equal(t, 0, code, stderr)
 	assert.Equal(t, `nat_host.libvirtURL = "qemu+ssh://user@linux-box/system"  # overcast.conf:2:16
 nat_host.libvirtBaseDomain = "my_base_domain"  # overcast.conf:3:23
 nat_host.networkDeviceId = "my_nat_network"  # overcast.conf:4:21
@@ -53,12 +54,12 @@ nat_host.SSH.timeout = 30  # overcast.conf:9:17
 `, out)
 }
 
-func TestConfigAsJSON(t *testing.T) {
+func TestConfigPrintsJSON(t *testing.T) {
 	want := `{"libvirtBaseDomain": "base", "n": [1.50, true, null, {}], "text": "a<b&c"}`
 	conf := `web = ` + want
 	_, out, _ := overcast(t, conf, "config", "--json")
 	assert.JSONEq(t, `{"web": `+want+`}`, out)
-	assert.Contains(t, out, "1.50", "numbers as they are written")
+	assert.Contains(t, out, "1.50", "numbers as written")
 	assert.Contains(t, out, "a<b&c")
 	_, out, _ = overcast(t, seed, "config", "--json", "nat_host")
 	var section map[string]any
@@ -66,7 +67,7 @@ func TestConfigAsJSON(t *testing.T) {
 	assert.Equal(t, "my_base_domain", section["libvirtBaseDomain"])
 }
 
-func TestConfigOfAFileIsThatFileAlone(t *testing.T) {
+func TestConfigOfAFileUsesNoOtherSource(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "other.conf")
 	require.NoError(t, os.WriteFile(other, []byte(`a = ${MARK}`), 0o600))
 	t.Setenv("MARK", "from the environment")
@@ -75,31 +76,31 @@ func TestConfigOfAFileIsThatFileAlone(t *testing.T) {
 	assert.JSONEq(t, `{"a": "from the environment"}`, out)
 }
 
-func TestConfigOfALabelThatIsAFileToo(t *testing.T) {
-	place := func(t *testing.T, conf string) {
+func TestConfigPrefersALabelToAFile(t *testing.T) {
+	start := func(t *testing.T, conf string) {
 		t.Helper()
-		overcast(t, conf, "config") // leaves the test in its folder
+		overcast(t, conf, "config") // changes to a new folder
 		require.NoError(t, os.WriteFile("nat_host", []byte(`file = yes`), 0o600))
 	}
-	show := func(args ...string) string {
-		var out, complaint bytes.Buffer
-		run(append([]string{"config", "--json"}, args...), &out, &complaint)
+	printed := func(args ...string) string {
+		var out, stderr bytes.Buffer
+		run(append([]string{"config", "--json"}, args...), &out, &stderr)
 		return out.String()
 	}
-	place(t, seed)
-	assert.Contains(t, show("nat_host"), "my_base_domain", "the host")
-	assert.Contains(t, show("./nat_host"), `"file": "yes"`, "the file")
-	place(t, "other.hostname = a")
-	assert.Contains(t, show("nat_host"), `"file": "yes"`, "no such host")
+	start(t, seed)
+	assert.Contains(t, printed("nat_host"), "my_base_domain", "the label")
+	assert.Contains(t, printed("./nat_host"), `"file": "yes"`, "the file")
+	start(t, "other.hostname = a")
+	assert.Contains(t, printed("nat_host"), `"file": "yes"`, "no such label")
 }
 
-func TestConfigTakesItsFlagAnywhere(t *testing.T) {
+func TestConfigAcceptsFlagsAfterArguments(t *testing.T) {
 	code, out, _ := overcast(t, seed, "config", "nat_host", "--json")
 	assert.Equal(t, 0, code)
 	assert.True(t, json.Valid([]byte(out)))
 }
 
-func TestConfigThatIsNotRight(t *testing.T) {
+func TestConfigOfInvalidInputPrintsThePosition(t *testing.T) {
 	for name, test := range map[string]struct {
 		conf string
 		args []string
@@ -115,20 +116,20 @@ func TestConfigThatIsNotRight(t *testing.T) {
 	} {
 		for _, more := range [][]string{nil, {"--json"}} {
 			t.Run(name+strings.Join(more, ""), func(t *testing.T) {
-				code, out, complaint := overcast(t, test.conf, append(append([]string{"config"}, more...), test.args...)...)
+				code, out, stderr := overcast(t, test.conf, append(append([]string{"config"}, more...), test.args...)...)
 				assert.Equal(t, 1, code)
 				assert.Empty(t, out)
-				assert.Contains(t, complaint, test.want)
+				assert.Contains(t, stderr, test.want)
 			})
 		}
 	}
 }
 
-func TestCommandLineThatIsNotRight(t *testing.T) {
+func TestInvalidCommandLinesPrintTheUsage(t *testing.T) {
 	for _, args := range [][]string{{}, {"confgi"}, {"config", "a", "b"}, {"config", "--yaml"}} {
-		code, out, complaint := overcast(t, seed, args...)
+		code, out, stderr := overcast(t, seed, args...)
 		assert.Equal(t, 2, code)
 		assert.Empty(t, out)
-		assert.Contains(t, complaint, "usage: overcast")
+		assert.Contains(t, stderr, "usage: overcast")
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConfigOfTheConformanceCorpus holds the command against the corpus that
-// HOCON_CORPUS names: the document that is expected, or exit code 1 and a
-// position. Package hocon's own test runner says more about a failure.
+// TestConfigOfTheConformanceCorpus runs the command on the cases in the folder
+// that HOCON_CORPUS names. It expects the document, or exit code 1 and a
+// position. The tests of package hocon give more details of a failure.
 func TestConfigOfTheConformanceCorpus(t *testing.T) {
 	corpus := os.Getenv("HOCON_CORPUS")
 	if corpus == "" {
-		t.Log("HOCON_CORPUS is not set: nothing to compare with")
+		t.Log("NOT RUN: HOCON_CORPUS is not set")
 		return
 	}
 	inputs := filepath.Join(corpus, "testdata", "hocon")
@@ -64,12 +64,10 @@ func corpusCase(t *testing.T, input, result string, rejected bool) {
 	var want, got any
 	require.NoError(t, json.Unmarshal(expected, &want))
 	require.NoError(t, json.Unmarshal(stdout.Bytes(), &got))
-	// What test01 and test03 take from the JVM and its environment is not in
-	// their expected results.
 	assert.Equal(t, comparable(want), comparable(got))
 }
 
-// setEnvironment sets the variables of a case for its length.
+// setEnvironment sets the environment variables of a case until its end.
 func setEnvironment(t *testing.T, path string) {
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
@@ -83,8 +81,8 @@ func setEnvironment(t *testing.T, path string) {
 	}
 }
 
-// comparable leaves out what does not count: keys whose value is null, and
-// the section system.
+// comparable removes keys whose value is null, and the key system, whose value in
+// test01 and test03 depends on the machine.
 func comparable(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -2,18 +2,18 @@
 //
 //	overcast config [--json] [FILE | LABEL]
 //
-// prints the resolved configuration: the whole of it, the section of the host
-// LABEL with the place that each value came from, or FILE alone, with nothing
-// merged under it but the environment. An argument with a slash in it, or that
-// ends in .conf, .json or .properties, is a FILE; any other is a LABEL, or a
-// FILE if there is no such host. With --json it prints one JSON document.
-// What is printed is what is written: defaults are not filled in.
+// prints the resolved configuration: all of it, the section of the host LABEL,
+// or FILE, which is resolved without other sources. Each value has a line with
+// its position; --json prints one JSON document instead. An argument is a FILE if
+// it contains a slash, ends in .conf, .json or .properties, or names a file but
+// no host; otherwise it is a LABEL. Keys that are not set are not printed,
+// although they have defaults.
 //
-// Passwords and passphrases are shown as ********: those in URLs, what is below
-// keys whose names end in passphrase(s) or password(s), and the same wherever
-// else it stands. Keys that end in password(s) do not count in a FILE that
-// declares no host, is not called overcast.conf, and is not the one that
-// OVERCAST_CONF names: such a document is printed as it is.
+// Passwords and passphrases are printed as ********: in URLs, and everything
+// below keys that end in passphrase(s) or password(s), wherever else the same
+// text occurs. In a FILE that declares no host, is not named overcast.conf, and
+// is not the one that OVERCAST_CONF names, keys that end in password(s) are not
+// secret.
 //
 //	overcast ls [--json] [-c URL]...
 //

@@ -79,7 +79,7 @@ func hypervisorOf(section *hocon.Value) string {
 		return ""
 	}
 	if url, ok := section.Get("libvirtURL"); ok && url.Kind() == hocon.String {
-		text, _ := url.Text() // a string always has its text
+		text, _ := url.Text() // a string has a text
 		return text
 	}
 	for _, key := range []string{"libvirtBaseDomain", "baseDomain"} {

@@ -7,13 +7,13 @@ import (
 	"github.com/overcast-go/overcast/internal/ssh"
 )
 
-// mask stands for a secret.
+// mask is printed instead of a secret.
 const mask = "********"
 
-// secrets knows what must not be shown of a configuration.
+// secrets are the parts of a configuration that are not printed.
 type secrets struct {
-	passwords bool     // keys of passwords hold secrets, as those of passphrases always do
-	values    []string // that were found, wherever else they stand
+	passwords bool     // the values of keys that end in password are secrets
+	values    []string // secrets that were found, which are masked everywhere
 }
 
 var (
@@ -21,49 +21,48 @@ var (
 	passwordKey   = regexp.MustCompile(`(?i)passwords?\s*$`)
 )
 
-// shortest is the length of a secret that is worth looking for elsewhere: "a"
-// is in everything.
-const shortest = 4
+// minLength is the length from which a secret is masked in other values as well:
+// nearly all of them contain "a".
+const minLength = 4
 
-// secretsIn collects the secrets of a configuration.
-func secretsIn(root *hocon.Value, passwords bool) *secrets {
+// findSecrets collects the secrets of a configuration.
+func findSecrets(root *hocon.Value, passwords bool) *secrets {
 	s := &secrets{passwords: passwords}
 	s.collect(root, false)
 	return s
 }
 
-// secretKey says whether all that a key has is secret.
-func (s *secrets) secretKey(key string) bool {
+// isSecretKey reports whether everything below a key is secret.
+func (s *secrets) isSecretKey(key string) bool {
 	return passphraseKey.MatchString(key) || s.passwords && passwordKey.MatchString(key)
 }
 
-// collect takes note of the secrets in v, which is secret itself where it is
-// below a key of secrets.
+// collect adds the secrets in v. With secret, everything in v is a secret.
 func (s *secrets) collect(v *hocon.Value, secret bool) {
 	for _, c := range children(v) {
 		s.add(c.key, false)
-		s.collect(c.value, secret || s.secretKey(c.key))
+		s.collect(c.value, secret || s.isSecretKey(c.key))
 	}
 	if kind := v.Kind(); kind == hocon.String || kind == hocon.Number {
-		text, _ := v.Text()
+		text, _ := v.Text() // a string or number has a text
 		s.add(text, secret)
 	}
 }
 
-// add takes note of a text that is secret, or of the secrets in it.
+// add adds the secrets in a text. With secret, the whole text is one.
 func (s *secrets) add(text string, secret bool) {
 	_, found := ssh.Redact(text)
 	if secret {
 		found = append(found, text)
 	}
 	for _, value := range found {
-		if len(value) >= shortest {
+		if len(value) >= minLength {
 			s.values = append(s.values, value)
 		}
 	}
 }
 
-// mask is a text without the secrets in it.
+// mask returns a text with the secrets in it masked.
 func (s *secrets) mask(text string) string {
 	shown, _ := ssh.Redact(text)
 	return ssh.Hide(shown, s.values)

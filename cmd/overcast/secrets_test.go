@@ -11,33 +11,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// forms are those of `overcast config`: of all, of a host, and of a file.
+// forms are the arguments of `overcast config`: for all sources, a host, and a
+// file.
 var forms = [][]string{{}, {"--json"}, {"web"}, {"--json", "web"}, {"overcast.conf"}, {"--json", "overcast.conf"}}
 
-// showsNone runs each form and looks for secrets in all that it writes.
-func showsNone(t *testing.T, conf string, code int, secrets []string) {
+// expectMasked runs the command with all forms and checks that the secrets are
+// not in its output.
+func expectMasked(t *testing.T, conf string, code int, secrets []string) {
 	t.Helper()
 	for _, args := range forms {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			got, out, complaint := overcast(t, conf, append([]string{"config"}, args...)...)
+			got, out, stderr := overcast(t, conf, append([]string{"config"}, args...)...)
 			for _, secret := range secrets {
 				assert.NotContains(t, out, secret)
-				assert.NotContains(t, complaint, secret)
+				assert.NotContains(t, stderr, secret)
 			}
 			if code == 0 {
-				assert.Equal(t, 0, got, complaint)
+				assert.Equal(t, 0, got, stderr)
 				assert.Contains(t, out, "********")
 			} else if len(args) > 0 && args[len(args)-1] == "web" {
 				assert.Equal(t, code, got)
-				assert.NotEmpty(t, complaint)
+				assert.NotEmpty(t, stderr)
 			}
 		})
 	}
 }
 
-func TestConfigNeverShowsASecret(t *testing.T) {
+func TestConfigMasksSecrets(t *testing.T) {
 	for name, test := range map[string]struct {
-		conf    string // beside the host's name
+		conf    string
 		secrets []string
 	}{
 		"in one place and others": {`keys { passphrase = open-sesame }
@@ -65,14 +67,14 @@ func TestConfigNeverShowsASecret(t *testing.T) {
 		"alone in a number":    {`lab.password = 123456, x = 123456`, []string{"123456"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A password of its own, for the forms that show the host alone.
+			// A secret of the host, for the forms that print only the host.
 			own := "\nweb { hostname = web, provision.expirationTag.url = \"ssh://u:0wnSecret@h\" }\n"
-			showsNone(t, own+test.conf, 0, append(test.secrets, "0wnSecret"))
+			expectMasked(t, own+test.conf, 0, append(test.secrets, "0wnSecret"))
 		})
 	}
 }
 
-func TestConfigErrorsNeverShowASecret(t *testing.T) {
+func TestConfigErrorsMaskSecrets(t *testing.T) {
 	for name, conf := range map[string]string{
 		"connection":              `connection = "ssh://u:bigsecret@h"`,
 		"connection, not a URL":   `connection = bigsecret`,
@@ -94,41 +96,41 @@ func TestConfigErrorsNeverShowASecret(t *testing.T) {
 		"URL without a host":      `connection.url = "ssh://u:bigsecret"`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			showsNone(t, "web { libvirtBaseDomain = base }\nweb { "+conf+" }", 1, []string{"bigsecret@", "=bigsecret", "big%73ecret"})
-			_, _, complaint := overcast(t, "web { libvirtBaseDomain = base }\nweb { "+conf+" }", "config", "web")
-			assert.NotContains(t, complaint, "bigsecret")
+			expectMasked(t, "web { libvirtBaseDomain = base }\nweb { "+conf+" }", 1, []string{"bigsecret@", "=bigsecret", "big%73ecret"})
+			_, _, stderr := overcast(t, "web { libvirtBaseDomain = base }\nweb { "+conf+" }", "config", "web")
+			assert.NotContains(t, stderr, "bigsecret")
 		})
 	}
 	for name, args := range map[string][]string{"label": {"ssh:u?password=bigsecret"}, "file": {"ssh://u:bigsecret@h"}} {
 		t.Run(name, func(t *testing.T) {
-			code, _, complaint := overcast(t, seed, append([]string{"config"}, args...)...)
+			code, _, stderr := overcast(t, seed, append([]string{"config"}, args...)...)
 			assert.Equal(t, 1, code)
-			assert.NotContains(t, complaint, "bigsecret")
+			assert.NotContains(t, stderr, "bigsecret")
 		})
 	}
 }
 
-// Sections that may hold a URL still show what is harmless in them.
-func TestConfigErrorsShowWhatIsHarmless(t *testing.T) {
+// In a section that may contain a URL, other values are not masked.
+func TestConfigErrorsShowValuesThatAreNotSecret(t *testing.T) {
 	for conf, want := range map[string]string{
 		`SSH.timeout = soon`:            `web.SSH.timeout: "soon" is not a number of seconds or a duration`,
 		`provision.startTimeout = soon`: `web.provision.startTimeout: "soon" is not a number of seconds or a duration`,
 		`connection.ulr = x`:            `web.connection: unknown key "ulr", did you mean "url"?`,
 	} {
-		_, _, complaint := overcast(t, "web { libvirtBaseDomain = base, "+conf+" }", "config", "web")
-		assert.Contains(t, complaint, want)
+		_, _, stderr := overcast(t, "web { libvirtBaseDomain = base, "+conf+" }", "config", "web")
+		assert.Contains(t, stderr, want)
 	}
 }
 
-func TestConfigOfKeysNamedPassword(t *testing.T) {
+func TestConfigMasksPasswordKeysOfHosts(t *testing.T) {
 	const document = `{"db": {"password": "hunter22", "passphrase": "trustno1"}, "x": "hunter22 trustno1"}`
 	dir := t.TempDir()
 	for name, test := range map[string]struct {
 		file, conf string
-		named      string // by OVERCAST_CONF
+		named      string // the value of OVERCAST_CONF
 		masked     bool
 	}{
-		"some document":         {file: "other.conf", conf: document},
+		"any document":          {file: "other.conf", conf: document},
 		"of a host":             {file: "other.conf", conf: document + `{"web": {"libvirtURL": "qemu:///system"}}`, masked: true},
 		"of no host at the top": {file: "other.conf", conf: document + `{"a": {"web": {"hostname": "h"}}}`},
 		"by its name":           {file: "overcast.conf", conf: document, masked: true},
@@ -140,8 +142,8 @@ func TestConfigOfKeysNamedPassword(t *testing.T) {
 			t.Setenv("OVERCAST_CONF", test.named)
 			path := filepath.Join(dir, test.file)
 			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(test.conf, "}{", ",")), 0o600))
-			var out, complaint bytes.Buffer
-			require.Equal(t, 0, run([]string{"config", "--json", path}, &out, &complaint), complaint.String())
+			var out, stderr bytes.Buffer
+			require.Equal(t, 0, run([]string{"config", "--json", path}, &out, &stderr), stderr.String())
 			assert.NotContains(t, out.String(), "trustno1")
 			assert.Equal(t, !test.masked, strings.Contains(out.String(), `"hunter22"`), out.String())
 			assert.Equal(t, !test.masked, strings.Contains(out.String(), `"hunter22 ********"`), out.String())

@@ -11,33 +11,33 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 )
 
-// shower shows values without their secrets.
-type shower struct{ secrets *secrets }
+// A printer prints values without their secrets.
+type printer struct{ secrets *secrets }
 
-// shownValue is a value, and how it is shown.
-type shownValue struct {
+// A printedValue is a value and how to print it.
+type printedValue struct {
 	*hocon.Value
 	path   string // without secrets
-	secret bool   // because of a key that leads to it
+	secret bool   // a key on the way to the value makes it a secret
 }
 
-func (s *shower) top(root *hocon.Value) shownValue { return shownValue{Value: root} }
+func (p *printer) root(root *hocon.Value) printedValue { return printedValue{Value: root} }
 
-// below is how a child of a value is shown.
-func (s *shower) below(parent shownValue, c child) shownValue {
+// child returns a value below another.
+func (p *printer) child(parent printedValue, c child) printedValue {
 	step := strings.TrimPrefix(c.value.Path(), parent.Path())
-	if masked := s.secrets.mask(c.key); masked != c.key {
+	if masked := p.secrets.mask(c.key); masked != c.key {
 		step = strconv.Quote(masked)
 		if parent.path != "" {
 			step = "." + step
 		}
 	}
-	return shownValue{c.value, parent.path + step, parent.secret || s.secrets.secretKey(c.key)}
+	return printedValue{c.value, parent.path + step, parent.secret || p.secrets.isSecretKey(c.key)}
 }
 
-// json writes a value as one JSON document, its keys in the order of the file.
-func (s *shower) json(out io.Writer, v shownValue) error {
-	text, err := s.marshal(v)
+// json prints a value as one JSON document, with keys in the order of the file.
+func (p *printer) json(out io.Writer, v printedValue) error {
+	text, err := p.marshal(v)
 	if err != nil {
 		return err
 	}
@@ -50,25 +50,26 @@ func (s *shower) json(out io.Writer, v shownValue) error {
 	return err
 }
 
-// lines writes each value on a line of its own, with the place it came from.
-func (s *shower) lines(out io.Writer, v shownValue) error {
+// lines prints each scalar and empty container on a line, with its path and
+// position.
+func (p *printer) lines(out io.Writer, v printedValue) error {
 	list := children(v.Value)
 	for _, c := range list {
-		if err := s.lines(out, s.below(v, c)); err != nil {
+		if err := p.lines(out, p.child(v, c)); err != nil {
 			return err
 		}
 	}
 	if len(list) > 0 || v.path == "" {
 		return nil
 	}
-	text, err := s.marshal(v)
+	text, err := p.marshal(v)
 	if err == nil {
 		_, err = fmt.Fprintf(out, "%s = %s  # %s\n", v.path, text, v.Position())
 	}
 	return err
 }
 
-// child is a value in an object, by its key, or in an array.
+// A child is a value in an object, with its key, or in an array.
 type child struct {
 	key   string
 	value *hocon.Value
@@ -91,11 +92,11 @@ func children(v *hocon.Value) []child {
 	return list
 }
 
-// marshal is a value as JSON, on one line.
-func (s *shower) marshal(v shownValue) ([]byte, error) {
+// marshal returns a value as JSON on one line.
+func (p *printer) marshal(v printedValue) ([]byte, error) {
 	switch kind := v.Kind(); {
 	case kind == hocon.Object || kind == hocon.Array:
-		return s.marshalAll(v)
+		return p.marshalContainer(v)
 	case v.secret && kind != hocon.Null:
 		return quote(mask)
 	case kind == hocon.String || kind == hocon.Number:
@@ -103,14 +104,14 @@ func (s *shower) marshal(v shownValue) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if masked := s.secrets.mask(text); masked != text || kind == hocon.String {
+		if masked := p.secrets.mask(text); masked != text || kind == hocon.String {
 			return quote(masked)
 		}
 	}
 	return v.MarshalJSON()
 }
 
-func (s *shower) marshalAll(v shownValue) ([]byte, error) {
+func (p *printer) marshalContainer(v printedValue) ([]byte, error) {
 	brackets := "[]"
 	if v.Kind() == hocon.Object {
 		brackets = "{}"
@@ -121,13 +122,13 @@ func (s *shower) marshalAll(v shownValue) ([]byte, error) {
 			out = append(out, ',')
 		}
 		if v.Kind() == hocon.Object {
-			name, err := quote(s.secrets.mask(c.key))
+			name, err := quote(p.secrets.mask(c.key))
 			if err != nil {
 				return nil, err
 			}
 			out = append(append(out, name...), ':')
 		}
-		text, err := s.marshal(s.below(v, c))
+		text, err := p.marshal(p.child(v, c))
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +137,7 @@ func (s *shower) marshalAll(v shownValue) ([]byte, error) {
 	return append(out, brackets[1]), nil
 }
 
-// quote is a JSON string that a person can read: & and < stay what they are.
+// quote returns a JSON string in which & and < stay readable.
 func quote(text string) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
