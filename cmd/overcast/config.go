@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 
 // configCommand prints a resolved configuration. If it is invalid, it prints
 // nothing on stdout.
-func configCommand(args []string, stdout io.Writer) error {
+func configCommand(args []string, stdout, stderr io.Writer) error {
 	asJSON := false
 	var names []string
 	for _, arg := range args {
@@ -34,6 +35,7 @@ func configCommand(args []string, stdout io.Writer) error {
 	}
 	root := config.Root()
 	p := &printer{findSecrets(root, !oneFile || isOvercastConfig(argument, root))}
+	noteMissingIncludes(stderr, config, p.secrets)
 	printed := p.root(root)
 	if argument != "" && !oneFile {
 		section, err := checkedSection(config, argument)
@@ -46,6 +48,15 @@ func configCommand(args []string, stdout io.Writer) error {
 		return p.json(stdout, printed)
 	}
 	return p.lines(stdout, printed)
+}
+
+// noteMissingIncludes prints the include statements that named no existing file.
+// They are not errors in HOCON, but often mistakes.
+func noteMissingIncludes(out io.Writer, config *fixture.Config, secrets *secrets) {
+	for _, missing := range config.MissingIncludes() {
+		note := fmt.Sprintf("%s: note: ignored the include of %q: %s", missing.Pos, missing.Name, missing.Reason)
+		fmt.Fprintln(out, secrets.mask(note))
+	}
 }
 
 // load loads the file or the configuration that the argument selects.

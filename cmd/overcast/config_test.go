@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -132,4 +133,25 @@ func TestInvalidCommandLinesPrintTheUsage(t *testing.T) {
 		assert.Empty(t, out)
 		assert.Contains(t, stderr, "usage: overcast")
 	}
+}
+
+func TestConfigNotesMissingIncludes(t *testing.T) {
+	const conf = "include \"common\"\nweb { hostname = h, include \"passphrase=bigsecret\" }"
+	const first = `overcast.conf:1:1: note: ignored the include of "common": there is no common.properties or common.json or common.conf` + "\n"
+	const second = `overcast.conf:2:21: note: ignored the include of "passphrase=********`
+	for _, args := range [][]string{{}, {"web"}, {"--json"}, {"overcast.conf"}} {
+		code, out, stderr := overcast(t, conf, append([]string{"config"}, args...)...)
+		assert.Equal(t, 0, code)
+		assert.NotEmpty(t, out)
+		assert.NotContains(t, out, "include")
+		assert.Regexp(t, "^"+regexp.QuoteMeta(first+second), stderr)
+		assert.NotContains(t, stderr, "bigsecret")
+	}
+	code, _, stderr := overcast(t, conf, "config", "wbe")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, first, "the included file may have declared the host")
+	_, out, _ := overcast(t, conf, "doctor", "web")
+	assert.Contains(t, out, first)
+	_, _, stderr = overcast(t, "web.hostname = h", "config")
+	assert.Empty(t, stderr)
 }

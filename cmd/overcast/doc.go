@@ -7,7 +7,8 @@
 // its position; --json prints one JSON document instead. An argument is a FILE if
 // it contains a slash, ends in .conf, .json or .properties, or names a file but
 // no host; otherwise it is a LABEL. Keys that are not set are not printed,
-// although they have defaults.
+// although they have defaults. Include statements that name no existing file are
+// noted on standard error: HOCON ignores them.
 //
 // Passwords and passphrases are printed as ********: in URLs, and everything
 // below keys that end in passphrase(s) or password(s), wherever else the same

@@ -23,6 +23,7 @@ func doctorCommand(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	noteMissingIncludes(stdout, config, findSecrets(config.Root(), true))
 	labels := args
 	if len(labels) == 0 {
 		labels = config.Hosts()

@@ -30,7 +30,7 @@ func main() {
 
 // run is the whole program, apart from the process that it runs in.
 func run(args []string, stdout, stderr io.Writer) int {
-	err := dispatch(args, stdout)
+	err := dispatch(args, stdout, stderr)
 	switch {
 	case err == nil:
 		return 0
@@ -43,13 +43,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-func dispatch(args []string, stdout io.Writer) error {
+func dispatch(args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		return errUsage
 	}
 	switch command, rest := args[0], args[1:]; command {
 	case "config":
-		return configCommand(rest, stdout)
+		return configCommand(rest, stdout, stderr)
 	case "ls":
 		return lsCommand(rest, stdout)
 	case "gc":
