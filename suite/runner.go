@@ -3,7 +3,9 @@ package suite
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,10 +80,50 @@ func (r *runner) watch(stop <-chan struct{}, stopped chan<- struct{}) {
 // cleanUpIfRunnerEnded runs on every failure. Without its command, Ginkgo fails
 // the clean-ups of process 1 instead of running them, and then ends the process:
 // waiting here for the teardown prevents that.
-func (f *Fixtures) cleanUpIfRunnerEnded(ginkgo.SpecContext) {
-	if f.runner.onEnd != nil && f.runner.check() != nil {
+func (f *Fixtures) cleanUpIfRunnerEnded(ctx ginkgo.SpecContext) {
+	if f.runner.onEnd != nil && f.runner.hasEnded(ctx) {
 		f.runner.onEnd()
 	}
+}
+
+// The command counts as running when it accepts several connections, one after
+// another. If it does not, it is ending, and has ended within a time limit.
+const (
+	answersOfRunner = 3
+	answerInterval  = 20 * time.Millisecond
+	runnerEndLimit  = 10 * time.Second
+)
+
+// hasEnded returns whether the command has ended or is ending. The kernel closes
+// the connections of a process before its children get another parent, so Ginkgo
+// may notice the end before check does.
+func (r *runner) hasEnded(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, runnerEndLimit)
+	defer cancel()
+	for answers := 0; r.check() == nil; {
+		if runnerAnswers(ctx) {
+			answers++
+		}
+		if answers == answersOfRunner || ctx.Err() != nil {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(answerInterval):
+		}
+	}
+	return true
+}
+
+// runnerAnswers returns whether the command accepts connections.
+func runnerAnswers(ctx context.Context) bool {
+	config, _ := ginkgo.GinkgoConfiguration()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(config.ParallelHost, "http://"))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // cleanUpAndInterrupt tears down the hosts and interrupts this process. The next

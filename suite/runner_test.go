@@ -1,6 +1,7 @@
 package suite_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,9 +37,10 @@ func TestProcessesTearDownWhenTheGinkgoCommandIsKilled(t *testing.T) {
 			cmd := exec.Command(binary("ginkgo"), "-procs=2", binary("child.test"))
 			cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + test.hosts, "CHILD_SPECS=" + test.specs, "OVERCAST_CONF=", "HOME=" + t.TempDir(), "XDG_CONFIG_HOME=" + built,
 				"OVERCAST_SET=" + test.conf}, test.more...)...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			require.NoError(t, cmd.Start())
 			log := func() string { text, _ := os.ReadFile(path); return string(text) }
-			const limit, interval = 20 * time.Second, 10 * time.Millisecond
+			const limit, interval = time.Minute, 10 * time.Millisecond
 			assert.Eventually(t, func() bool {
 				for _, line := range test.when {
 					if !strings.Contains(log(), line+"\n") {
@@ -63,7 +65,10 @@ func TestProcessesTearDownWhenTheGinkgoCommandIsKilled(t *testing.T) {
 				}
 				return true
 			}, limit, interval)
-			t.Log(log())
+			assert.Eventually(t, func() bool { return errors.Is(syscall.Kill(-cmd.Process.Pid, 0), syscall.ESRCH) }, limit, interval, "all processes end")
+			if t.Failed() {
+				t.Log(log())
+			}
 		})
 	}
 }
