@@ -172,7 +172,7 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 		Eventually(func() string { return registry.Status("orphan", 0).State }).WithTimeout(30 * time.Second).Should(HavePrefix("unknown: the connection to qemu:///system was lost"))
 		Expect(orphan.Run(ctx, "echo here")).To(Equal(fixture.Result{Stdout: "here\n"}))
 		Expect(orphan.Exited()).To(Succeed())
-		Expect(orphan).To(HaveFile("/etc/hostname"))
+		Expect(orphan).To(HaveFile("/etc/hostname").Within(10 * time.Second))
 	})
 
 	It("is detected when libvirtd hangs", func(ctx SpecContext) {

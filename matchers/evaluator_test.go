@@ -326,6 +326,17 @@ func TestAHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 	assert.Contains(t, failure, "last error: no route to host; the host has ended: the domain has crashed\nattempts: 1")
 }
 
+func TestAHostThatStopsDuringAnAttemptSaysSoOnce(t *testing.T) {
+	host := &falling{}
+	host.run = func(ctx context.Context, _ int64) (fixture.Result, error) {
+		_, _ = host.DialContext(ctx, "", "")
+		return fixture.Result{}, fmt.Errorf("running it: %w", host.Exited())
+	}
+	failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(HaveMounted("/data")) })
+	assert.Regexp(t, `^Told to stop trying after`, failure)
+	assert.Contains(t, failure, "last error: running it: the domain has crashed\nattempts: 1")
+}
+
 func TestAPanicOfAHostsMethodReachesTheCaller(t *testing.T) {
 	host := &counted{run: func(context.Context, int64) (fixture.Result, error) { panic("bug in the host") }}
 	assert.PanicsWithValue(t, "bug in the host", func() { _, _ = RunCommand("ls").Match(host) })

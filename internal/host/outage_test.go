@@ -96,6 +96,22 @@ func TestCallsUnderWayEndWithTheOutageOfTheirMachine(t *testing.T) {
 	}
 }
 
+func TestCommandsUnderWayEndWithTheOutageOfTheirMachine(t *testing.T) {
+	for _, name := range []string{"Run", "RunAs"} {
+		t.Run(name, func(t *testing.T) {
+			server, running := endless(t)
+			host, outages := watchedHost(t, "127.0.0.1", server.URL("hostKey=insecure"))
+			ctx, ended := limited(t), make(chan error, 1)
+			go func() { ended <- uses(t, host)[name](ctx) }()
+			<-running
+			server.Freeze()
+			outages.Report(outagetest.ErrPoweredOff)
+			require.ErrorIs(t, <-ended, outagetest.ErrPoweredOff)
+			require.NoError(t, ctx.Err())
+		})
+	}
+}
+
 func TestDialContextUnderWayEndsWithTheOutageOfItsMachine(t *testing.T) {
 	nobody := silent(t)
 	host, outages := watchedHost(t, "127.0.0.1", "")
@@ -181,6 +197,11 @@ func TestAConnectionThatIsLostWaitsForTheReasonThatTheProviderReports(t *testing
 			}()
 			<-running
 			server.Drop()
+			select {
+			case err := <-ended:
+				require.NoError(t, err, "before anything was reported")
+			case <-time.After(200 * time.Millisecond):
+			}
 			outages.Report(test.report)
 			err := <-ended
 			require.ErrorIs(t, err, test.want)

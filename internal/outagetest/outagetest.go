@@ -57,12 +57,15 @@ const UnderWay = 2
 // Outages that a provider may report.
 var (
 	ErrPoweredOff = fmt.Errorf("%w: the guest powered itself off", provider.ErrHostStopped)
-	ErrSuspended  = fmt.Errorf("%w: by an administrator", provider.ErrHostPaused)
-	ErrFullPool   = faultError{fmt.Errorf("%w: the pool is full", provider.ErrHostPaused)}
+	ErrSuspended  = pausedError{fmt.Errorf("%w: by an administrator", provider.ErrHostPaused), false}
+	ErrFullPool   = pausedError{fmt.Errorf("%w: the pool is full", provider.ErrHostPaused), true}
 	ErrUnwatched  = fmt.Errorf("%w: libvirtd has ended", provider.ErrHypervisorNotReachable)
 )
 
-type faultError struct{ error }
+type pausedError struct {
+	error
+	fault bool
+}
 
-func (e faultError) Unwrap() error { return e.error }
-func (e faultError) Fault() bool   { return true }
+func (e pausedError) Unwrap() error { return e.error }
+func (e pausedError) Fault() bool   { return e.fault }
