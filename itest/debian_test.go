@@ -16,15 +16,21 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
+// requireDebian skips the spec where the lab has no Debian guest.
+func requireDebian(name string) {
+	GinkgoHelper()
+	if !slices.Contains(strings.Fields(virsh("list", "--all", "--name")), name) {
+		Skip("there is no base domain " + name + ": run the lab with LAB_DEBIAN=1, as make itest does")
+	}
+}
+
 // debianBase defines a base that is one of the lab's Debian guests but for some
 // words. It is on the network lab-by-mac: on any other, clones that run at the
 // same time, also those of other processes, get one address, as they have one
-// machine ID. It skips the spec where the lab has no Debian guest.
+// machine ID.
 func debianBase(of, name string, words ...string) {
 	GinkgoHelper()
-	if !slices.Contains(strings.Fields(virsh("list", "--all", "--name")), of) {
-		Skip("there is no base domain " + of + ": run the lab with LAB_DEBIAN=1, as make itest does")
-	}
+	requireDebian(of)
 	define(asAnother(of, name, append(words, "<source network='my_nat_network'/>", "<source network='lab-by-mac'/>")...))
 }
 

@@ -161,6 +161,16 @@ var _ = Describe("a clone of a base domain with firmware, TPM and character devi
 			Expect(belongings()).To(Equal(before))
 			Expect(contents()).To(Equal(baseBefore))
 			Expect(virsh("dumpxml", "--inactive", "all")).To(Equal(definition))
+
+			By("also where an earlier clone has left the state of its TPM")
+			left := filepath.Join(tpmDir, clone.UUID, "tpm2")
+			Expect(os.MkdirAll(left, 0o711)).To(Succeed())
+			Expect(os.WriteFile(left+"/marker", []byte("left behind"), 0o600)).To(Succeed())
+			up(ctx, "all_host")
+			Expect(only(clones("all_host")).UUID).To(Equal(clone.UUID))
+			Expect(marked(left + "/marker")).To(BeTrue())
+			Expect(fixture.TearDown(ctx, "all_host")).To(Succeed())
+			Expect(belongings()).To(Equal(before))
 		})
 	}
 

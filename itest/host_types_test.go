@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -42,18 +40,6 @@ var _ = Describe("a host", func() {
 		Expect(run(client, "cat /data/hello")).To(Equal("from outside"))
 		Expect(run(client, "touch /data/mine 2>&1 || echo refused")).To(HaveSuffix("refused\n"))
 		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())
-	})
-
-	It("is found by a lease without expiry", func(ctx SpecContext) {
-		network := filepath.Join(GinkgoT().TempDir(), "endless.xml")
-		Expect(os.WriteFile(network, []byte(`<network><name>endless</name><bridge name='virbr7' stp='off' delay='0'/>
-			<ip address='192.168.127.1' netmask='255.255.255.0'><dhcp><range start='192.168.127.10' end='192.168.127.20'><lease expiry='0'/></range></dhcp></ip></network>`), 0o644)).To(Succeed())
-		virsh("net-create", network)
-		DeferCleanup(func() { virsh("net-destroy", "endless") })
-		define(strings.NewReplacer("<name>my_base_domain</name>", "<name>endless-base</name>", "my_nat_network", "endless").
-			Replace(regexp.MustCompile(`(?s)<uuid>.*?</uuid>`).ReplaceAllString(virsh("dumpxml", "--inactive", "my_base_domain"), "")))
-		configure(`endless_host = ${guest} { libvirtBaseDomain = endless-base, networkDeviceId = endless }`)
-		Expect(up(ctx, "endless_host").HostName()).To(HavePrefix("192.168.127."))
 	})
 
 	It("has overlays of disks of different formats, which are files with overlay = file", func(ctx SpecContext) {

@@ -36,7 +36,7 @@ func (s somebody) bringsUp(label string) *runOfOne {
 // runs starts a run of a test.
 func (s somebody) runs(test string, env ...string) *runOfOne {
 	GinkgoHelper()
-	dir := GinkgoT().TempDir()
+	dir := openDir() // the run may be another user's
 	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(s.config), 0o644)).To(Succeed())
 	args := append(append([]string{}, s.via...), os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd := exec.Command(args[0], args[1:]...)

@@ -52,6 +52,16 @@ type Diagnoser interface {
 	Explain(ctx context.Context) string
 }
 
+// AddressVerifier is implemented by an instance that can check that the machine that
+// answers at its address is its own.
+type AddressVerifier interface {
+	// VerifyAddress is called after the first login, before the host counts as
+	// reachable. run executes a shell command on the machine that was logged in
+	// to and returns its standard output. The error is an [ErrAddressConflict]
+	// if another machine has the address.
+	VerifyAddress(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
+}
+
 // Gateway is implemented by an instance whose host may only be reachable from
 // another machine, such as its hypervisor.
 type Gateway interface {
@@ -132,7 +142,8 @@ type Checker interface {
 
 // Result is the result of one check.
 type Result struct {
-	Name   string // of the check, for instance "base domain"
-	Detail string // what was found, if the check succeeded
-	Err    error  // what is wrong and what to do; nil if the check succeeded
+	Name    string // of the check, for instance "base domain"
+	Detail  string // what was found, if the check succeeded
+	Warning string // what works now but may fail later, and what to do; "" if nothing
+	Err     error  // what is wrong and what to do; nil if the check succeeded
 }

@@ -16,6 +16,9 @@ var (
 	ErrBaseDomainRunning = errors.New("base domain is not shut off")
 	// ErrAddressNotFound means that the host started but got no address in time.
 	ErrAddressNotFound = errors.New("address not found")
+	// ErrAddressConflict means that the host got an address that another machine
+	// has. A retry does not help: the error says how to change the base.
+	ErrAddressConflict = errors.New("address conflict")
 	// ErrStaticAddressInUse means that another host has the static address.
 	ErrStaticAddressInUse = errors.New("static address is in use")
 	// ErrNotEnoughMemory means that the host does not fit into the

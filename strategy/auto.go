@@ -21,8 +21,9 @@ type Auto struct {
 
 var _ Strategy = Auto{}
 
-// Address answers with the first answer of any strategy. When the last one has
-// given up, the error says of each what it saw.
+// Address returns the first answer of any strategy. It fails at once when a
+// strategy fails with an [ErrFinal], and else when the last one has failed: the
+// error then says what each of them saw.
 func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	start := time.Now()
 	type answer struct {
@@ -51,6 +52,9 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 		got := <-answers
 		if got.err == nil {
 			return got.addr, nil
+		}
+		if errors.Is(got.err, ErrFinal) {
+			return netip.Addr{}, got.err
 		}
 		var one *NotFoundError
 		if errors.As(got.err, &one) {

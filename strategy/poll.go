@@ -20,6 +20,10 @@ type Source interface {
 // ErrNotYet is what a source answers with that cannot answer yet.
 var ErrNotYet = errors.New("not yet")
 
+// ErrFinal is an error of a source that no other strategy can make good, such
+// as an address that two machines have. It ends the race of [Auto].
+var ErrFinal = errors.New("no strategy can find the address")
+
 // notYetError is an ErrNotYet without its words.
 type notYetError struct{ text string }
 

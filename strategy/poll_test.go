@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -121,6 +122,19 @@ func TestAutoTellsWhatEachHasSeen(t *testing.T) {
 		assert.Contains(t, err.Error(), "lease: no DHCP request seen from 52:54:00:01:02:03")
 		assert.Contains(t, err.Error(), "agent: the guest agent is not there")
 		assert.Contains(t, err.Error(), "arp: asking network test failed: no neighbours here")
+	})
+}
+
+func TestAutoEndsWithAFinalError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		final := fmt.Errorf("two machines have it: %w", strategy.ErrFinal)
+		_, err := strategy.Auto{Strategies: []strategy.Strategy{
+			strategy.Agent{Source: later{from: start.Add(time.Hour), addr: netip.MustParseAddr("10.0.0.9")}},
+			strategy.Lease{Source: &script{err: final}},
+		}}.Address(t.Context(), mac)
+		require.ErrorIs(t, err, final)
+		assert.Less(t, time.Since(start), time.Second)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,9 @@ type SSH struct {
 	// Reach helps to choose when several addresses are printed; see Best. It
 	// may be nil.
 	Reach Reach
+	// Stale reports whether an address is that of an earlier machine with the
+	// same MAC address; the command is run again then. It may be nil.
+	Stale func(ctx context.Context, addr netip.Addr) bool
 	// Options are for the login; nil are the usual ones.
 	Options *ssh.Options
 }
@@ -67,6 +71,13 @@ func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, err
 		addrs, err := addresses(printed)
 		if err != nil {
 			return netip.Addr{}, err
+		}
+		if s.Stale != nil {
+			addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return s.Stale(ctx, a) })
+		}
+		if len(addrs) == 0 {
+			missing.Seen += ", which is an earlier machine's address"
+			return netip.Addr{}, errAskAgain
 		}
 		best, ok := Best(ctx, addrs, s.Reach)
 		if !ok {

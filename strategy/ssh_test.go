@@ -55,6 +55,27 @@ func TestSSHTakesTheBestOfSeveralAddresses(t *testing.T) {
 	assert.Equal(t, "fd00::7", got.String(), "the one that can be reached")
 }
 
+func TestSSHPassesOverTheAddressOfAnEarlierMachine(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	s := lookup(t, server, "echo 10.0.0.9; echo 10.0.0.10 # {0}")
+	s.Stale = func(_ context.Context, addr netip.Addr) bool { return addr == netip.MustParseAddr("10.0.0.9") }
+	got, err := s.Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, "10.0.0.10", got.String())
+
+	var asked atomic.Int32
+	s.Command = "echo 10.0.0.9 # {0}"
+	s.Stale = func(context.Context, netip.Addr) bool { return asked.Add(1) < 3 }
+	got, err = s.Address(t.Context(), mac)
+	require.NoError(t, err)
+	assert.Equal(t, "10.0.0.9", got.String(), "which the new machine has, too")
+
+	s.Timeout = 500 * time.Millisecond
+	s.Stale = func(context.Context, netip.Addr) bool { return true }
+	_, err = s.Address(t.Context(), mac)
+	require.ErrorContains(t, err, `printed "10.0.0.9" and exited with 0, which is an earlier machine's address`)
+}
+
 func TestSSHRefusesAddressesThatAreNobodysOrEverybodys(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	for _, printed := range []string{"127.0.0.1", "0.0.0.0", "::1", "ff02::1", "fe80::1"} {

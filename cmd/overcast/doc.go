@@ -33,12 +33,12 @@
 //
 //	overcast doctor [LABEL]
 //
-// checks all that the host LABEL relies on, or every host of the configuration:
-// configuration, login, connection, /dev/kvm, base domain, permissions, disks,
-// pool, network, and what the address is looked up by. It prints a line for each
-// link of that chain, "ok" or "FAILED" first; a line that failed says how to
-// mend it. What an earlier link keeps from being checked is left out. Overlays
-// are made for a moment, and taken away again.
+// checks everything that the host LABEL depends on, or every host of the
+// configuration: configuration, login, connection, /dev/kvm, base domain,
+// permissions, disks, pool, network, and the look-up of the address. It prints a
+// line for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says
+// what to do. A check that depends on one that failed is left out. Overlays are
+// created for a moment and removed again.
 //
 // Exit codes: 0; 1 for what has failed: for a configuration that is not right, with nothing on
 // standard output and FILE:LINE:COL: MESSAGE on standard error; 2 for a

@@ -34,6 +34,9 @@ func doctorCommand(args []string, stdout io.Writer) error {
 	for _, label := range labels {
 		for _, result := range check(ctx, config, label) {
 			verdict, text := "ok", result.Detail
+			if result.Warning != "" {
+				verdict, text = "WARN", result.Warning
+			}
 			if result.Err != nil {
 				verdict, healthy = "FAILED", false
 				text = result.Err.Error()

@@ -17,6 +17,7 @@ package filelock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -71,4 +72,18 @@ func Acquire(ctx context.Context, dir, name string, me Holder, waiting func(Hold
 		err = &BusyError{Name: name, Holder: holder, Waited: time.Since(start), Cause: err}
 	}
 	return nil, err
+}
+
+// TryAcquire acquires the lock of a name in folder dir if it is free. The ticket is
+// nil if another process holds the lock.
+func TryAcquire(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
+	ticket, err := Join(ctx, dir, name, me)
+	if err != nil {
+		return nil, err
+	}
+	ahead, err := ticket.Ahead()
+	if err == nil && len(ahead) == 0 {
+		return ticket, nil
+	}
+	return nil, errors.Join(err, ticket.Release())
 }

@@ -278,6 +278,9 @@ func (h *Host) makeReady(ctx context.Context) error {
 		if err := h.awaitLogin(ctx); err != nil {
 			return err
 		}
+		if err := h.verifyAddress(ctx); err != nil {
+			return err
+		}
 		provider.Report(ctx, provider.StepReachable, h.instance.Address())
 	}
 	h.route.Resolve(ctx)

@@ -2,42 +2,123 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
+	"os"
 	"strings"
+	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
 
-// neighbours is the hypervisor's table of whom it has heard of on its networks.
+// neighbours looks up the address of a clone in the neighbour table of the
+// hypervisor's machine. If that is this machine, it also sends ARP requests for
+// all addresses of the clone's network: a guest that has not talked to the
+// machine is not in its table.
 type neighbours struct {
-	conn    *libvirt.Connect
-	domain  string
-	gateway func() (*ssh.Target, error) // how to log in to the hypervisor's machine; nil if that is this one
+	conn  *libvirt.Connect
+	check *addressCheck // of the clone
 
-	byCommand bool        // libvirt cannot read the table
-	byLibvirt bool        // its word counts: it reads all, or the command cannot be run
-	inPart    bool        // it is known to be one that may read a part
-	client    *ssh.Client // that the command is run over
+	byCommand bool // libvirt cannot read the table
+	byLibvirt bool // its answer counts: the command cannot be run
+
+	earlier   map[netip.Addr]bool // in the table when it was first read: they may be an earlier clone's
+	first     time.Time           // when that was
+	echoed    pacer               // of the question whether the clone has one of them
+	scanAfter time.Duration       // since first: no requests for all addresses before
+	scanned   pacer
+	scanErr   error // why they cannot be sent
 }
 
 var _ strategy.Source = (*neighbours)(nil)
 
+func newNeighbours(conn *libvirt.Connect, check *addressCheck, scanAfter time.Duration) *neighbours {
+	return &neighbours{conn: conn, check: check, scanAfter: scanAfter}
+}
+
 func (n *neighbours) String() string { return "the hypervisor's neighbour table" }
 
-// wholeTables is the version of libvirt from which on it reads the table whole.
-// Before, it fails at that of kernels from 6.9 on, or takes its first part for
-// all of it.
-const wholeTables = 10_003_000
+// How often a clone is asked for the address of an earlier one, and how often
+// all addresses of its network are.
+const (
+	echoPause = 300 * time.Millisecond
+	scanPause = 2 * time.Second
+)
 
-// Addresses are those that the hypervisor's kernel has seen the interface with.
+// Addresses returns those that the clone's interface is known to have. A
+// [strategy.ErrNotYet] says what is missing.
 func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	table, err := n.table(ctx, mac)
+	if err != nil {
+		return nil, err
+	}
+	if n.earlier == nil {
+		n.earlier, n.first = map[netip.Addr]bool{}, time.Now()
+		for _, addr := range table {
+			n.earlier[addr] = true
+		}
+	}
+	echo := n.echoed.due(echoPause)
+	var found []netip.Addr
+	for _, addr := range table {
+		if !n.earlier[addr] || (echo && n.check.cloneAnswers(ctx, addr)) {
+			found = append(found, addr)
+		}
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	if addr := n.scan(ctx, mac); addr.IsValid() {
+		return []netip.Addr{addr}, nil
+	}
+	return nil, strategy.NotYet("%v has not seen %s%s", n, mac, n.advice())
+}
+
+// scan asks for all addresses of the clone's network, where that is possible.
+func (n *neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr {
+	if n.check.link == "" || n.scanErr != nil || time.Since(n.first) < n.scanAfter || !n.scanned.due(scanPause) {
+		return netip.Addr{}
+	}
+	addr, err := probe.Scan(ctx, n.check.link, mac)
+	n.scanErr = err
+	return addr
+}
+
+// advice says what to do about a guest that is in no table.
+func (n *neighbours) advice() string {
+	const other = "use ipLookupStrategy = agent, or SSH with a command for the network's DHCP server"
+	link := n.check.clone.segment()
+	switch {
+	case n.check.link == "":
+		return fmt.Sprintf(": a guest that has not talked to the hypervisor's machine is not in the table: %s", other)
+	case errors.Is(n.scanErr, os.ErrPermission):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and this process may not send ARP requests to find it: run it as root (or with CAP_NET_RAW), or %s", other)
+	case errors.Is(n.scanErr, probe.ErrTooLarge):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and the network of %s is too large to ask for all of its addresses: %s", link, other)
+	case errors.Is(n.scanErr, probe.ErrNotOnLink):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and this machine has no IPv4 address on %s to send ARP requests from: %s", link, other)
+	case n.scanErr != nil:
+		return fmt.Sprintf(": %v", n.scanErr)
+	case n.scanned.last.IsZero():
+		return ""
+	}
+	return fmt.Sprintf(", and the guest has not answered ARP requests for all addresses of %s", link)
+}
+
+// table reads the addresses of an interface. The table of this machine needs
+// neither libvirt nor a program: libvirt before 10.3 reads a part of it, and
+// later versions have been seen to find nothing.
+func (n *neighbours) table(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	if n.check.link != "" {
+		table, err := probe.Neighbours()
+		return addressesOf(table, mac), err
+	}
 	if !n.byCommand {
-		found, err := interfaceAddresses(ctx, n.conn, n.domain, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
+		found, err := interfaceAddresses(ctx, n.conn, n.check.clone.name, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
 		switch {
 		case isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID):
 			return nil, strategy.NotYet("%v", err)
@@ -45,69 +126,31 @@ func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 			n.byCommand = true
 		case err != nil || len(found) > 0 || n.byLibvirt:
 			return found, err
-		default:
-			return n.look(ctx, mac), nil
 		}
 	}
-	table, err := n.read(ctx)
-	if err != nil {
-		return nil, err
+	text, err := n.check.gateway.run(ctx, neighbourCommand)
+	if err != nil && !n.byCommand {
+		n.byLibvirt = ctx.Err() == nil
+		return nil, nil
 	}
-	return neighboursOf(table, mac), nil
+	if err != nil {
+		return nil, fmt.Errorf("reading the neighbour table: %w", err)
+	}
+	return neighboursOf(text, mac), nil
 }
 
-// look is for an interface that libvirt does not find in the table: it may have
-// read a part of it. Where the command cannot be run, its word counts.
-func (n *neighbours) look(ctx context.Context, mac net.HardwareAddr) []netip.Addr {
-	if !n.inPart {
-		version, err := n.conn.GetLibVersion()
-		n.inPart = err == nil && version < wholeTables
-		if n.byLibvirt = !n.inPart; n.byLibvirt {
-			return nil
+func addressesOf(table []probe.Neighbour, mac net.HardwareAddr) []netip.Addr {
+	var found []netip.Addr
+	for _, n := range table {
+		if n.MAC.String() == mac.String() {
+			found = append(found, n.Addr)
 		}
 	}
-	table, err := n.read(ctx)
-	if err != nil {
-		n.byLibvirt = ctx.Err() == nil
-		return nil
-	}
-	return neighboursOf(table, mac)
+	return found
 }
 
 // neighbourCommand prints the table.
 const neighbourCommand = "ip neighbour"
-
-// read has the hypervisor's machine print its table.
-func (n *neighbours) read(ctx context.Context) (string, error) {
-	target, err := n.gateway()
-	if err != nil {
-		return "", err
-	}
-	if target == nil {
-		words := strings.Fields(neighbourCommand)
-		out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
-		if err != nil {
-			return "", fmt.Errorf("reading the neighbour table: %s: %w", neighbourCommand, err)
-		}
-		return string(out), nil
-	}
-	if n.client == nil {
-		client, err := ssh.Dial(ctx, *target, nil)
-		if err != nil {
-			return "", fmt.Errorf("reading the neighbour table: %w", err)
-		}
-		context.AfterFunc(ctx, func() { client.Close() }) // ctx is that of the whole search
-		n.client = client
-	}
-	result, err := n.client.Run(ctx, neighbourCommand)
-	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the neighbour table: %s on %s: %w", neighbourCommand, target.Host, err)
-	}
-	return result.Stdout, nil
-}
 
 // neighboursOf reads lines as
 //

@@ -13,10 +13,13 @@ import (
 type clone struct {
 	name       string
 	uuid       string
+	base       string // UUID of the base domain
 	definition *libvirtxml.Domain
 	overlays   []overlay
 	mac        net.HardwareAddr // of the interface whose address is looked up; nil if there is none
 	network    string           // that it is on: the name of a libvirt network or of a bridge
+	bridge     string           // that it is on; "" if it is on none, or that is not known
+	leases     string           // name of the libvirt network that may lease it an address; "" if there is none
 	boot       *variables       // the base's UEFI variables, which the clone gets a copy of; nil without
 	tpm        string           // folder of the base's TPM state; "" without one
 	ownTPM     string           // and of the clone's
@@ -41,7 +44,7 @@ func planClone(base *libvirtxml.Domain, p plan) (*clone, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clone{name: newName(p.label, self()), uuid: newUUID(), definition: definition}
+	c := &clone{name: newName(p.label, self()), uuid: newUUID(), base: base.UUID, definition: definition}
 	c.planIdentity()
 	c.planCharacterDevices()
 	c.planGraphics()

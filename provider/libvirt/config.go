@@ -172,6 +172,11 @@ func (c *Config) settle(section *hocon.Value) error {
 	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`)
 }
 
+// asksSSH reports whether the address is looked up by SSH.command.
+func (c *Config) asksSSH() bool {
+	return c.Lookup == lookupSSH || (c.Lookup == lookupAuto && c.SSH.Command != "")
+}
+
 func (c *SSHConfig) check(section *hocon.Value) error {
 	switch {
 	case c.URL == "":

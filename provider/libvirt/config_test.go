@@ -68,7 +68,7 @@ func static(c *Config) {
 
 func TestConfigThatIsNotRight(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no base domain":    {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
+		"no base domain":    {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: key "libvirtBaseDomain" is required`},
 		"misspelt":          {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
 		"both names":        {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":       {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},

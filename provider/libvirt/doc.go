@@ -83,6 +83,11 @@
 // strategy (package strategy). Where the configuration names none, all that can
 // work here are tried at once.
 //
+// An address that another machine has is an [AddressConflictError]: the leases,
+// the other clones, ARP and the machine that a login reaches are compared with the
+// clone (conflict.go). The UUID and the MAC addresses of a clone are those of an
+// earlier clone of its base, so that it gets that one's lease (slots.go).
+//
 // A static address (static.ip) is its clone's alone while the clone is there:
 // static.go says how that is kept between processes and between machines.
 //

@@ -42,6 +42,11 @@ type diagnosis struct {
 	findings []provider.Result
 }
 
+// warn notes what works, but may fail.
+func (d *diagnosis) warn(link, warning string) {
+	d.findings = append(d.findings, provider.Result{Name: link, Warning: warning})
+}
+
 // find notes what came of a link, and says whether it holds. What libvirt
 // forbids is not the fault of the link that it was found at.
 func (d *diagnosis) find(link, seen string, err error) bool {
@@ -86,7 +91,8 @@ func (d *diagnosis) run(ctx context.Context) {
 	}
 	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease))
 	d.checkDisks(ctx, on.conn, c, base.Name)
-	d.find(d.checkNetwork(ctx, on.conn, c, known))
+	d.checkNetwork(ctx, on.conn, c, known)
+	d.checkClientIDs(c)
 	d.checkLookup(ctx, on.conn, c)
 	d.checkReach(ctx, on.conn, c.network)
 }
@@ -128,68 +134,6 @@ func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *cl
 	}
 }
 
-// checkNetwork looks at the network that the address is looked up on.
-func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *clone, known bridges) (link, seen string, err error) {
-	const networkLink = "network"
-	switch {
-	case c.network == "":
-		return networkLink, "the base domain has none", nil
-	case !isNetworkOf(c, c.network):
-		return networkLink, "bridge " + c.network, d.checkBridge(ctx, c.network)
-	}
-	if _, ok := known[c.network]; !ok {
-		return networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.network, shownURL(d.config.URL))
-	}
-	network, err := conn.LookupNetworkByName(c.network)
-	if err != nil {
-		return networkLink, "", fmt.Errorf("looking up network %s: %w", c.network, said(err))
-	}
-	defer network.Free()
-	active, err := network.IsActive()
-	if err == nil && !active {
-		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.network, shownURL(d.config.URL))
-	}
-	return networkLink, c.network + " is active", err
-}
-
-// isNetworkOf says whether an interface of the clone is on a libvirt network of
-// that name, rather than on a bridge.
-func isNetworkOf(c *clone, name string) bool {
-	for _, i := range c.definition.Devices.Interfaces {
-		if i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == name {
-			return true
-		}
-	}
-	return false
-}
-
-// checkBridge looks for a bridge on the hypervisor's machine, which libvirt
-// does not tell of.
-func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
-	device := "/sys/class/net/" + name
-	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: make it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
-	gateway, err := d.gatewayTarget()
-	if err != nil {
-		return err
-	}
-	if gateway == nil {
-		if _, err := os.Stat(device); err != nil {
-			return missing
-		}
-		return nil
-	}
-	client, err := ssh.Dial(ctx, *gateway, nil)
-	if err != nil {
-		return fmt.Errorf("looking for bridge %s: %w", name, err)
-	}
-	defer client.Close()
-	result, err := client.Run(ctx, "test -e '"+strings.ReplaceAll(device, "'", "")+"'")
-	if err == nil && result.ExitCode != 0 {
-		err = missing
-	}
-	return err
-}
-
 // checkLookup tries what the strategies ask, with a MAC address that nobody has.
 func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *clone) {
 	find, err := d.strategy(conn, c)
@@ -209,8 +153,9 @@ func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *c
 	}
 	switch d.config.Lookup {
 	case lookupARP:
-		_, err = (&neighbours{conn: conn, gateway: d.gatewayTarget, byCommand: true}).Addresses(ctx, c.mac)
-		if err != nil {
+		n := newNeighbours(conn, d.newAddressCheck(conn, c), 0)
+		n.byCommand = true
+		if _, err = n.table(ctx, c.mac); err != nil {
 			err = fmt.Errorf("%w: have that machine let you run %s", err, neighbourCommand)
 		}
 	case lookupStatic:

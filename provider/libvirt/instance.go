@@ -34,8 +34,9 @@ type instance struct {
 	release func()
 
 	address netip.Addr
-	making  *call  // that prepares or creates; nil before that
-	foundBy string // the strategy
+	check   *addressCheck // of address; nil before it is known
+	making  *call         // that prepares or creates; nil before that
+	foundBy string        // the strategy
 
 	mu      sync.Mutex
 	watcher *domainWatcher // from before the clone is started until it is torn down
@@ -99,8 +100,7 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 	if err != nil {
 		return err
 	}
-	find, err := i.strategy(on.conn, c)
-	if err != nil {
+	if err := i.identify(ctx, on, c); err != nil {
 		return err
 	}
 	if err := i.planFolders(ctx, on, c); err != nil {
@@ -109,7 +109,7 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 	if i.need, err = readMemoryNeed(on.conn, c); err != nil {
 		return err
 	}
-	i.plan, i.find = c, find
+	i.plan = c
 	return nil
 }
 
@@ -121,6 +121,21 @@ func (i *instance) createPlanned(ctx context.Context, on *connection) error {
 	}
 	i.lease = renewLease(on.conn, c, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
+}
+
+// identify gives the clone the UUID and the MAC addresses of an earlier one, and
+// decides how its address is found. A static address has an identity of its own.
+// If only another machine's list of leases has the address, the identity is a new
+// one: an earlier clone's may still be in the list.
+func (i *instance) identify(ctx context.Context, on *connection, c *clone) error {
+	if !i.exclusive() && (!i.config.asksSSH() || i.hasLeases(on.conn, c)) {
+		if err := i.takeSlot(ctx, on.conn, c); err != nil {
+			return err
+		}
+	}
+	var err error
+	i.find, err = i.strategy(on.conn, c)
+	return err
 }
 
 // planClone works out the definition and the overlays of the clone.

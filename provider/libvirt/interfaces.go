@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -51,6 +52,7 @@ func (c *clone) planInterfaces(base, network string, known bridges) error {
 		if network == "" || slices.Contains(names, network) {
 			matching = append(matching, names[0])
 			c.mac, c.network = mac, names[0]
+			c.bridge, c.leases = known.segmentOf(&interfaces[i])
 		}
 	}
 	list := strings.Join(there, ", ")
@@ -97,6 +99,34 @@ func namesOf(i *libvirtxml.DomainInterface, known bridges) []string {
 		return []string{i.Source.Direct.Dev}
 	}
 	return []string{"nothing that has a name"}
+}
+
+// segmentOf returns the bridge that an interface is on, and the libvirt network
+// of that bridge; each is "" if there is none.
+func (b bridges) segmentOf(i *libvirtxml.DomainInterface) (bridge, network string) {
+	switch {
+	case i.Source == nil:
+	case i.Source.Network != nil:
+		return b[i.Source.Network.Network], i.Source.Network.Network
+	case i.Source.Bridge != nil:
+		bridge = i.Source.Bridge.Bridge
+		for name, of := range b {
+			if of == bridge {
+				network = name
+			}
+		}
+	}
+	return bridge, network
+}
+
+// segment names the network that the clone's address is unique on.
+func (c *clone) segment() string { return cmp.Or(c.bridge, c.network) }
+
+// hasMAC reports whether an interface of the clone has a MAC address.
+func (c *clone) hasMAC(mac string) bool {
+	return slices.ContainsFunc(c.definition.Devices.Interfaces, func(i libvirtxml.DomainInterface) bool {
+		return i.MAC != nil && strings.EqualFold(i.MAC.Address, mac)
+	})
 }
 
 // newMAC is a fresh address in the block that QEMU and KVM use.

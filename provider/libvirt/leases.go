@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,11 +15,16 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// leases asks libvirt for the leases of one of its networks.
+// leases looks up the address of a clone in the DHCP leases of a libvirt
+// network.
 type leases struct {
 	conn    *libvirt.Connect
 	network string
+	health  dhcpHealth
 	earlier map[lease]bool // of the interface, from before there was a clone
+	check   *addressCheck  // of the clone
+	ids     *clientIDs
+	echoed  pacer // of the question whether the clone has an earlier lease
 }
 
 // lease is one that cannot be told from another of the same address and end.
@@ -27,14 +33,14 @@ type lease struct {
 	ends time.Time
 }
 
-var _ strategy.Source = leases{}
+var _ strategy.Source = (*leases)(nil)
 
 // leasingNetwork finds the libvirt network by its name or by its bridge, and
 // refuses one that gives no leases.
-func leasingNetwork(conn *libvirt.Connect, id string) (leases, error) {
+func leasingNetwork(conn *libvirt.Connect, id string) (*leases, error) {
 	networks, err := conn.ListAllNetworks(0)
 	if err != nil {
-		return leases{}, fmt.Errorf("listing networks: %w", said(err))
+		return nil, fmt.Errorf("listing networks: %w", said(err))
 	}
 	var known []string
 	var found *libvirt.Network
@@ -52,26 +58,31 @@ func leasingNetwork(conn *libvirt.Connect, id string) (leases, error) {
 		}
 	}
 	if found == nil {
-		return leases{}, fmt.Errorf("%q is not one of libvirt's networks (%s), so libvirt knows no leases on it: use ipLookupStrategy = SSH, or static", id, strings.Join(known, ", "))
+		return nil, fmt.Errorf("%q is not one of libvirt's networks (%s), so libvirt knows no leases on it: use ipLookupStrategy = SSH, or static", id, strings.Join(known, ", "))
 	}
 	return checkLeasing(conn, found)
 }
 
 // checkLeasing refuses a network on which nobody will ever be given a lease.
-func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (leases, error) {
+func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (*leases, error) {
 	definition, err := readNetwork(network)
 	if err != nil {
-		return leases{}, err
+		return nil, err
 	}
 	if active, err := network.IsActive(); err != nil || !active {
-		return leases{}, fmt.Errorf("network %q is not active: start it (virsh net-start %[1]s)", definition.Name)
+		return nil, fmt.Errorf("network %q is not active: start it (virsh net-start %[1]s)", definition.Name)
 	}
 	for _, ip := range definition.IPs {
 		if ip.DHCP != nil {
-			return leases{conn: conn, network: definition.Name}, nil
+			found := &leases{conn: conn, network: definition.Name}
+			found.health.definition = definition
+			if definition.Bridge != nil {
+				found.health.bridge = definition.Bridge.Name
+			}
+			return found, nil
 		}
 	}
-	return leases{}, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
+	return nil, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
 }
 
 func readNetwork(network *libvirt.Network) (*libvirtxml.Network, error) {
@@ -86,27 +97,65 @@ func readNetwork(network *libvirt.Network) (*libvirtxml.Network, error) {
 	return definition, nil
 }
 
-func (l leases) String() string { return "libvirt network " + l.network }
+func (l *leases) String() string { return "libvirt network " + l.network }
 
-// before notes the leases that the interface has before the clone is started:
-// those are an earlier clone's, whatever brought its MAC address back.
-func (l leases) before(mac net.HardwareAddr) (leases, error) {
-	known, err := l.of(mac)
+// before notes the leases of the network before the clone is started: those of
+// its MAC address are an earlier clone's.
+func (l *leases) before(check *addressCheck) error {
+	all, err := readLeases(l.conn, l.network)
+	if err != nil {
+		return err
+	}
 	l.earlier = map[lease]bool{}
-	for _, one := range known {
+	for _, one := range leasesOf(all, check.clone.mac) {
 		l.earlier[one] = true
 	}
-	return l, err
+	l.check, l.ids, l.health.gateway = check, newClientIDs(check, all), check.gateway
+	return nil
 }
 
-// Addresses are those that libvirt says are leased at present.
-func (l leases) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
-	known, err := l.of(mac)
+// Addresses returns those that are leased to the interface at present. It fails
+// with an *AddressConflictError if the lease moves between clones, and with a
+// *noDHCPServerError.
+func (l *leases) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	all, err := readLeases(l.conn, l.network)
 	if err != nil {
 		return nil, err
 	}
+	if err := l.ids.conflict(ctx, all); err != nil {
+		return nil, err
+	}
+	own := leasesOf(all, mac)
+	if fresh := l.since(own); len(fresh) > 0 {
+		return l.addresses(fresh)
+	}
+	if len(own) > 0 && l.echoed.due(leasePause) {
+		earlier, err := l.addresses(own)
+		earlier = slices.DeleteFunc(earlier, func(addr netip.Addr) bool { return !l.check.cloneAnswers(ctx, addr) })
+		if err != nil || len(earlier) > 0 {
+			return earlier, err
+		}
+	}
+	return nil, l.missing(ctx, all)
+}
+
+// missing says what is known of why the clone has no lease, or nothing.
+func (l *leases) missing(ctx context.Context, all []libvirt.NetworkDHCPLease) error {
+	if err := l.health.check(ctx, all); err != nil {
+		return err
+	}
+	if l.ids.suspect != "" {
+		return strategy.NotYet("no DHCP lease seen for %s: %s", l.check.clone.mac, l.ids.suspect)
+	}
+	return nil
+}
+
+// leasePause is how often a clone is asked for the address of an earlier lease.
+const leasePause = time.Second
+
+func (l *leases) addresses(of []lease) ([]netip.Addr, error) {
 	var found []netip.Addr
-	for _, one := range l.since(known) {
+	for _, one := range of {
 		addr, err := netip.ParseAddr(one.addr)
 		if err != nil {
 			return nil, fmt.Errorf("network %s has a lease for %q: %w", l.network, one.addr, err)
@@ -117,28 +166,48 @@ func (l leases) Addresses(_ context.Context, mac net.HardwareAddr) ([]netip.Addr
 }
 
 // since are the leases that were not there before. One that has been renewed
-// since then ends later, and so is another.
-func (l leases) since(known []lease) []lease {
+// since then ends later, and so is another. A lease that never ends looks the
+// same when it is renewed: the clone has it once it answers at the address.
+func (l *leases) since(known []lease) []lease {
 	return slices.DeleteFunc(slices.Clone(known), func(one lease) bool { return l.earlier[one] })
 }
 
-// of are the leases of an interface. libvirt leaves out those that have run
-// out, by its machine's clock.
-func (l leases) of(mac net.HardwareAddr) ([]lease, error) {
-	network, err := l.conn.LookupNetworkByName(l.network)
+// isStale reports whether an address is only known from before the clone was
+// started.
+func (l *leases) isStale(ctx context.Context, addr netip.Addr) bool {
+	all, err := readLeases(l.conn, l.network)
 	if err != nil {
-		return nil, fmt.Errorf("looking up network %s: %w", l.network, said(err))
+		return false
+	}
+	isAddr := func(one lease) bool { return one.addr == addr.String() }
+	if slices.ContainsFunc(l.since(leasesOf(all, l.check.clone.mac)), isAddr) {
+		return false
+	}
+	return slices.ContainsFunc(slices.Collect(maps.Keys(l.earlier)), isAddr) && !l.check.cloneAnswers(ctx, addr)
+}
+
+// readLeases asks a libvirt network for all of its leases. libvirt leaves out
+// those that have expired, by the clock of its machine.
+func readLeases(conn *libvirt.Connect, name string) ([]libvirt.NetworkDHCPLease, error) {
+	network, err := conn.LookupNetworkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("looking up network %s: %w", name, said(err))
 	}
 	defer network.Free()
 	all, err := network.GetDHCPLeases()
 	if err != nil {
-		return nil, fmt.Errorf("asking network %s for its leases: %w", l.network, said(err))
+		return nil, fmt.Errorf("reading the DHCP leases of network %s: %w", name, said(err))
 	}
+	return all, nil
+}
+
+// leasesOf are the leases of an interface.
+func leasesOf(all []libvirt.NetworkDHCPLease, mac net.HardwareAddr) []lease {
 	var found []lease
 	for _, one := range all {
 		if strings.EqualFold(one.Mac, mac.String()) {
 			found = append(found, lease{addr: one.IPaddr, ends: one.ExpiryTime})
 		}
 	}
-	return found, nil
+	return found
 }

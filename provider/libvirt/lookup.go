@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
@@ -26,34 +27,57 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 	}
 	switch i.config.Lookup {
 	case lookupSSH:
-		return i.bySSH()
+		return i.bySSH(conn, c)
 	case lookupLease:
-		return i.byLease(conn, c)
+		return i.byLease(conn, c, 0)
 	case lookupAgent:
 		return i.byAgent(conn, c)
 	case lookupARP:
-		return i.byARP(conn, c), nil
+		return i.byARP(conn, c, arpScanAfter), nil
 	}
 	return i.race(conn, c), nil
 }
 
-func (i *instance) bySSH() (strategy.Strategy, error) {
+// bySSH asks another machine, which may still have the lease of an earlier clone
+// with the same MAC address. What libvirt knows of the leases tells.
+func (i *instance) bySSH(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
 	from, err := ssh.ParseURL(i.config.SSH.URL)
 	if err == nil {
 		err = ssh.CheckKeyFile(from)
 	}
-	return strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}, err
+	by := strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
+	if network, err := i.leasesBefore(conn, c); err == nil {
+		by.Stale = network.isStale
+	}
+	return by, err
 }
 
-func (i *instance) byLease(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
-	network, err := leasingNetwork(conn, c.network)
-	if err == nil {
-		network, err = network.before(c.mac)
-	}
+// byLease asks libvirt; without a DHCP server, it fails after patience.
+func (i *instance) byLease(conn *libvirt.Connect, c *clone, patience time.Duration) (strategy.Strategy, error) {
+	network, err := i.leasesBefore(conn, c)
 	if err != nil {
 		return nil, err
 	}
+	network.health.patience = patience
 	return strategy.Lease{Source: network, Reach: answers}, nil
+}
+
+// leasesBefore are the leases of the clone's network before it is started.
+func (i *instance) leasesBefore(conn *libvirt.Connect, c *clone) (*leases, error) {
+	network, err := leasingNetwork(conn, c.network)
+	if err != nil {
+		return nil, err
+	}
+	return network, network.before(i.newAddressCheck(conn, c))
+}
+
+// hasLeases reports whether libvirt knows the leases of the clone's network.
+func (i *instance) hasLeases(conn *libvirt.Connect, c *clone) bool {
+	if c.leases == "" {
+		return false
+	}
+	_, err := leasingNetwork(conn, c.leases)
+	return err == nil
 }
 
 func (i *instance) byAgent(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
@@ -63,8 +87,20 @@ func (i *instance) byAgent(conn *libvirt.Connect, c *clone) (strategy.Strategy, 
 	return strategy.Agent{Source: agent{conn, c.name}, Reach: answers}, nil
 }
 
-func (i *instance) byARP(conn *libvirt.Connect, c *clone) strategy.Strategy {
-	return strategy.ARP{Source: &neighbours{conn: conn, domain: c.name, gateway: i.gatewayTarget}, Reach: answers}
+// How long a guest may take to get into the neighbour table by itself, before
+// ARP requests are sent for all addresses of its network. Where other strategies
+// may find it, that is longer.
+const (
+	arpScanAfter     = time.Second
+	arpScanAfterRace = 10 * time.Second
+)
+
+// serverPatience is how long a guest may take to give itself an address, on a
+// network without a DHCP server.
+const serverPatience = 30 * time.Second
+
+func (i *instance) byARP(conn *libvirt.Connect, c *clone, scanAfter time.Duration) strategy.Strategy {
+	return strategy.ARP{Source: newNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
 }
 
 // race is what auto means: all that can work here.
@@ -76,11 +112,11 @@ func (i *instance) race(conn *libvirt.Connect, c *clone) strategy.Strategy {
 		}
 	}
 	if i.config.SSH.Command != "" {
-		add(i.bySSH())
+		add(i.bySSH(conn, c))
 	}
-	add(i.byLease(conn, c))
+	add(i.byLease(conn, c, serverPatience))
 	add(i.byAgent(conn, c))
-	add(i.byARP(conn, c), nil)
+	add(i.byARP(conn, c, arpScanAfterRace), nil)
 	return all
 }
 
@@ -110,10 +146,13 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 	var err error
 	i.address, err = find.Address(ctx, c.mac)
 	i.foundBy = fmt.Sprint(find)
+	if conflict := addressConflict(err); conflict != nil {
+		return fmt.Errorf("looking for the address of domain %s: %w", c.name, conflict)
+	}
 	if err != nil {
 		return i.addressError(ctx, asked, c.name, err)
 	}
-	return nil
+	return i.checkAddress(ctx, c)
 }
 
 var _ provider.Diagnoser = (*instance)(nil)

@@ -28,6 +28,7 @@ type metadata struct {
 	Owner   metadataOwner    `xml:"owner"`
 	Created time.Time        `xml:"created"`
 	Lease   metadataLease    `xml:"lease"`
+	Address *metadataAddress `xml:"address"`
 	Kept    *metadataKeeping `xml:"kept"`
 }
 
@@ -45,6 +46,12 @@ type metadataOwner struct {
 type metadataLease struct {
 	Renewed time.Time `xml:"renewed,attr"`
 	Seconds int       `xml:"seconds,attr"`
+}
+
+// metadataAddress is the address that a clone was found at.
+type metadataAddress struct {
+	Network string `xml:"network,attr"` // of the interface: its bridge, or its name
+	IP      string `xml:",chardata"`
 }
 
 // metadataKeeping says that the clone was left for a person to look at.

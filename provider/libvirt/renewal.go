@@ -12,15 +12,19 @@ import (
 // Those who cannot look after the owner's process, on other machines, take it
 // for dead when nothing has been said for the length of the lease.
 type renewal struct {
+	conn   *libvirt.Connect
+	domain string
 	cancel context.CancelFunc
 	over   sync.WaitGroup
+
+	changing sync.Mutex // held from reading the metadata to writing it
 }
 
 // renewLease renews until it is stopped. What goes wrong shows elsewhere: a
 // domain or a connection that is gone.
 func renewLease(conn *libvirt.Connect, c *clone, lease time.Duration) *renewal {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &renewal{cancel: cancel}
+	r := &renewal{conn: conn, domain: c.name, cancel: cancel}
 	r.over.Go(func() {
 		tick := time.NewTicker(lease / 3)
 		defer tick.Stop()
@@ -29,13 +33,20 @@ func renewLease(conn *libvirt.Connect, c *clone, lease time.Duration) *renewal {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				_ = bounded(ctx, conn, func() error {
-					return changeMetadata(conn, c.name, func(m *metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
-				})
+				_ = r.change(ctx, func(m *metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
 			}
 		}
 	})
 	return r
+}
+
+// change changes the clone's metadata, one change at a time.
+func (r *renewal) change(ctx context.Context, change func(*metadata)) error {
+	return bounded(ctx, r.conn, func() error {
+		r.changing.Lock()
+		defer r.changing.Unlock()
+		return changeMetadata(r.conn, r.domain, change)
+	})
 }
 
 // stop ends the renewal. A nil one has ended.

@@ -3,7 +3,6 @@ package libvirt
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -63,14 +62,14 @@ func (i *instance) exclusive() bool {
 func (i *instance) IsExclusive() bool { return i.exclusive() }
 
 // lockAddress acquires the static address of the clone, unless it has it. The clone
-// gets the UUID and the MAC address that belong to the address.
+// gets the identity that belongs to the address: other machines remember for a
+// minute which MAC address had it.
 func (i *instance) lockAddress(ctx context.Context, on *connection) error {
 	if i.addressHeld {
 		return nil
 	}
 	lock := newAddressLock(i.label, i.config.Static.IP)
-	i.plan.uuid, i.plan.definition.UUID = lock.uuid, lock.uuid
-	i.plan.setMAC(macOf(lock.address))
+	i.plan.setIdentity(staticSeed(lock.address))
 	limit := i.config.Static.Wait
 	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v expired", limit))
 	defer cancel()
@@ -84,11 +83,30 @@ func (i *instance) lockAddress(ctx context.Context, on *connection) error {
 	return nil
 }
 
-// createExclusive creates a clone with a static address, once it has the address.
+// createExclusive creates the clone when no other domain has its static address or,
+// without one, its UUID.
 func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone) error {
-	if !i.exclusive() {
-		return i.make(ctx, on, c)
+	if i.exclusive() {
+		return i.createAtAddress(ctx, on, c)
 	}
+	for {
+		err := i.make(ctx, on, c)
+		if !isUUIDConflict(err, c.uuid) {
+			return err
+		}
+		// A process of another machine has taken the slot since it was free.
+		i.stopWatching()
+		if undone := i.undo.run(ctx, on.conn); undone != nil {
+			return errors.Join(err, undone)
+		}
+		if err := i.identify(ctx, on, c); err != nil {
+			return err
+		}
+	}
+}
+
+// createAtAddress creates a clone with a static address, once it has the address.
+func (i *instance) createAtAddress(ctx context.Context, on *connection, c *clone) error {
 	for {
 		if err := i.lockAddress(ctx, on); err != nil {
 			return err
@@ -102,7 +120,7 @@ func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone
 		}
 		lock := newAddressLock(i.label, i.config.Static.IP)
 		other, lookErr := lock.holder(on.conn)
-		if lookErr != nil || (other == nil && !lock.isUUIDConflict(err)) || (other != nil && other.name == c.name) {
+		if lookErr != nil || (other == nil && !isUUIDConflict(err, lock.uuid)) || (other != nil && other.name == c.name) {
 			return err
 		}
 		// Another machine was faster, if only for a moment: what was created so
@@ -126,15 +144,9 @@ type addressLock struct {
 
 func newAddressLock(label string, address netip.Addr) *addressLock {
 	return &addressLock{
-		address: address, label: label, uuid: uuidOf(address), start: time.Now(),
+		address: address, label: label, uuid: staticSeed(address).uuid(), start: time.Now(),
 		step: waiting{step: "waiting for static address"},
 	}
-}
-
-// isUUIDConflict reports whether libvirt refused a clone because another one had
-// the same UUID. The other one may have ended since.
-func (a *addressLock) isUUIDConflict(err error) bool {
-	return isCode(err, libvirt.ERR_OPERATION_FAILED) && strings.Contains(err.Error(), a.uuid)
 }
 
 // acquire waits until no other process of this machine has the address.
@@ -275,49 +287,13 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 
 // domainOfMAC names the running domain one of whose MAC addresses is in a text.
 func domainOfMAC(conn *libvirt.Connect, text string) string {
-	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
-	if err != nil {
-		return ""
-	}
-	var found string
-	for n := range domains {
-		if definition, err := readDefinition(&domains[n], 0); err == nil && definition.Devices != nil {
-			for _, nic := range definition.Devices.Interfaces {
-				if nic.MAC != nil && strings.Contains(strings.ToLower(text), strings.ToLower(nic.MAC.Address)) {
-					found = definition.Name
-				}
+	domains, _ := liveDomains(conn) // without them, the error says less
+	for _, d := range domains {
+		for _, mac := range d.macs {
+			if strings.Contains(strings.ToLower(text), mac) {
+				return d.name
 			}
 		}
-		_ = domains[n].Free()
 	}
-	return found
-}
-
-// macOf is the MAC address of the interface that has a static address. It is
-// always the same: machines remember for a minute which one had an IP address,
-// and would look for the clone where the one before it was.
-func macOf(address netip.Addr) net.HardwareAddr {
-	sum := sha256.Sum256([]byte("overcast static address " + address.Unmap().String()))
-	return net.HardwareAddr{0x52, 0x54, 0, sum[0], sum[1], sum[2]}
-}
-
-// setMAC changes the MAC address of the interface whose address is looked up.
-func (c *clone) setMAC(mac net.HardwareAddr) {
-	interfaces := c.definition.Devices.Interfaces
-	for n := range interfaces {
-		if c.mac != nil && interfaces[n].MAC.Address == c.mac.String() {
-			interfaces[n].MAC.Address = mac.String()
-			c.mac = mac
-			return
-		}
-	}
-}
-
-// uuidOf is the UUID of the clone that has a static address, the same on every
-// machine: version 8 of RFC 9562, which leaves the other bits to us.
-func uuidOf(address netip.Addr) string {
-	sum := sha256.Sum256([]byte("overcast static address " + address.Unmap().String()))
-	sum[6] = sum[6]&0x0f | 0x80
-	sum[8] = sum[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+	return ""
 }

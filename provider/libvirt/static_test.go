@@ -14,7 +14,7 @@ func TestARaceForAnAddressIsToldFromOtherFailures(t *testing.T) {
 	refused := func(code libvirt.ErrorNumber, text string) error {
 		return fmt.Errorf("starting domain a: %w", said(libvirt.Error{Code: code, Message: text}))
 	}
-	assert.True(t, lock.isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "domain 'b' is already defined with uuid "+lock.uuid)))
-	assert.False(t, lock.isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "pool is full")))
-	assert.False(t, lock.isUUIDConflict(refused(libvirt.ERR_INTERNAL_ERROR, "domain "+lock.uuid)))
+	assert.True(t, isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "domain 'b' is already defined with uuid "+lock.uuid), lock.uuid))
+	assert.False(t, isUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "pool is full"), lock.uuid))
+	assert.False(t, isUUIDConflict(refused(libvirt.ERR_INTERNAL_ERROR, "domain "+lock.uuid), lock.uuid))
 }

@@ -111,10 +111,26 @@ func copyFile(from *libvirt.StorageVol, to *libvirt.StoragePool) error {
 		return err
 	}
 	made, err := to.StorageVolCreateXMLFrom(text, from, 0)
+	if isCode(err, libvirt.ERR_STORAGE_VOL_EXIST) {
+		// An earlier clone with this UUID has left it, as its machine lost power.
+		if err := removeFile(to, name); err != nil {
+			return err
+		}
+		made, err = to.StorageVolCreateXMLFrom(text, from, 0)
+	}
 	if err != nil {
 		return err
 	}
 	return made.Free()
+}
+
+func removeFile(from *libvirt.StoragePool, name string) error {
+	file, err := from.LookupStorageVolByName(name)
+	if err != nil {
+		return err
+	}
+	defer file.Free()
+	return file.Delete(0)
 }
 
 // folder is a pool over a folder, which is there for as long as it is used.

@@ -1,0 +1,146 @@
+package itest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// sameClient defines a base whose clones all send one DHCP client identifier.
+// They have a guest agent, and one interface, on my_nat_network.
+func sameClient(name, identifier string) {
+	GinkgoHelper()
+	define(asAnother("lab-agent", name, "quiet", "quiet lab.client="+identifier))
+}
+
+// asUser starts a process that may use libvirt, and may not send ARP requests.
+var asUser = []string{"setpriv", "--reuid=user", "--regid=user", "--init-groups", "--"}
+
+// outcome is how the set-up of a host ended.
+type outcome struct {
+	label, address string
+	err            error
+}
+
+// setUpAtOnce sets hosts up at the same time, and tears them down with the spec.
+func setUpAtOnce(ctx SpecContext, labels ...string) []outcome {
+	GinkgoHelper()
+	found := make([]outcome, len(labels))
+	var all sync.WaitGroup
+	for n, label := range labels {
+		DeferCleanup(func(ctx SpecContext) { Expect(fixture.TearDown(ctx, label)).To(Succeed()) })
+		all.Go(func() {
+			found[n].label = label
+			host, err := fixture.SetUp(ctx, label)
+			if found[n].err = err; err == nil {
+				found[n].address = host.HostName()
+			}
+		})
+	}
+	all.Wait()
+	for _, o := range found {
+		GinkgoWriter.Println(o.label, o.address, o.err)
+	}
+	return found
+}
+
+var _ = Describe("clones with one DHCP client identifier", func() {
+	for n, strategy := range []string{"lease", "agent", "arp", "auto"} {
+		It("fail with the cause, or have addresses of their own: by "+strategy, func(ctx SpecContext) {
+			base := "same-client-" + strategy
+			sameClient(base, fmt.Sprintf("ff0a0b0c0%d", n))
+			var labels, config []string
+			for n := range 3 {
+				labels = append(labels, fmt.Sprintf("same_%s_%d", strategy, n))
+				config = append(config, fmt.Sprintf("%s = ${guest} { libvirtBaseDomain = %s, ipLookupStrategy = %s }", labels[n], base, strategy))
+			}
+			configure("%s", strings.Join(config, "\n"))
+			start := time.Now()
+			addresses := map[string]bool{}
+			for _, o := range setUpAtOnce(ctx, labels...) {
+				if o.err == nil {
+					Expect(addresses).NotTo(HaveKey(o.address))
+					addresses[o.address] = true
+					continue
+				}
+				Expect(o.err).To(MatchError(fixture.ErrAddressConflict))
+				Expect(o.err).To(MatchError(And(
+					ContainSubstring(`clones of base domain "%s" send the same DHCP client identifier (ff:0a:0b:0c:0%d)`, base, n),
+					ContainSubstring("truncate -s 0 /etc/machine-id"))))
+			}
+			Expect(len(addresses)).To(BeNumerically("<", 3))
+
+			// The danger is known from now on.
+			said, code := doctor(fmt.Sprintf("nat_host { libvirtBaseDomain = %s, networkDeviceId = my_nat_network }", base))
+			Expect(code).To(BeZero())
+			Expect(said).To(MatchRegexp(`(?m)^WARN +nat_host: client identifier: clones of base domain "%s" with MAC addresses 52:54:\S+ and 52:54:\S+ have sent the same DHCP client identifier, ff:0a:0b:0c:0%d`, base, n))
+			Expect(said).To(ContainSubstring("<dnsmasq:options><dnsmasq:option value='dhcp-ignore-clid'/></dnsmasq:options>"))
+			Expect(time.Since(start)).To(BeNumerically("<", time.Minute), "far from addressTimeout")
+		})
+	}
+
+	for _, user := range []struct {
+		name, strategy string
+		via            []string
+	}{
+		{name: "root", strategy: "lease"},
+		{name: "a user that may not send ARP requests", strategy: "auto", via: asUser},
+	} {
+		It("fail in processes of their own, or have addresses of their own: as "+user.name, func() {
+			base := "same-client-of-" + strings.Fields(user.name)[0]
+			sameClient(base, fmt.Sprintf("ff0b0b0c0%d", len(user.via)))
+			config := fmt.Sprintf("same { libvirtBaseDomain = %s, ipLookupStrategy = %s, addressTimeout = 10 minutes }\n", base, user.strategy)
+			var runs []*runOfOne
+			for range 3 {
+				runs = append(runs, somebody{config: config, via: user.via}.bringsUp("same"))
+			}
+			addresses := map[string]bool{}
+			for _, r := range runs {
+				var up bool
+				Eventually(func() bool {
+					up, _ = r.isUp()
+					return up || r.ExitCode() >= 0
+				}).WithTimeout(3 * time.Minute).Should(BeTrue())
+				if up {
+					Expect(addresses).NotTo(HaveKey(r.address()))
+					addresses[r.address()] = true
+					continue
+				}
+				Expect(string(r.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-same-\S+ belongs to domain overcast-same-\S+ .*: clones of base domain "%s" send the same DHCP client identifier`, base))
+			}
+			Expect(len(addresses)).To(BeNumerically("<", 3))
+		})
+	}
+})
+
+var _ = Describe("an address that was found", func() {
+	It("is refused if another machine answers there", func(ctx SpecContext) {
+		image := imageDir + "/imposter.qcow2"
+		Expect(exec.Command("cp", imageDir+"/lab-static.qcow2", image).Run()).To(Succeed())
+		DeferCleanup(os.Remove, image)
+		define(asAnother("lab-static", "imposter", imageDir+"/lab-static.qcow2", image, "lab.ip="+os.Getenv("LAB_STATIC_IP"), "lab.ip=192.168.122.60"))
+		virsh("start", "imposter")
+		DeferCleanup(func() { virsh("destroy", "imposter") })
+		guestAt("192.168.122.60")
+		const config = `
+			nat_host { ipLookupStrategy = SSH, SSH.command = "echo 192.168.122.60 # {0}", connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }
+		`
+		near := somebody{config: strings.Replace(seed("nat-network"), "qemu+ssh://user@linux-box/system", "qemu:///system", 1) + config}.bringsUp("nat_host")
+		Eventually(near, 2*time.Minute).Should(gexec.Exit(1))
+		Expect(string(near.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.60 of domain overcast-nat_host-\S+ belongs to domain imposter, MAC address 52:54:\S+: it answers ARP requests for it: give one of them another address`))
+
+		By("also when only a login tells")
+		far := somebody{via: elsewhere, config: seed("nat-network") + config}.bringsUp("nat_host")
+		Eventually(far, 2*time.Minute).Should(gexec.Exit(1))
+		Expect(string(far.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.60 of domain overcast-nat_host-\S+ belongs to domain imposter, MAC address 52:54:\S+: the login reached it: `))
+	})
+})

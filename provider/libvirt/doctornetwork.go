@@ -1,0 +1,123 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"libvirt.org/go/libvirt"
+)
+
+const networkLink = "network"
+
+// checkNetwork looks at the network that the address is looked up on.
+func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *clone, known bridges) {
+	switch {
+	case c.network == "":
+		d.find(networkLink, "the base domain has none", nil)
+		return
+	case !isNetworkOf(c, c.network):
+		d.find(networkLink, "bridge "+c.network, d.checkBridge(ctx, c.network))
+		return
+	}
+	if _, ok := known[c.network]; !ok {
+		d.find(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.network, shownURL(d.config.URL)))
+		return
+	}
+	network, err := conn.LookupNetworkByName(c.network)
+	if err != nil {
+		d.find(networkLink, "", fmt.Errorf("looking up network %s: %w", c.network, said(err)))
+		return
+	}
+	defer network.Free()
+	active, err := network.IsActive()
+	if err == nil && !active {
+		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.network, shownURL(d.config.URL))
+	}
+	if err != nil {
+		d.find(networkLink, "", err)
+		return
+	}
+	d.checkDHCP(ctx, conn, network)
+}
+
+// checkDHCP looks at the DHCP server of a network, and at how many addresses it
+// has left.
+func (d *diagnosis) checkDHCP(ctx context.Context, conn *libvirt.Connect, network *libvirt.Network) {
+	definition, err := readNetwork(network)
+	if err != nil {
+		d.find(networkLink, "", err)
+		return
+	}
+	leases, err := readLeases(conn, definition.Name)
+	used := dhcpUsage(definition, leases)
+	if err != nil || used.total == 0 {
+		d.find(networkLink, definition.Name+" is active", err)
+		return
+	}
+	gateway := &gatewayLogin{target: d.gatewayTarget}
+	if definition.Bridge != nil {
+		err = checkDHCPServer(ctx, gateway, definition.Name, definition.Bridge.Name)
+	}
+	if d.find(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.nearlyFull() {
+		d.warn("DHCP range", (&rangeFullError{definition.Name, used}).Error())
+	}
+}
+
+// checkClientIDs warns of a base whose clones have sent one DHCP client
+// identifier. It knows the clones of this machine.
+func (d *diagnosis) checkClientIDs(c *clone) {
+	const link = "client identifier"
+	id, macs := sharedClientID(readClientIDs(c.base))
+	if id == "" {
+		return
+	}
+	d.warn(link, fmt.Sprintf("clones of base domain %q with MAC addresses %s have sent the same DHCP client identifier, %s: those that run at the same time are given one address: %s:\n%s",
+		d.config.BaseDomain, strings.Join(macs, " and "), id, waysToDistinguish, ignoreClientIDs))
+}
+
+// ignoreClientIDs is what to add to a libvirt network (virsh net-edit), so that
+// its dnsmasq, from 2.81 on, goes by MAC addresses.
+const ignoreClientIDs = `<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
+  <dnsmasq:options><dnsmasq:option value='dhcp-ignore-clid'/></dnsmasq:options>
+</network>`
+
+// isNetworkOf says whether an interface of the clone is on a libvirt network of
+// that name, rather than on a bridge.
+func isNetworkOf(c *clone, name string) bool {
+	for _, i := range c.definition.Devices.Interfaces {
+		if i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkBridge looks for a bridge on the hypervisor's machine, which libvirt
+// does not tell of.
+func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
+	device := "/sys/class/net/" + name
+	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: make it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
+	gateway, err := d.gatewayTarget()
+	if err != nil {
+		return err
+	}
+	if gateway == nil {
+		if _, err := os.Stat(device); err != nil {
+			return missing
+		}
+		return nil
+	}
+	client, err := ssh.Dial(ctx, *gateway, nil)
+	if err != nil {
+		return fmt.Errorf("looking for bridge %s: %w", name, err)
+	}
+	defer client.Close()
+	result, err := client.Run(ctx, "test -e '"+strings.ReplaceAll(device, "'", "")+"'")
+	if err == nil && result.ExitCode != 0 {
+		err = missing
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/filelock"
+	"libvirt.org/go/libvirt"
+)
+
+// The clones of a base that run at the same time have slots: numbers from 0 on,
+// from which their UUIDs and MAC addresses are made. A clone gets the lowest free
+// slot, so it has the MAC addresses of an earlier clone, and the DHCP server
+// gives it that clone's lease instead of another address of its range.
+//
+// On one machine a lock decides who has a slot, which the kernel releases when
+// its holder ends. Across machines the hypervisor does: libvirt has one domain
+// of a UUID.
+
+// slotSeed is what the clone in a slot is made from. This machine and the
+// hypervisor are parts of it, as a base with the same UUID may be defined on two
+// hypervisors of one network.
+func slotSeed(hypervisor, base string, slot int) seed {
+	return seed(fmt.Sprintf("slot %d of base %s at %s by %s", slot, base, hypervisor, machineID()))
+}
+
+// takeSlot gives the clone the identity of the lowest slot that no process of
+// this machine holds, and no domain of the hypervisor has.
+func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *clone) error {
+	hypervisor, err := conn.GetHostname()
+	if err != nil {
+		return fmt.Errorf("asking the hypervisor for its name: %w", said(err))
+	}
+	dir, err := filelock.Dir()
+	if err != nil {
+		return err
+	}
+	for slot := 0; ; slot++ {
+		s := slotSeed(hypervisor, c.base, slot)
+		held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.uuid(), thisProcess(i.label))
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			continue
+		}
+		free, err := isUUIDFree(conn, s.uuid())
+		if free {
+			i.undo.recordHere(fmt.Sprintf("the lock of slot %d", slot), held.Release)
+			c.setIdentity(s)
+			return nil
+		}
+		_ = held.Release() // nothing depends on it
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// isUUIDFree reports whether no domain has a UUID.
+func isUUIDFree(conn *libvirt.Connect, uuid string) (bool, error) {
+	domain, err := conn.LookupDomainByUUIDString(uuid)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking up the domain with UUID %s: %w", uuid, said(err))
+	}
+	return false, domain.Free()
+}
+
+// machineID identifies this machine. It is "" where there is none, as in many
+// containers: their clones share slots.
+func machineID() string {
+	id, _ := os.ReadFile("/etc/machine-id") // see machine-id(5)
+	return strings.TrimSpace(string(id))
+}
