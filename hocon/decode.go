@@ -267,7 +267,7 @@ func (d *decoder) structField(v *Value, f structField, dst reflect.Value, known 
 	found := d.find(v, f, known)
 	if found == nil || found.Kind() == Null {
 		if f.required {
-			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf("key %q is required", f.names[0])})
+			d.fail(&ValueError{Pos: v.KeyPosition(), Path: v.shownPath(), Msg: fmt.Sprintf("%q is required but missing", f.names[0])})
 		}
 		if found == nil {
 			return

@@ -91,7 +91,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"misspelt", "\n  libvirtBaseDomian = x", `overcast.conf:2:3: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?`},
 		{"misspelt below", "SSH { url = u, timeuot = 1 }", `overcast.conf:1:16: SSH: unknown key "timeuot", did you mean "timeout"?`},
 		{"unknown", "zebra = x", `overcast.conf:1:1: unknown key "zebra"`},
-		{"required", "\nSSH { timeout = 1 }", `overcast.conf:2:1: SSH: key "url" is required`},
+		{"required", "\nSSH { timeout = 1 }", `overcast.conf:2:1: SSH: "url" is required but missing`},
 		{"synonyms", "baseDomain = x\nlibvirtBaseDomain = y", `overcast.conf:2:1: key "libvirtBaseDomain" means the same as "baseDomain", which is set at overcast.conf:1:1: remove one of them`},
 		{"secret", "SSH { url = u, passphrase = bigsecret }", `overcast.conf:1:29: SSH.passphrase: the value (hidden) is not a whole number`},
 		{"text", "address = nowhere", `overcast.conf:1:11: address: "nowhere" is not a netip.Addr: ParseAddr("nowhere"): unable to parse IP`},

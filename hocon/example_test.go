@@ -60,7 +60,7 @@ SSH {
 	// Output:
 	// my_base_domain 2m0s <nil>
 	// overcast.conf:1:1: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?
-	// overcast.conf:2:1: SSH: key "url" is required
+	// overcast.conf:2:1: SSH: "url" is required but missing
 	// overcast.conf:2:17: SSH.timeout: "soon" is not a number of seconds or a duration
 }
 
