@@ -21,9 +21,9 @@ import (
 )
 
 // listed is what overcast ls tells of the things of a label.
-func listed(label string) []libvirt.Made {
+func listed(label string) []libvirt.Resource {
 	GinkgoHelper()
-	var all, found []libvirt.Made
+	var all, found []libvirt.Resource
 	Expect(json.Unmarshal([]byte(overcast("ls", "--json", "-c", "qemu:///system")), &all)).To(Succeed())
 	for _, m := range all {
 		if m.Label == label {
@@ -72,12 +72,12 @@ var _ = Describe("garbage collection", Serial, func() {
 			Expect(made[0].State).To(Equal("running"))
 			Expect(made[0].Created).To(BeTemporally("~", time.Now(), time.Minute))
 			for _, m := range made {
-				Expect(m.Fate).To(Equal("alive"))
-				Expect(m.Left).To(Equal("its owner lives"))
+				Expect(m.OwnerState).To(Equal("alive"))
+				Expect(m.SkipReason).To(Equal("its owner is alive"))
 			}
 		}
 		Expect(listed("living")).To(HaveLen(2), "a domain and a volume")
-		Expect(overcast("ls")).To(ContainSubstring("leaves it: its owner lives"))
+		Expect(overcast("ls")).To(ContainSubstring("keeps it: its owner is alive"))
 	})
 
 	It("removes only resources without an owner", func(ctx SpecContext) {
@@ -135,7 +135,7 @@ var _ = Describe("garbage collection", Serial, func() {
 	It("recognises resources of Overcast for Java and keeps them", func() {
 		define(`<domain type='qemu'><name>centos-1234</name><metadata><overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata></metadata>
 			<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
-		Expect(overcast("ls", "-c", "qemu:///system")).To(MatchRegexp(`centos-1234 .*centos6 .*Overcast for Java.*leaves it: it is not this program's`))
+		Expect(overcast("ls", "-c", "qemu:///system")).To(MatchRegexp(`centos-1234 .*centos6 .*Overcast for Java.*keeps it: created by Overcast for Java`))
 		Expect(overcast("gc", "-c", "qemu:///system")).NotTo(ContainSubstring("centos"))
 		Expect(virsh("list", "--all", "--name")).To(ContainSubstring("centos-1234"))
 	})

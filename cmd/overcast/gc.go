@@ -8,8 +8,8 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
-// gcCommand removes what overcast has made and nobody owns any more, on every
-// hypervisor. One that fails does not keep the others from being swept.
+// gcCommand removes what overcast created and whose owner has ended, on every
+// hypervisor. A hypervisor that fails does not stop the others.
 func gcCommand(args []string, stdout io.Writer) error {
 	o, err := parseOptions(args, "-dry-run", "-c")
 	if err != nil {
@@ -27,7 +27,7 @@ func gcCommand(args []string, stdout io.Writer) error {
 	}
 	var errs []error
 	for _, url := range urls {
-		gone, err := libvirt.Sweep(ctx, url, libvirt.SweepOptions{DryRun: o.dryRun, Kept: true})
+		gone, err := libvirt.GC(ctx, url, libvirt.GCOptions{DryRun: o.dryRun, Kept: true})
 		for _, m := range gone {
 			fmt.Fprintf(stdout, "%s %v\n", verb, m)
 		}

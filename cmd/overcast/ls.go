@@ -13,13 +13,13 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
-// listed is what ls shows of one thing, and where that is.
+// listed is a resource and its hypervisor.
 type listed struct {
 	URL string `json:"url"`
-	libvirt.Made
+	libvirt.Resource
 }
 
-// lsCommand lists what overcast has made, on every hypervisor.
+// lsCommand lists what overcast created, on every hypervisor.
 func lsCommand(args []string, stdout io.Writer) error {
 	o, err := parseOptions(args, "-json", "-c")
 	if err != nil {
@@ -32,7 +32,7 @@ func lsCommand(args []string, stdout io.Writer) error {
 	ctx, stop := untilStopped()
 	defer stop()
 	all := []listed{}
-	var errs []error // one that fails does not keep the others from being listed
+	var errs []error // a hypervisor that fails does not stop the others
 	for _, url := range urls {
 		made, err := libvirt.List(ctx, url)
 		errs = append(errs, err)
@@ -61,20 +61,20 @@ func table(out io.Writer, all []listed) error {
 			state += ", kept"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s, %s\t%s\t%s\n", m.Kind, m.Name, cmp.Or(m.Label, "-"), cmp.Or(m.Parent, m.Pool, "-"),
-			state, age(m.Created), m.Owner, m.Fate, m.URL, verdict(m.Made))
+			state, age(m.Created), m.Owner, m.OwnerState, m.URL, verdict(m.Resource))
 	}
 	return w.Flush()
 }
 
-// verdict is what a sweep would do.
-func verdict(m libvirt.Made) string {
-	if m.Left == "" {
+// verdict is what overcast gc does.
+func verdict(r libvirt.Resource) string {
+	if r.SkipReason == "" {
 		return "removes it"
 	}
-	return "leaves it: " + m.Left
+	return "keeps it: " + r.SkipReason
 }
 
-// age is how long ago something was made, to two units.
+// age is the time since something was created, in two units.
 func age(created time.Time) string {
 	if created.IsZero() {
 		return "-"

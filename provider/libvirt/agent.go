@@ -12,19 +12,6 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// agentChannel is the name of the channel that QEMU's guest agent listens on.
-const agentChannel = "org.qemu.guest_agent.0"
-
-// hasAgentChannel says whether an agent in the clone could be heard.
-func (c *clone) hasAgentChannel() bool {
-	for _, channel := range c.definition.Devices.Channels {
-		if channel.Target != nil && channel.Target.VirtIO != nil && channel.Target.VirtIO.Name == agentChannel {
-			return true
-		}
-	}
-	return false
-}
-
 // agent asks the guest agent of a domain.
 type agent struct {
 	conn   *libvirt.Connect

@@ -31,7 +31,7 @@ func removeLocks(t *testing.T, prefix string) {
 func TestWhatToDoAboutAGuestInNoTable(t *testing.T) {
 	local := &gatewayLogin{target: func() (*ssh.Target, error) { return nil, nil }}
 	n := func(link string, err error) *neighbours {
-		return &neighbours{check: &addressCheck{link: link, clone: &clone{bridge: "br0"}, gateway: local}, scanErr: err}
+		return &neighbours{check: &addressCheck{link: link, clone: &clone{bridge: "br0"}, addressSettings: addressSettings{gateway: local}}, scanErr: err}
 	}
 	for text, of := range map[string]*neighbours{
 		"": n("br0", nil),

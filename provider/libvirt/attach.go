@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/overcast-go/overcast/provider"
-	"libvirt.org/go/libvirt"
 )
 
 var _ provider.Attacher = (*instance)(nil)
@@ -38,24 +37,4 @@ func (i *instance) Attach(ctx context.Context, domain string) error {
 func (i *instance) Detach() {
 	i.stopWatching()
 	i.disconnect()
-}
-
-// query asks libvirt for the state of a domain that has been started before its
-// watcher. An event that has come meanwhile is newer than the answer.
-func (w *domainWatcher) query(conn *libvirt.Connect) error {
-	state, reason, err := stateOf(conn, w.domain)
-	answer := reportedState(state, reason)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
-		answer, err = domainState{phase: phaseStopped, how: "shut off"}, nil
-	}
-	if err != nil {
-		return err
-	}
-	w.change(func(now domainState) domainState {
-		if now.phase != phaseUnknown {
-			return now
-		}
-		return answer
-	})
-	return nil
 }

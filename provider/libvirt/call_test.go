@@ -35,14 +35,6 @@ func TestPanicsInCallsAreErrors(t *testing.T) {
 	requirePanic(t, bounded(t.Context(), nil, func() error { panic("a mistake") }))
 }
 
-func TestSetUpThatPanicsFails(t *testing.T) {
-	const url = "test:///default"
-	i := &instance{label: "web", config: Config{URL: url}, pool: newConnections(), undo: &undo{}}
-	i.pool.once[url] = nil // a mistake
-	requirePanic(t, i.SetUp(t.Context()))
-	require.NoError(t, i.TearDown(t.Context()))
-}
-
 func TestConnectingThatPanicsFails(t *testing.T) {
 	to := &connection{url: "test:///default", ready: make(chan struct{})} // without a heart
 	newConnections().connect(to)

@@ -108,7 +108,7 @@ func withoutUUID(entries []libvirtxml.DomainSysInfoEntry) []libvirtxml.DomainSys
 }
 
 // describe adds this provider's element to the metadata of the clone.
-func (c *clone) describe(m *metadata) { c.definition.Metadata.XML += m.text() }
+func (c *clone) describe(element string) { c.definition.Metadata.XML += element }
 
 // needsDefinition says that the clone has files that libvirt makes for it and
 // takes away with its definition.

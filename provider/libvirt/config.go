@@ -13,9 +13,9 @@ import (
 	"github.com/overcast-go/overcast/strategy"
 )
 
-// Config is the section of a host that is cloned by libvirt, beside the keys
+// config is the section of a host that is cloned by libvirt, beside the keys
 // that every host may have.
-type Config struct {
+type config struct {
 	provider.Settings
 
 	// URL of the hypervisor, as virsh -c takes it.
@@ -31,9 +31,9 @@ type Config struct {
 	// a race of those that can work.
 	Lookup string `hocon:"ipLookupStrategy"`
 	// SSH is for the strategy SSH.
-	SSH SSHConfig `hocon:"SSH,secret"`
+	SSH sshConfig `hocon:"SSH,secret"`
 	// Static is for the strategy static.
-	Static StaticConfig `hocon:"static"`
+	Static staticConfig `hocon:"static"`
 	// FSMapping names folders of the hypervisor's machine that the guest gets,
 	// by the tags under which it mounts them.
 	FSMapping map[string]mount.Mapping `hocon:"fsMapping"`
@@ -67,8 +67,8 @@ type Config struct {
 	AddressTimeout time.Duration `hocon:"addressTimeout"`
 }
 
-// SSHConfig is the section SSH of a host.
-type SSHConfig struct {
+// sshConfig is the section SSH of a host.
+type sshConfig struct {
 	// URL is how to log in where the addresses are known.
 	URL string `hocon:"url,secret"`
 	// Command prints the address of the MAC address that stands for {0} in it.
@@ -77,8 +77,8 @@ type SSHConfig struct {
 	Timeout time.Duration `hocon:"timeout"`
 }
 
-// StaticConfig is the section static of a host.
-type StaticConfig struct {
+// staticConfig is the section static of a host.
+type staticConfig struct {
 	// IP is the address that the base domain's system gives itself.
 	IP netip.Addr `hocon:"ip"`
 	// Wait bounds the wait for somebody else who has the address.
@@ -86,13 +86,13 @@ type StaticConfig struct {
 }
 
 // defaults are the values of keys that are not there.
-func defaults() Config {
-	return Config{
+func defaults() config {
+	return config{
 		Settings:       provider.DefaultSettings(),
 		URL:            "qemu:///system",
 		Lookup:         lookupAuto,
-		SSH:            SSHConfig{Timeout: time.Minute},
-		Static:         StaticConfig{Wait: 5 * time.Minute},
+		SSH:            sshConfig{Timeout: time.Minute},
+		Static:         staticConfig{Wait: 5 * time.Minute},
 		MemoryWait:     5 * time.Minute,
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
@@ -122,7 +122,7 @@ const (
 )
 
 // settle checks what decoding cannot, and replaces auto by what it means.
-func (c *Config) settle(section *hocon.Value) error {
+func (c *config) settle(section *hocon.Value) error {
 	switch {
 	case c.BaseDomain == "":
 		return section.Invalid("libvirtBaseDomain", "is empty")
@@ -141,7 +141,7 @@ func (c *Config) settle(section *hocon.Value) error {
 	case !slices.Contains(cacheModes, c.Cache):
 		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
 	}
-	if err := c.checkMappings(section); err != nil {
+	if err := checkMappings(section, mappingEntries(section, c.FSMapping), c.ConnectionURL() != ""); err != nil {
 		return err
 	}
 	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {
@@ -173,11 +173,11 @@ func (c *Config) settle(section *hocon.Value) error {
 }
 
 // asksSSH reports whether the address is looked up by SSH.command.
-func (c *Config) asksSSH() bool {
+func (c *config) asksSSH() bool {
 	return c.Lookup == lookupSSH || (c.Lookup == lookupAuto && c.SSH.Command != "")
 }
 
-func (c *SSHConfig) check(section *hocon.Value) error {
+func (c *sshConfig) check(section *hocon.Value) error {
 	switch {
 	case c.URL == "":
 		return section.Invalid("SSH.url", "is missing: the strategy SSH needs to know where to ask, as in ssh://user@dhcp-box")

@@ -11,7 +11,7 @@ import (
 )
 
 // decode makes an instance of a host's section, which needs no hypervisor.
-func decode(t *testing.T, text string) (Config, error) {
+func decode(t *testing.T, text string) (config, error) {
 	t.Helper()
 	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func decode(t *testing.T, text string) (Config, error) {
 	require.True(t, ok)
 	made, err := newProvider().Instance("nat_host", section)
 	if err != nil {
-		return Config{}, err
+		return config{}, err
 	}
 	return made.(*instance).config, nil
 }
@@ -29,24 +29,24 @@ func decode(t *testing.T, text string) (Config, error) {
 func TestConfig(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
-		want func(*Config)
+		want func(*config)
 	}{
-		"defaults": {`nat_host { libvirtBaseDomain = base }`, func(c *Config) {}},
-		"synonyms": {`nat_host { baseDomain = base, network = br0 }`, func(c *Config) { c.Network = "br0" }},
-		"whole": {`nat_host { libvirtURL = "qemu+ssh://user@linux-box/system", libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = lease, libvirtStartTimeout = 30 }`, func(c *Config) {
+		"defaults": {`nat_host { libvirtBaseDomain = base }`, func(c *config) {}},
+		"synonyms": {`nat_host { baseDomain = base, network = br0 }`, func(c *config) { c.Network = "br0" }},
+		"whole": {`nat_host { libvirtURL = "qemu+ssh://user@linux-box/system", libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = lease, libvirtStartTimeout = 30 }`, func(c *config) {
 			c.Lookup = lookupLease
 			c.URL, c.Network, c.StartTimeout = "qemu+ssh://user@linux-box/system", "my_nat_network", 30*time.Second
 		}},
-		"memory wait":    {`nat_host { libvirtBaseDomain = base, memoryWait = 0 }`, func(c *Config) { c.MemoryWait = 0 }},
-		"duration":       {`nat_host { libvirtBaseDomain = base, libvirtStartTimeout = 3 minutes }`, func(c *Config) { c.StartTimeout = 3 * time.Minute }},
+		"memory wait":    {`nat_host { libvirtBaseDomain = base, memoryWait = 0 }`, func(c *config) { c.MemoryWait = 0 }},
+		"duration":       {`nat_host { libvirtBaseDomain = base, libvirtStartTimeout = 3 minutes }`, func(c *config) { c.StartTimeout = 3 * time.Minute }},
 		"static":         {`nat_host { libvirtBaseDomain = base, ipLookupStrategy = static, static.ip = "10.0.0.5" }`, static},
 		"static, unsaid": {`nat_host { libvirtBaseDomain = base, static.ip = 10.0.0.5 }`, static},
 		"any case":       {`nat_host { libvirtBaseDomain = base, ipLookupStrategy = STATIC, static.ip = 10.0.0.5 }`, static},
-		"the seed's": {`nat_host { libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = SSH, SSH { url = "ssh://user@linux-box", command = "grep {0} leases", timeout = 30 } }`, func(c *Config) {
+		"the seed's": {`nat_host { libvirtBaseDomain = base, networkDeviceId = my_nat_network, ipLookupStrategy = SSH, SSH { url = "ssh://user@linux-box", command = "grep {0} leases", timeout = 30 } }`, func(c *config) {
 			c.Network, c.Lookup = "my_nat_network", lookupSSH
-			c.SSH = SSHConfig{URL: "ssh://user@linux-box", Command: "grep {0} leases", Timeout: 30 * time.Second}
+			c.SSH = sshConfig{URL: "ssh://user@linux-box", Command: "grep {0} leases", Timeout: 30 * time.Second}
 		}},
-		"shared in scope": {`nat_host { libvirtBaseDomain = base, scope = suite }`, func(c *Config) { c.Scope = provider.ScopeSuite }},
+		"shared in scope": {`nat_host { libvirtBaseDomain = base, scope = suite }`, func(c *config) { c.Scope = provider.ScopeSuite }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := defaults()
@@ -59,7 +59,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func static(c *Config) {
+func static(c *config) {
 	c.Lookup, c.Scope = lookupStatic, provider.ScopeSuite
 	if err := c.Static.IP.UnmarshalText([]byte("10.0.0.5")); err != nil {
 		panic(err)
@@ -68,7 +68,7 @@ func static(c *Config) {
 
 func TestConfigThatIsNotRight(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no base domain":    {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: key "libvirtBaseDomain" is required`},
+		"no base domain":    {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
 		"misspelt":          {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
 		"both names":        {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":       {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},
@@ -81,7 +81,7 @@ func TestConfigThatIsNotRight(t *testing.T) {
 		"no such overlay":   {`nat_host { libvirtBaseDomain = a, overlay = none }`, `overcast.conf:1:45: nat_host.overlay: it is neither "anonymous" nor "file"`},
 		"a long target":     {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
 		"another spelling":  {`nat_host { libvirtBaseDomain = a, fsMapping { data.hostPath = /a, DATA.hostPath = /b } }`, `overcast.conf:1:67: nat_host.fsMapping.DATA: the target "data" is already in use`},
-		"nobody to mount":   {`nat_host { libvirtBaseDomain = a, fsMapping.data { hostPath = /a, mountAt = /data } }`, `overcast.conf:1:77: nat_host.fsMapping.data.mountAt: nothing says how to log in to the guest, to mount it there: set connection.url`},
+		"nobody to mount":   {`nat_host { libvirtBaseDomain = a, fsMapping.data { hostPath = /a, mountAt = /data } }`, `overcast.conf:1:77: nat_host.fsMapping.data.mountAt: no login configured to mount it there (set connection.url)`},
 		"virtiofs, squash":  {`nat_host { libvirtBaseDomain = a, fsMapping."da.ta" { hostPath = /a, driver = virtiofs, accessMode = squash } }`, `overcast.conf:1:102: nat_host.fsMapping."da.ta".accessMode: virtiofs supports only the access mode passthrough`},
 		"no command":        {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
 		"no URL":            {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},

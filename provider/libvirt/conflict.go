@@ -81,62 +81,55 @@ func (e *AddressConflictError) Is(target error) bool {
 
 // addressCheck finds out whether another machine has the address of a clone.
 type addressCheck struct {
-	conn    *libvirt.Connect
-	clone   *clone
+	addressSettings
+	conn  *libvirt.Connect
+	clone *clone
+	link  string // this machine's interface to the clone's network; "" if the hypervisor is another machine
+}
+
+// addressSettings are what a check of an address depends on.
+type addressSettings struct {
 	label   string // of the host
 	base    string // name of the base domain
 	address netip.Addr
-	link    string // this machine's interface to the clone's network; "" if the hypervisor is another machine
-	static  bool   // the clone's system was not given the address: it may use it with another MAC address
-	silent  bool   // the addresses of this machine's networks are not those of the clone's network
+	static  bool // the clone's system was not given the address: it may use it with another MAC address
+	silent  bool // the addresses of this machine's networks are not those of the clone's network
 	gateway *gatewayLogin
 }
 
-func (i *instance) newAddressCheck(conn *libvirt.Connect, c *clone) *addressCheck {
-	a := &addressCheck{
-		conn: conn, clone: c, label: i.label, base: i.config.BaseDomain, address: i.address,
-		static: i.config.Lookup == lookupStatic, silent: i.config.Reach == provider.ReachHypervisor,
-		gateway: &gatewayLogin{target: i.gatewayTarget},
-	}
+// newAddressCheck prepares the check of a clone's address.
+func newAddressCheck(conn *libvirt.Connect, c *clone, s addressSettings) *addressCheck {
+	a := &addressCheck{conn: conn, clone: c, addressSettings: s}
 	if _, err := net.InterfaceByName(c.bridge); err == nil && a.gateway.isLocal() {
 		a.link = c.bridge // this process may also be in a container of that machine
 	}
 	return a
 }
 
-// checkAddress publishes the address that was found, and fails with an
-// *AddressConflictError if another machine has it. Of two processes that find
-// the same address at the same time at least one sees the other: each writes
-// first and reads then.
-func (i *instance) checkAddress(ctx context.Context, c *clone) error {
-	if i.address.IsLoopback() {
-		return nil
-	}
-	i.check = i.newAddressCheck(i.on.conn, c)
+// onceFound publishes the address that was found, and fails with an
+// *AddressConflictError if another machine has it. Of two processes that find the
+// same address at the same time at least one sees the other: each writes first and
+// reads then.
+func (a *addressCheck) onceFound(ctx context.Context, change metadataChanger) error {
 	checks := []func(context.Context) error{
-		func(ctx context.Context) error { return i.publishAddress(ctx, c) },
-		i.check.byLeases,
+		func(ctx context.Context) error { return a.publish(ctx, change) },
+		a.byLeases,
 	}
-	if !i.check.static { // its address was tried before the clone was started
-		// VerifyAddress waits for more answers than the first.
-		checks = append(checks, func(ctx context.Context) error { return i.check.byARP(ctx, 0) })
+	if !a.static { // its address was tried before the clone was started
+		// onceLoggedIn waits for more answers than the first.
+		checks = append(checks, func(ctx context.Context) error { return a.byARP(ctx, 0) })
 	}
-	return i.check.all(ctx, checks...)
+	return a.all(ctx, checks...)
 }
 
-var _ provider.AddressVerifier = (*instance)(nil)
-
-// VerifyAddress checks that the machine that was logged in to is the clone, and
+// onceLoggedIn checks that the machine that was logged in to is the clone, and
 // again that no other machine has its address.
-func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, string) (string, error)) error {
-	if i.check == nil {
-		return nil
-	}
-	return i.check.all(ctx,
-		func(ctx context.Context) error { return i.check.byLogin(ctx, run) },
-		i.check.byLeases,
-		func(ctx context.Context) error { return i.check.byARP(ctx, arpGrace) },
-		i.check.byNeighbours)
+func (a *addressCheck) onceLoggedIn(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	return a.all(ctx,
+		func(ctx context.Context) error { return a.byLogin(ctx, run) },
+		a.byLeases,
+		func(ctx context.Context) error { return a.byARP(ctx, arpGrace) },
+		a.byNeighbours)
 }
 
 // all runs checks at the same time, and returns the error of the first in the
@@ -159,15 +152,18 @@ func (a *addressCheck) all(ctx context.Context, checks ...func(context.Context) 
 	return nil
 }
 
-// publishAddress writes the address to the metadata of the clone, and then
-// looks for it in the metadata of all other clones.
-func (i *instance) publishAddress(ctx context.Context, c *clone) error {
-	own := &metadataAddress{Network: c.segment(), IP: i.address.String()}
-	err := i.lease.change(ctx, func(m *metadata) { m.Address = own })
+// metadataChanger changes the metadata of the clone.
+type metadataChanger func(ctx context.Context, change func(*metadata)) error
+
+// publish writes the address to the metadata of the clone, and then looks for it
+// in the metadata of all other clones.
+func (a *addressCheck) publish(ctx context.Context, change metadataChanger) error {
+	own := &metadataAddress{Network: a.clone.segment(), IP: a.address.String()}
+	err := change(ctx, func(m *metadata) { m.Address = own })
 	if err != nil && !isCode(err, libvirt.ERR_NO_SUPPORT) && !errors.Is(err, errNoMetadata) {
-		return fmt.Errorf("writing it to the metadata of domain %s: %w", c.name, said(err))
+		return fmt.Errorf("writing it to the metadata of domain %s: %w", a.clone.name, said(err))
 	}
-	return bounded(ctx, i.on.conn, func() error { return i.check.byMetadata(own) })
+	return bounded(ctx, a.conn, func() error { return a.byMetadata(own) })
 }
 
 // byMetadata looks for a clone that has published the same address.

@@ -43,7 +43,7 @@ func conflictCheck(t *testing.T, siblingAt string) (check *addressCheck, sibling
 		<devices><interface type='network'><mac address='%s'/><source network='default'/></interface></devices></domain>`, m.Name, m.text(), siblingMAC), 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = domain.Destroy(); _ = domain.Free() })
-	return &addressCheck{conn: conn, clone: c, base: "base", address: netip.MustParseAddr("10.0.0.9")}, m.Name
+	return &addressCheck{conn: conn, clone: c, addressSettings: addressSettings{base: "base", address: netip.MustParseAddr("10.0.0.9")}}, m.Name
 }
 
 func TestConflictNamesTheCauseAndWhatToDo(t *testing.T) {

@@ -4,7 +4,7 @@
 //
 //	import _ "github.com/overcast-go/overcast/provider/libvirt"
 //
-// and a host by a section of the configuration ([Config]):
+// and a host by a section of the configuration ([config]):
 //
 //	nat_host {
 //	    libvirtURL = "qemu:///system"

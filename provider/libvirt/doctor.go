@@ -86,10 +86,10 @@ func (d *diagnosis) run(ctx context.Context) {
 		return
 	}
 	if len(d.config.FSMapping) > 0 {
-		err := errors.Join(d.planFolders(ctx, on, c), d.undo.run(ctx, on.conn))
-		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders)), err)
+		err := errors.Join(d.folders.plan(ctx, on.conn, c), d.undo.run(ctx, on.conn))
+		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders.mappings)), err)
 	}
-	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease))
+	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease).text())
 	d.checkDisks(ctx, on.conn, c, base.Name)
 	d.checkNetwork(ctx, on.conn, c, known)
 	d.checkClientIDs(c)
@@ -107,7 +107,7 @@ const mendDisk = "check that the file is there, and that libvirtd and the user t
 
 // checkDisks makes the overlays and takes them away again.
 func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *clone, base string) {
-	if err := c.locate(conn, base, d.config.OverlayPool); err != nil {
+	if err := locateOverlays(conn, c, base, d.config.OverlayPool); err != nil {
 		if strings.Contains(strings.ToLower(err.Error()), "pool") {
 			d.find("pool", "", err)
 			return

@@ -1,6 +1,8 @@
 package libvirt
 
 import (
+	"errors"
+	"github.com/overcast-go/overcast/provider"
 	"sync"
 	"time"
 
@@ -183,4 +185,42 @@ func (w *domainWatcher) exists() bool {
 	default:
 		return false
 	}
+}
+
+// query asks libvirt for the state of a domain that has been started before its
+// watcher. An event that has come meanwhile is newer than the answer.
+func (w *domainWatcher) query(conn *libvirt.Connect) error {
+	state, reason, err := stateOf(conn, w.domain)
+	answer := reportedState(state, reason)
+	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+		answer, err = domainState{phase: phaseStopped, how: "shut off"}, nil
+	}
+	if err != nil {
+		return err
+	}
+	w.change(func(now domainState) domainState {
+		if now.phase != phaseUnknown {
+			return now
+		}
+		return answer
+	})
+	return nil
+}
+
+// stateText is the state of the domain as virsh shows it.
+func (w *domainWatcher) stateText() string {
+	_, outage := w.get()
+	var stopped *StoppedError
+	var paused *PausedError
+	switch {
+	case errors.As(outage, &stopped):
+		return stopped.How
+	case errors.As(outage, &paused):
+		return paused.How
+	case outage != nil:
+		return "unknown: " + outage.Error()
+	case w.exists():
+		return provider.StateRunning
+	}
+	return "being started"
 }

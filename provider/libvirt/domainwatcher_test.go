@@ -98,53 +98,51 @@ func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
 
 func TestADomainThatIsPausedIsAnOutageUntilItIsResumed(t *testing.T) {
 	w := watching(t, phaseStarting)
-	i := &instance{watcher: w}
-	assert.Equal(t, "being started", i.State())
+	assert.Equal(t, "being started", w.stateText())
 	feed(w, resumed)
-	assert.Equal(t, provider.StateRunning, i.State())
-	changed, outage := i.Outage()
+	assert.Equal(t, provider.StateRunning, w.stateText())
+	changed, outage := w.get()
 	require.NoError(t, outage)
 
 	feed(w, paused)
 	<-changed
-	changed, outage = i.Outage()
+	changed, outage = w.get()
 	require.ErrorIs(t, outage, provider.ErrHostPaused)
 	require.NotErrorIs(t, outage, provider.ErrHostStopped)
 	require.EqualError(t, outage, "domain web is paused by an administrator: resume it (virsh -c 'qemu:///system' resume web)")
-	assert.Equal(t, "paused by an administrator", i.State())
+	assert.Equal(t, "paused by an administrator", w.stateText())
 	assert.True(t, w.exists(), "it can be kept")
 
 	feed(w, resumed)
 	<-changed
-	_, outage = i.Outage()
+	_, outage = w.get()
 	require.NoError(t, outage)
 	feed(w, fullPool)
-	_, outage = i.Outage()
+	_, outage = w.get()
 	require.EqualError(t, outage, "domain web is paused: I/O error of disk /pool/vda: no space is left in the pool: correct the cause, then resume it (virsh -c 'qemu:///system' resume web)")
 	feed(w, resumed, asleep)
-	_, outage = i.Outage()
+	_, outage = w.get()
 	require.ErrorContains(t, outage, "dompmwakeup web)")
 }
 
 func TestADomainThatHasStoppedIsAnOutageForGood(t *testing.T) {
 	w := watching(t, phaseStarting)
-	i := &instance{watcher: w}
 	c := newConsole(func() {})
 	c.said = []byte("Power down\n")
 	w.setConsole(c)
 	feed(w, resumed, paused)
-	changed, _ := i.Outage()
+	changed, _ := w.get()
 	feed(w, off)
 	c.close()
 	<-changed
-	_, outage := i.Outage()
+	_, outage := w.get()
 	require.ErrorIs(t, outage, provider.ErrHostStopped)
 	require.NotErrorIs(t, outage, provider.ErrHostPaused)
 	require.EqualError(t, outage, "domain web is shut off: the guest powered itself off\n  last lines of the console:\n    | Power down")
-	assert.Equal(t, "shut off: the guest powered itself off", i.State())
+	assert.Equal(t, "shut off: the guest powered itself off", w.stateText())
 	assert.False(t, w.exists())
 	feed(w, resumed)
-	_, again := i.Outage()
+	_, again := w.get()
 	assert.Equal(t, outage, again)
 }
 
@@ -160,17 +158,16 @@ func TestARebootIsReportedAndNoOutage(t *testing.T) {
 
 func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
 	w := watching(t, phaseStarting)
-	i := &instance{watcher: w}
 	feed(w, resumed)
-	changed, _ := i.Outage()
+	changed, _ := w.get()
 	w.on.heart.stop(closedByLibvirtd)
 	<-changed
-	_, outage := i.Outage()
+	_, outage := w.get()
 	require.ErrorIs(t, outage, provider.ErrHypervisorNotReachable)
 	require.NotErrorIs(t, outage, provider.ErrHostStopped)
-	assert.Equal(t, "unknown: the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there", i.State())
+	assert.Equal(t, "unknown: the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there", w.stateText())
 	feed(w, off)
-	_, again := i.Outage()
+	_, again := w.get()
 	assert.Equal(t, outage, again)
 }
 

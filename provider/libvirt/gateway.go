@@ -1,14 +1,11 @@
 package libvirt
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
@@ -33,7 +30,7 @@ func (i *instance) gatewayTarget() (*ssh.Target, error) {
 // gateway derives the connection URL from libvirtURL, or from SSH.url if that names
 // the same machine: it may have a key with a passphrase, for which libvirtURL has
 // no place.
-func (c *Config) gateway() (string, error) {
+func (c *config) gateway() (string, error) {
 	at, err := url.Parse(c.URL)
 	if err != nil {
 		var unfit *url.Error
@@ -68,66 +65,4 @@ func (c *Config) gateway() (string, error) {
 		target.HostKey, target.KnownHosts = "insecure", ""
 	}
 	return target.String(), nil
-}
-
-// gatewayLogin is a connection to the hypervisor's machine that is made when it
-// is first used. It is closed when the context of that use ends.
-type gatewayLogin struct {
-	target func() (*ssh.Target, error)
-
-	mu     sync.Mutex
-	client *ssh.Client
-}
-
-// isLocal reports whether the hypervisor's machine is this one.
-func (g *gatewayLogin) isLocal() bool {
-	target, err := g.target()
-	return err == nil && target == nil
-}
-
-func (g *gatewayLogin) connect(ctx context.Context) (*ssh.Client, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.client != nil {
-		return g.client, nil
-	}
-	target, err := g.target()
-	if err != nil {
-		return nil, err
-	}
-	if target == nil {
-		return nil, errors.New("the hypervisor's machine is this one")
-	}
-	client, err := ssh.Dial(ctx, *target, nil)
-	if err != nil {
-		return nil, err
-	}
-	context.AfterFunc(ctx, func() { client.Close() })
-	g.client = client
-	return client, nil
-}
-
-// run executes a command on the hypervisor's machine, which may be this one, and
-// returns what it prints.
-func (g *gatewayLogin) run(ctx context.Context, command string) (string, error) {
-	if g.isLocal() {
-		words := strings.Fields(command)
-		out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", command, err)
-		}
-		return string(out), nil
-	}
-	client, err := g.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	result, err := client.Run(ctx, command)
-	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s on %s: %w", command, client, err)
-	}
-	return result.Stdout, nil
 }

@@ -99,22 +99,3 @@ func TestMetadataIsReadAsItWasWritten(t *testing.T) {
 	assert.Nil(t, parseMetadata("overcast-web-1", `<clone xmlns="urn:other"/>`))
 	assert.Nil(t, parseMetadata("overcast-web-1", ""))
 }
-
-func TestMetadataOfOthersIsInherited(t *testing.T) {
-	const os = `<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo>`
-	const java = `<overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/mnt/Vagrantfile</provisioned_with><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata>`
-	from := base(t, fileDisk)
-	from.Metadata = metadataOf("\n  " + os + "\n  " + java + newMetadata("x", "y", "z", time.Minute).text())
-	c, err := planClone(from, plan{label: "web", cache: "unsafe"})
-	require.NoError(t, err)
-	c.describe(newMetadata(c.name, "base", "web", time.Minute))
-	assert.Contains(t, c.definition.Metadata.XML, os)
-	assert.NotContains(t, c.definition.Metadata.XML, "centos6", "the clone was not made by Overcast for Java")
-	assert.Equal(t, 1, strings.Count(c.definition.Metadata.XML, MetadataNamespace))
-	require.NotNil(t, parseMetadata(c.name, c.definition.Metadata.XML))
-
-	found := parseJavaMetadata(from.Metadata.XML)
-	require.NotNil(t, found)
-	assert.Equal(t, javaMetadata{Parent: "centos6", Provisioned: "/mnt/Vagrantfile", Created: "2014-10-31T15:07:38Z"}, *found)
-	assert.Nil(t, parseJavaMetadata(os))
-}

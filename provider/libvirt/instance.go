@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/strategy"
 )
@@ -15,13 +14,11 @@ import (
 // instance is one clone, from its plan to its removal.
 type instance struct {
 	label  string
-	config Config
+	config config
 	pool   *connections
 	undo   *undo
 
-	section *hocon.Value // that config was read from
-	folders []*mapping   // that the clone has, from its plan on
-	look    *looker      // for them
+	folders *folders
 
 	plan   *clone             // nil before it is prepared
 	find   strategy.Strategy  // of its address
@@ -95,7 +92,7 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *connectio
 // makePlan works out the clone, down to the files and pools that it takes, the
 // strategy that finds its address, and the memory that it needs.
 func (i *instance) makePlan(ctx context.Context, on *connection) error {
-	i.pool.first(i.config.URL, func() { sweepAtStart(ctx, on) })
+	i.pool.first(i.config.URL, func() { collectAtStart(ctx, on.conn, i.config.URL) })
 	c, err := i.planClone(on)
 	if err != nil {
 		return err
@@ -103,10 +100,10 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 	if err := i.identify(ctx, on, c); err != nil {
 		return err
 	}
-	if err := i.planFolders(ctx, on, c); err != nil {
+	if err := i.folders.plan(ctx, on.conn, c); err != nil {
 		return err
 	}
-	if i.need, err = readMemoryNeed(on.conn, c); err != nil {
+	if i.need, err = readMemoryNeed(on.conn, c.definition); err != nil {
 		return err
 	}
 	i.plan = c
@@ -117,9 +114,9 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 func (i *instance) createPlanned(ctx context.Context, on *connection) error {
 	c := i.plan
 	if err := i.createExclusive(ctx, on, c); err != nil {
-		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.explainFolders(err))
+		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.explain(err))
 	}
-	i.lease = renewLease(on.conn, c, i.config.OwnerLease)
+	i.lease = renewLease(on.conn, c.name, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
 }
 
@@ -155,8 +152,8 @@ func (i *instance) planClone(on *connection) (*clone, error) {
 	if err := c.planFirmware(on.conn, base); err != nil {
 		return nil, err
 	}
-	c.describe(newMetadata(c.name, base.Name, i.label, i.config.OwnerLease))
-	return c, c.locate(on.conn, base.Name, i.config.OverlayPool)
+	c.describe(newMetadata(c.name, base.Name, i.label, i.config.OwnerLease).text())
+	return c, locateOverlays(on.conn, c, base.Name, i.config.OverlayPool)
 }
 
 // connect answers with a connection that works: the one that there is, or a
@@ -283,3 +280,8 @@ func (i *instance) Console(lines int) []string {
 	}
 	return nil
 }
+
+var _ provider.Mounter = (*instance)(nil)
+
+// Mounts are the folders to mount in the guest.
+func (i *instance) Mounts() []provider.Mount { return i.folders.mounts() }

@@ -3,38 +3,49 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
-// Folders of the hypervisor's machine that a clone gets, by fsMapping. Their
-// drivers are settled and they are looked for before anything is made, copied
-// (foldercopies.go) when their turn comes, and mounted by package fixture,
-// which can log in to the guest.
+// folders are the folders of the hypervisor's machine that a clone gets by
+// fsMapping. Their drivers are resolved and they are checked before anything is
+// created; they are copied (dirsync.go) before the clone starts, and mounted after
+// the first login.
+type folders struct {
+	url      string // of the hypervisor
+	section  *hocon.Value
+	entries  []mount.Entry
+	gateway  func() (*ssh.Target, error)
+	undo     *undo
+	mappings []*mapping // resolved
+	checker  *pathChecker
+}
 
-// entries are the mappings in the order of the configuration.
-func (c *Config) entries(section *hocon.Value) []mount.Entry {
+// mappingEntries returns the mappings of a section in the order of the
+// configuration.
+func mappingEntries(section *hocon.Value, mappings map[string]mount.Mapping) []mount.Entry {
 	all, _ := section.Get("fsMapping")
 	if all == nil {
 		return nil
 	}
 	var entries []mount.Entry
 	for _, target := range all.Keys() {
-		if m, ok := c.FSMapping[target]; ok {
+		if m, ok := mappings[target]; ok {
 			entries = append(entries, mount.Entry{Target: target, Mapping: m})
 		}
 	}
 	return entries
 }
 
-// checkMappings is about what decoding cannot know of fsMapping.
-func (c *Config) checkMappings(section *hocon.Value) error {
-	entries := c.entries(section)
+// checkMappings checks what decoding of fsMapping cannot.
+func checkMappings(section *hocon.Value, entries []mount.Entry, hasLogin bool) error {
 	if wrong := mount.Check(entries); wrong != nil {
 		if wrong.Key != "" {
 			return invalidMapping(section, wrong.Target, wrong.Key, "%s", wrong.Text)
@@ -43,8 +54,8 @@ func (c *Config) checkMappings(section *hocon.Value) error {
 		return &hocon.ValueError{Pos: at.KeyPosition(), Path: at.Path(), Msg: wrong.Text}
 	}
 	for _, e := range entries {
-		if e.MountAt != "" && c.ConnectionURL() == "" {
-			return invalidMapping(section, e.Target, "mountAt", "nothing says how to log in to the guest, to mount it there: set connection.url")
+		if e.MountAt != "" && !hasLogin {
+			return invalidMapping(section, e.Target, "mountAt", "no login configured to mount it there (set connection.url)")
 		}
 	}
 	return nil
@@ -56,55 +67,55 @@ func invalidMapping(section *hocon.Value, target, key, format string, args ...an
 	return m.Invalid(key, format, args...)
 }
 
-// mapping is one that is settled.
+// mapping is a mapping whose driver is resolved.
 type mapping struct {
 	mount.Entry
-	copyOf string // folder of this machine that is to be copied to HostPath; "" for none
+	copyOf string // folder of this machine that is copied to HostPath; "" for none
 }
 
-// planFolders settles by which driver each folder goes, and looks whether it is
-// there, in so far as that can be seen. The clone's definition gets them.
-func (i *instance) planFolders(ctx context.Context, on *connection, c *clone) error {
-	entries := i.config.entries(i.section)
-	i.folders = nil
-	if len(entries) == 0 {
+// plan resolves the driver of each folder and checks that the folder exists, as far
+// as that can be seen. The clone's definition gets them.
+func (f *folders) plan(ctx context.Context, conn *libvirt.Connect, c *clone) error {
+	f.mappings = nil
+	if len(f.entries) == 0 {
 		return nil
 	}
-	can, err := readAbilities(on.conn, c.definition)
+	can, err := readCapabilities(conn, c.definition)
 	if err != nil {
 		return err
 	}
-	if i.look, err = i.newLooker(on.conn, c); err != nil {
+	if f.checker, err = newPathChecker(conn, f.url, f.gateway, c); err != nil {
 		return err
 	}
+	entries := slices.Clone(f.entries)
 	for n := range entries {
 		m := &mapping{Entry: entries[n]}
-		if err := i.settleDriver(m, can); err != nil {
+		if err := f.resolveDriver(m, can); err != nil {
 			return err
 		}
-		if m.Sync && i.look.remote {
+		if m.Sync && f.checker.remote {
 			m.copyOf, m.HostPath = m.HostPath, fmt.Sprintf("%s/%s-fs%d", copiesFolder, c.name, n)
-			err = i.look.checkSource(m.copyOf)
+			err = f.checker.checkSource(m.copyOf)
 		} else {
-			err = i.look.check(ctx, i.undo, m)
+			err = f.checker.check(ctx, f.undo, m)
 		}
 		if err != nil {
-			return i.failed(m, "hostPath", err)
+			return f.failed(m, "hostPath", err)
 		}
 		entries[n] = m.Entry
-		i.folders = append(i.folders, m)
+		f.mappings = append(f.mappings, m)
 	}
 	mount.Apply(c.definition, entries)
 	return nil
 }
 
-func (i *instance) invalid(m *mapping, key, format string, args ...any) error {
-	return invalidMapping(i.section, m.Target, key, format, args...)
+func (f *folders) invalid(m *mapping, key, format string, args ...any) error {
+	return invalidMapping(f.section, m.Target, key, format, args...)
 }
 
-// failed says where the key of a mapping is that something went wrong for.
-func (i *instance) failed(m *mapping, key string, err error) error {
-	return &placedError{i.invalid(m, key, "%v", err), err}
+// failed adds the position of a mapping's key to an error.
+func (f *folders) failed(m *mapping, key string, err error) error {
+	return &placedError{f.invalid(m, key, "%v", err), err}
 }
 
 // placedError is an error with its place in the configuration.
@@ -113,16 +124,16 @@ type placedError struct{ place, cause error }
 func (e *placedError) Error() string   { return e.place.Error() }
 func (e *placedError) Unwrap() []error { return []error{e.place, e.cause} }
 
-// abilities are what a hypervisor can do about folders.
-type abilities struct {
+// capabilities are what a hypervisor supports for folders.
+type capabilities struct {
 	ninep, virtioFS, memfd bool
 	version                uint32 // of the hypervisor's libvirt: 1,000,000 * major + 1,000 * minor + release
 }
 
-// readAbilities asks for them. What a libvirt does not tell, it is believed to
-// be able to: it says itself what it cannot do when the clone starts.
-func readAbilities(conn *libvirt.Connect, d *libvirtxml.Domain) (abilities, error) {
-	can := abilities{ninep: true, virtioFS: true, memfd: true}
+// readCapabilities asks libvirt. What libvirt does not report counts as supported:
+// the start of the clone fails otherwise.
+func readCapabilities(conn *libvirt.Connect, d *libvirtxml.Domain) (capabilities, error) {
+	can := capabilities{ninep: true, virtioFS: true, memfd: true}
 	version, err := conn.GetLibVersion()
 	if err != nil {
 		return can, fmt.Errorf("asking for libvirt's version: %w", said(err))
@@ -175,10 +186,10 @@ func offers(supported string, enums []libvirtxml.DomainCapsEnum, name, wanted st
 // readOnlyVirtioFS is the first libvirt that can make virtiofs read-only.
 const readOnlyVirtioFS = 11_000_000
 
-// settleDriver replaces auto by what it means here, and refuses what the
-// hypervisor cannot do.
-func (i *instance) settleDriver(m *mapping, can abilities) error {
-	at := shownURL(i.config.URL)
+// resolveDriver replaces the driver auto, and fails for options that the hypervisor
+// does not support.
+func (f *folders) resolveDriver(m *mapping, can capabilities) error {
+	at := shownURL(f.url)
 	wanted := m.Driver
 	if wanted == "" || wanted == mount.Auto {
 		m.Driver = mount.NineP
@@ -188,7 +199,7 @@ func (i *instance) settleDriver(m *mapping, can abilities) error {
 	}
 	if m.Driver == mount.NineP {
 		if !can.ninep {
-			return i.invalid(m, "driver", "the hypervisor at %s has no 9p: its QEMU was built without it; use driver = virtiofs", at)
+			return f.invalid(m, "driver", "the hypervisor at %s has no 9p: its QEMU was built without it; use driver = virtiofs", at)
 		}
 		return nil
 	}
@@ -197,17 +208,17 @@ func (i *instance) settleDriver(m *mapping, can abilities) error {
 		instead = "and its QEMU has no 9p either"
 	}
 	if err := mount.CheckTarget(m.Target, m.Driver); err != nil {
-		return i.invalid(m, "driver", "%v", err)
+		return f.invalid(m, "driver", "%v", err)
 	}
 	switch mode := m.AccessMode; {
 	case !can.virtioFS:
-		return i.invalid(m, "driver", "the hypervisor at %s has no virtiofs: its QEMU or libvirt is too old, or was built without it; %s", at, instead)
+		return f.invalid(m, "driver", "the hypervisor at %s has no virtiofs: its QEMU or libvirt is too old, or was built without it; %s", at, instead)
 	case !can.memfd:
-		return i.invalid(m, "driver", "the hypervisor at %s cannot share a domain's memory (memfd), which virtiofs needs; %s", at, instead)
+		return f.invalid(m, "driver", "the hypervisor at %s cannot share a domain's memory (memfd), which virtiofs needs; %s", at, instead)
 	case mode != "" && mode != mount.Passthrough:
-		return i.invalid(m, "accessMode", "virtiofs has no access mode but passthrough, %s", instead)
+		return f.invalid(m, "accessMode", "virtiofs has no access mode but passthrough, %s", instead)
 	case m.IsReadOnly() && can.version < readOnlyVirtioFS:
-		return i.invalid(m, "readOnly", "libvirt %s at %s cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or %s", libvirtVersion(can.version), at, instead)
+		return f.invalid(m, "readOnly", "libvirt %s at %s cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or %s", libvirtVersion(can.version), at, instead)
 	}
 	return nil
 }
@@ -216,33 +227,30 @@ func libvirtVersion(v uint32) string {
 	return fmt.Sprintf("%d.%d.%d", v/1_000_000, v/1_000%1_000, v%1_000)
 }
 
-// explainFolders says which mapping it was that a clone could not be started
-// for, as far as QEMU's and libvirt's words tell.
-func (i *instance) explainFolders(err error) error {
+// explain adds the mapping because of which a clone could not be started, as far as
+// the messages of QEMU and libvirt name it.
+func (f *folders) explain(err error) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	for _, m := range i.folders {
+	for _, m := range f.mappings {
 		switch {
 		case m.Driver == mount.VirtioFS && strings.Contains(text, "satisfying virtiofsd"):
-			return fmt.Errorf("%w: %w", err, i.invalid(m, "driver", "virtiofs needs the program virtiofsd on the hypervisor's machine: install it there (package virtiofsd; before Debian 13, qemu-system-common), or use driver = 9p"))
+			return fmt.Errorf("%w: %w", err, f.invalid(m, "driver", "virtiofs needs the program virtiofsd on the hypervisor's machine: install it there (package virtiofsd; before Debian 13, qemu-system-common), or use driver = 9p"))
 		case m.Driver == mount.NineP && strings.Contains(text, "virtio-9p") && strings.Contains(text, "not a valid device model"):
-			return fmt.Errorf("%w: %w", err, i.invalid(m, "driver", "the hypervisor's QEMU has no 9p: use driver = virtiofs"))
+			return fmt.Errorf("%w: %w", err, f.invalid(m, "driver", "the hypervisor's QEMU has no 9p: use driver = virtiofs"))
 		case (strings.Contains(text, "fsdev") || strings.Contains(text, "virtiofs")) && strings.Contains(text, "'"+m.HostPath+"'"):
-			return fmt.Errorf("%w: %w", err, i.invalid(m, "hostPath", "the clone cannot have %s", m.HostPath))
+			return fmt.Errorf("%w: %w", err, f.invalid(m, "hostPath", "the clone cannot have %s", m.HostPath))
 		}
 	}
 	return err
 }
 
-var _ provider.Mounter = (*instance)(nil)
-
-// Mounts are what is to be mounted in the guest, what others are mounted below
-// first.
-func (i *instance) Mounts() []provider.Mount {
+// mounts are the folders to mount in the guest, parents first.
+func (f *folders) mounts() []provider.Mount {
 	var guests []mount.Guest
-	for _, m := range i.folders {
+	for _, m := range f.mappings {
 		if m.MountAt != "" {
 			guests = append(guests, m.Guest())
 		}

@@ -15,15 +15,15 @@ import (
 )
 
 func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
-	everything := abilities{ninep: true, virtioFS: true, memfd: true, version: 11_001_000}
-	with := func(change func(*abilities)) abilities {
+	everything := capabilities{ninep: true, virtioFS: true, memfd: true, version: 11_001_000}
+	with := func(change func(*capabilities)) capabilities {
 		can := everything
 		change(&can)
 		return can
 	}
 	for name, test := range map[string]struct {
 		keys    string
-		can     abilities
+		can     capabilities
 		driver  mount.Driver
 		refused string
 	}{
@@ -31,19 +31,19 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 		"auto":                    {`driver = auto`, everything, mount.NineP, ""},
 		"9p":                      {`driver = 9p, accessMode = squash`, everything, mount.NineP, ""},
 		"virtiofs":                {`driver = virtiofs`, everything, mount.VirtioFS, ""},
-		"auto without 9p":         {``, with(func(a *abilities) { a.ninep = false }), mount.VirtioFS, ""},
-		"9p without 9p":           {`driver = 9p`, with(func(a *abilities) { a.ninep = false }), "", `fsMapping.data.driver: the hypervisor at qemu:///system has no 9p`},
-		"auto without anything":   {``, with(func(a *abilities) { a.ninep, a.virtioFS = false, false }), "", "has no virtiofs: its QEMU or libvirt is too old, or was built without it; and its QEMU has no 9p either"},
-		"auto, mapped without 9p": {`accessMode = mapped`, with(func(a *abilities) { a.ninep = false }), "", "fsMapping.data.accessMode: virtiofs has no access mode but passthrough, and its QEMU has no 9p either"},
-		"virtiofs without":        {`driver = virtiofs`, with(func(a *abilities) { a.virtioFS = false }), "", "overcast.conf:1:79: nat_host.fsMapping.data.driver: the hypervisor at qemu:///system has no virtiofs"},
-		"virtiofs without memfd":  {`driver = virtiofs`, with(func(a *abilities) { a.memfd = false }), "", "cannot share a domain's memory"},
-		"read-only, unsaid":       {`driver = virtiofs`, with(func(a *abilities) { a.version = 10_010_001 }), "", "fsMapping.data.readOnly: libvirt 10.10.1 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p"},
-		"writable":                {`driver = virtiofs, readOnly = false`, with(func(a *abilities) { a.version = 9_000_000 }), mount.VirtioFS, ""},
+		"auto without 9p":         {``, with(func(a *capabilities) { a.ninep = false }), mount.VirtioFS, ""},
+		"9p without 9p":           {`driver = 9p`, with(func(a *capabilities) { a.ninep = false }), "", `fsMapping.data.driver: the hypervisor at qemu:///system has no 9p`},
+		"auto without anything":   {``, with(func(a *capabilities) { a.ninep, a.virtioFS = false, false }), "", "has no virtiofs: its QEMU or libvirt is too old, or was built without it; and its QEMU has no 9p either"},
+		"auto, mapped without 9p": {`accessMode = mapped`, with(func(a *capabilities) { a.ninep = false }), "", "fsMapping.data.accessMode: virtiofs has no access mode but passthrough, and its QEMU has no 9p either"},
+		"virtiofs without":        {`driver = virtiofs`, with(func(a *capabilities) { a.virtioFS = false }), "", "overcast.conf:1:79: nat_host.fsMapping.data.driver: the hypervisor at qemu:///system has no virtiofs"},
+		"virtiofs without memfd":  {`driver = virtiofs`, with(func(a *capabilities) { a.memfd = false }), "", "cannot share a domain's memory"},
+		"read-only, unsaid":       {`driver = virtiofs`, with(func(a *capabilities) { a.version = 10_010_001 }), "", "fsMapping.data.readOnly: libvirt 10.10.1 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p"},
+		"writable":                {`driver = virtiofs, readOnly = false`, with(func(a *capabilities) { a.version = 9_000_000 }), mount.VirtioFS, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := instanceOf(t, `nat_host { libvirtBaseDomain = base, fsMapping.data { hostPath = /a, `+test.keys+` } }`)
-			m := &mapping{Entry: i.config.entries(i.section)[0]}
-			err := i.settleDriver(m, test.can)
+			m := &mapping{Entry: i.folders.entries[0]}
+			err := i.folders.resolveDriver(m, test.can)
 			if test.refused != "" {
 				require.ErrorContains(t, err, test.refused)
 				var positioned hocon.Error
@@ -120,8 +120,8 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 
 func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 	i := instanceOf(t, `nat_host { libvirtBaseDomain = base, fsMapping { fast { hostPath = /a, driver = virtiofs, readOnly = no }, data { hostPath = /b, driver = 9p } } }`)
-	for _, e := range i.config.entries(i.section) {
-		i.folders = append(i.folders, &mapping{Entry: e})
+	for _, e := range i.folders.entries {
+		i.folders.mappings = append(i.folders.mappings, &mapping{Entry: e})
 	}
 	for said, want := range map[string]string{
 		"libvirt: operation failed: Unable to find a satisfying virtiofsd":                     "nat_host.fsMapping.fast.driver: virtiofs needs the program virtiofsd",
@@ -132,7 +132,7 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 		"libvirt: out of memory": "",
 	} {
 		cause := &libvirtSays{said}
-		got := i.explainFolders(cause)
+		got := i.folders.explain(cause)
 		require.ErrorIs(t, got, cause)
 		if want == "" {
 			assert.Equal(t, said, got.Error())
@@ -141,7 +141,7 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 		assert.Contains(t, got.Error(), said)
 		assert.Contains(t, got.Error(), want)
 	}
-	assert.NoError(t, i.explainFolders(nil))
+	assert.NoError(t, i.folders.explain(nil))
 }
 
 type libvirtSays struct{ text string }
@@ -151,9 +151,9 @@ func (e *libvirtSays) Error() string { return e.text }
 func TestMountsAreThoseThatMountAtAsksFor(t *testing.T) {
 	i := instanceOf(t, `nat_host { libvirtBaseDomain = base, connection.url = "ssh://root@{0}", fsMapping {
 		inner { hostPath = /a, mountAt = /data/inner, readOnly = no }, no { hostPath = /b }, outer { hostPath = /c, mountAt = /data/ } } }`)
-	for _, e := range i.config.entries(i.section) {
+	for _, e := range i.folders.entries {
 		e.Driver = mount.NineP
-		i.folders = append(i.folders, &mapping{Entry: e})
+		i.folders.mappings = append(i.folders.mappings, &mapping{Entry: e})
 	}
 	mounts := i.Mounts()
 	require.Len(t, mounts, 2)

@@ -11,69 +11,9 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/filelock"
-	"github.com/overcast-go/overcast/internal/recovered"
-	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
-
-var _ provider.Reserver = (*cloneProvider)(nil)
-
-// Reserve plans all clones of a batch, acquires their static addresses, in their
-// order, and then reserves memory for all of them, on one hypervisor after the
-// other.
-func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, queued func()) error {
-	byLabel := map[string]*instance{}
-	for _, one := range batch {
-		i := one.(*instance)
-		byLabel[i.label] = i
-	}
-	err := recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
-		err := byLabel[label].prepare(ctx)
-		if err != nil && len(batch) > 1 {
-			err = fmt.Errorf("%s: %w", label, err)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	instances := slices.Collect(maps.Values(byLabel))
-	// Waits are reported: the batch then has a place in a queue.
-	waiting := provider.WithReporter(ctx, func(step, detail string) {
-		queued()
-		provider.Report(ctx, step, detail)
-	})
-	if err := lockAddresses(waiting, instances); err != nil {
-		return err
-	}
-	byQueue := map[string][]*instance{}
-	for _, i := range instances {
-		if i.need.bytes > 0 {
-			byQueue[i.need.queue] = append(byQueue[i.need.queue], i)
-		}
-	}
-	for _, queue := range slices.Sorted(maps.Keys(byQueue)) {
-		group := byQueue[queue]
-		err := group[0].call(waiting, func(ctx context.Context, _ *connection) error { return reserveMemory(ctx, group, queued) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lockAddresses acquires the static addresses of a batch, in their order, so that
-// two batches cannot deadlock.
-func lockAddresses(ctx context.Context, batch []*instance) error {
-	exclusive := slices.DeleteFunc(slices.Clone(batch), func(i *instance) bool { return !i.exclusive() })
-	slices.SortFunc(exclusive, func(a, b *instance) int { return a.config.Static.IP.Compare(b.config.Static.IP) })
-	for _, i := range exclusive {
-		if err := i.call(ctx, i.lockAddress); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // memoryNeed is the memory that a clone needs.
 type memoryNeed struct {
@@ -84,8 +24,8 @@ type memoryNeed struct {
 
 // readMemoryNeed determines what a clone needs. All URLs of a hypervisor have the
 // same queue.
-func readMemoryNeed(conn *libvirt.Connect, c *clone) (memoryNeed, error) {
-	bytes := memoryOf(c.definition)
+func readMemoryNeed(conn *libvirt.Connect, definition *libvirtxml.Domain) (memoryNeed, error) {
+	bytes := memoryOf(definition)
 	total, _, err := nodeMemory(conn)
 	if isCode(err, libvirt.ERR_NO_SUPPORT) || bytes == 0 {
 		return memoryNeed{}, nil
@@ -133,40 +73,41 @@ func (r *memoryReservation) isFor(label string) bool {
 	return r.pending[label]
 }
 
-// releaseMemory ends the reservation of this clone.
-func (i *instance) releaseMemory() { i.memory.release(i.label) }
+// memoryRequest is what the clones of a batch need on one hypervisor.
+type memoryRequest struct {
+	url        string
+	baseDomain string                // of one of them
+	needs      map[string]memoryNeed // by label; all have one queue
+	wait       time.Duration         // limit
+}
 
-// reserveMemory waits until all clones fit into the memory of their hypervisor, and
-// reserves it.
-func reserveMemory(ctx context.Context, batch []*instance, queued func()) error {
-	first := batch[0]
-	var labels []string
-	needs := uint64(0)
-	for _, i := range batch {
-		labels = append(labels, i.label)
-		needs += i.need.bytes
+// reserveMemory waits until all clones of a request fit into the memory of their
+// hypervisor, and reserves it. It calls queued when the request has its place in
+// the queue.
+func reserveMemory(ctx context.Context, conn *libvirt.Connect, r memoryRequest, queued func()) (*memoryReservation, error) {
+	labels := slices.Sorted(maps.Keys(r.needs))
+	needs, first := uint64(0), r.needs[labels[0]]
+	for _, need := range r.needs {
+		needs += need.bytes
 	}
-	slices.Sort(labels)
-	conn := first.on.conn
-	wait := newMemoryWait(MemoryError{URL: first.config.URL, Domain: first.config.BaseDomain, Hosts: labels, Needs: needs, Total: first.need.total})
-	if needs > first.need.total {
-		return &wait.short
+	wait := newMemoryWait(MemoryError{URL: r.url, Domain: r.baseDomain, Hosts: labels, Needs: needs, Total: first.total})
+	if needs > first.total {
+		return nil, &wait.short
 	}
-	ticket, err := joinMemoryQueue(ctx, first.need.queue, strings.Join(labels, ", "), needs)
+	ticket, err := joinMemoryQueue(ctx, first.queue, strings.Join(labels, ", "), needs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	queued()
-	if err := awaitMemory(ctx, conn, ticket, wait, first.config.MemoryWait); err != nil {
+	if err := awaitMemory(ctx, conn, ticket, wait, r.wait); err != nil {
 		_ = ticket.Release()
-		return err
+		return nil, err
 	}
 	reservation := &memoryReservation{ticket: ticket, pending: map[string]bool{}}
-	for _, i := range batch {
-		reservation.pending[i.label] = true
-		i.memory = reservation
+	for _, label := range labels {
+		reservation.pending[label] = true
 	}
-	return nil
+	return reservation, nil
 }
 
 // awaitMemory waits until the holder of a ticket has its memory.

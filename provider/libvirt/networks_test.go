@@ -33,7 +33,7 @@ func TestGateway(t *testing.T) {
 		"not that of another machine":                   {url: "qemu+ssh://user@other-box/system", ssh: lookup, want: "ssh://user@other-box?os=UNIX&connectionType=SCP"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := Config{URL: test.url, SSH: SSHConfig{URL: test.ssh}}
+			config := config{URL: test.url, SSH: sshConfig{URL: test.ssh}}
 			got, err := config.gateway()
 			require.NoError(t, err)
 			if test.want == "" {
@@ -133,4 +133,13 @@ func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
 	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s expired")
 	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
 	require.ErrorIs(t, err, err.Cause)
+}
+
+func TestGatewayErrorsKeepThePassword(t *testing.T) {
+	for _, url := range []string{"qemu+ssh://user:s3cret@host:bad/system", "qemu+ssh://user:s3cret@%zz/system"} {
+		config := config{URL: url}
+		_, err := config.gateway()
+		require.Error(t, err, url)
+		assert.NotContains(t, err.Error(), "s3cret")
+	}
 }

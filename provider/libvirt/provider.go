@@ -28,5 +28,7 @@ func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.I
 	if err := config.settle(section); err != nil {
 		return nil, err
 	}
-	return &instance{label: label, config: config, section: section, pool: p.pool, undo: &undo{}}, nil
+	i := &instance{label: label, config: config, pool: p.pool, undo: &undo{}}
+	i.folders = &folders{url: config.URL, section: section, entries: mappingEntries(section, config.FSMapping), gateway: i.gatewayTarget, undo: i.undo}
+	return i, nil
 }

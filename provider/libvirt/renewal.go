@@ -22,9 +22,9 @@ type renewal struct {
 
 // renewLease renews until it is stopped. What goes wrong shows elsewhere: a
 // domain or a connection that is gone.
-func renewLease(conn *libvirt.Connect, c *clone, lease time.Duration) *renewal {
+func renewLease(conn *libvirt.Connect, domain string, lease time.Duration) *renewal {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &renewal{conn: conn, domain: c.name, cancel: cancel}
+	r := &renewal{conn: conn, domain: domain, cancel: cancel}
 	r.over.Go(func() {
 		tick := time.NewTicker(lease / 3)
 		defer tick.Stop()

@@ -17,27 +17,12 @@ var (
 	_ provider.StateReporter = (*instance)(nil)
 )
 
-// State returns the state of the clone in virsh's words, as events have reported
-// it.
+// State is the state of the clone as virsh shows it, as events have reported it.
 func (i *instance) State() string {
-	w := i.getWatcher()
-	if w == nil {
-		return ""
+	if w := i.getWatcher(); w != nil {
+		return w.stateText()
 	}
-	_, outage := w.get()
-	var stopped *StoppedError
-	var paused *PausedError
-	switch {
-	case errors.As(outage, &stopped):
-		return stopped.How
-	case errors.As(outage, &paused):
-		return paused.How
-	case outage != nil:
-		return "unknown: " + outage.Error()
-	case w.exists():
-		return provider.StateRunning
-	}
-	return "being started"
+	return ""
 }
 
 // Screenshot is what the clone's first screen shows.

@@ -52,7 +52,7 @@ func (m meanwhile) Done() <-chan struct{} {
 }
 
 func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
-	i := &instance{config: Config{URL: "test:///default"}, pool: newConnections()}
+	i := &instance{config: config{URL: "test:///default"}, pool: newConnections()}
 	on, release, err := i.pool.acquire(t.Context(), i.config.URL)
 	require.NoError(t, err)
 	i.watcher = newDomainWatcher(on, "nobody", domainState{})

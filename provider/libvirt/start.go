@@ -19,11 +19,11 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 			i.releaseMemory()
 		}
 	}()
-	if err := i.copyFolders(ctx, on); err != nil {
+	if err := i.folders.sync(ctx, on.conn); err != nil {
 		return err
 	}
 	if i.need.bytes > 0 && !i.memory.isFor(i.label) {
-		if err := reserveMemory(ctx, []*instance{i}, func() {}); err != nil {
+		if err := reserveFor(ctx, []*instance{i}, func() {}); err != nil {
 			return err
 		}
 	}
@@ -178,9 +178,10 @@ func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) 
 		return nil, err
 	}
 	if c.tpm != "" {
-		if err := copyTPM(ctx, conn, i.undo, c); err != nil {
+		// The copy goes with the clone's definition, which is recorded by now.
+		if err := copyFolder(ctx, conn, i.undo, c.name+"-tpm", c.tpm, c.ownTPM); err != nil {
 			_ = domain.Free()
-			return nil, err
+			return nil, fmt.Errorf("copying TPM state: %w", err)
 		}
 	}
 	err = domain.CreateWithFlags(flags)
@@ -228,50 +229,6 @@ func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *clone) erro
 		return fmt.Errorf("making its UEFI variables anonymous: %w", said(err))
 	}
 	return nil
-}
-
-// undefineAll is everything that would keep a definition from going.
-const undefineAll = libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-	libvirt.DOMAIN_UNDEFINE_NVRAM | libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-
-// undefine takes a definition away, with all that belongs to it. A domain that
-// runs goes on running.
-func undefine(domain *libvirt.Domain) error {
-	err := domain.UndefineFlags(undefineAll)
-	if isCode(err, libvirt.ERR_INVALID_ARG, libvirt.ERR_NO_SUPPORT) { // a libvirt before checkpoints
-		err = domain.UndefineFlags(undefineAll &^ libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
-	}
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	return err
-}
-
-// removeDomain ends a clone and takes its definition away; one that is gone
-// already is no error. libvirt asks QEMU to end, and kills it if it has not
-// within 15 seconds.
-func removeDomain(conn *libvirt.Connect, name string) error {
-	domain, err := conn.LookupDomainByName(name)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer domain.Free()
-	// A transient domain is gone once it is destroyed. One that does not run
-	// has a definition, or has ended between two calls.
-	if err := domain.Destroy(); err != nil && !isCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
-		return err
-	}
-	persistent, err := domain.IsPersistent()
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil || !persistent {
-		return err
-	}
-	return undefine(domain)
 }
 
 // askToShutDown gives the guest's system time to shut itself down. A guest that

@@ -21,7 +21,7 @@ func testDriver(t *testing.T) *connection {
 
 func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	on := testDriver(t)
-	i := &instance{label: "late", config: Config{StartTimeout: time.Millisecond}, undo: &undo{}}
+	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond}, undo: &undo{}}
 	goOn := make(chan struct{})
 	launched := make(chan struct{})
 	c := &clone{name: "overcast-late"}

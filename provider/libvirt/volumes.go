@@ -11,19 +11,19 @@ import (
 // defaultPool takes overlays of disks that are in no pool of their own, if it can.
 const defaultPool = "default"
 
-// locate finds the file of every disk and the pool of its overlay. It makes
+// locateOverlays finds the file of every disk and the pool of its overlay. It makes
 // nothing; what it cannot find, the clone could not be made from.
-func (c *clone) locate(conn *libvirt.Connect, base, wanted string) error {
+func locateOverlays(conn *libvirt.Connect, c *clone, base, wanted string) error {
 	for n := range c.overlays {
 		o := &c.overlays[n]
-		if err := o.locate(conn, base, wanted); err != nil {
+		if err := locateOverlay(conn, o, base, wanted); err != nil {
 			return fmt.Errorf("base domain %q: disk %s: %w", base, o.target, err)
 		}
 	}
 	return nil
 }
 
-func (o *overlay) locate(conn *libvirt.Connect, base, wanted string) error {
+func locateOverlay(conn *libvirt.Connect, o *overlay, base, wanted string) error {
 	var err error
 	if o.backing, err = sourcePath(conn, base, o.target, &o.source); err != nil {
 		return err

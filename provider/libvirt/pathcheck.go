@@ -14,48 +14,49 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/mount"
 	"golang.org/x/sys/unix"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
-// looker looks for folders on the hypervisor's machine.
-type looker struct {
+// pathChecker checks folders on the hypervisor's machine.
+type pathChecker struct {
 	conn   *libvirt.Connect
 	url    string
-	remote bool         // it is another machine than this one, as far as the URL tells
-	as     *qemuAccount // nil if nobody says who that is
-	clone  string       // name of the clone that it is for
-	looked int
+	remote bool         // the hypervisor is another machine, as far as the URL says
+	as     *qemuAccount // nil if it is not known
+	clone  string       // name of the clone
+	checks int          // pools created so far
 }
 
-func (i *instance) newLooker(conn *libvirt.Connect, c *clone) (*looker, error) {
-	gateway, err := i.gatewayTarget()
-	l := &looker{conn: conn, url: i.config.URL, remote: gateway != nil || err != nil, clone: c.name}
-	if l.as, err = readQEMUAccount(conn, c.definition); err == nil && !l.remote {
-		l.as.findGroups()
+func newPathChecker(conn *libvirt.Connect, url string, gateway func() (*ssh.Target, error), c *clone) (*pathChecker, error) {
+	target, err := gateway()
+	p := &pathChecker{conn: conn, url: url, remote: target != nil || err != nil, clone: c.name}
+	if p.as, err = readQEMUAccount(conn, c.definition); err == nil && !p.remote {
+		p.as.findGroups()
 	}
-	return l, err
+	return p, err
 }
 
-// check says why the clone could not have a folder.
-func (l *looker) check(ctx context.Context, u *undo, m *mapping) error {
-	as := l.as
+// check checks that the clone can have a folder.
+func (p *pathChecker) check(ctx context.Context, u *undo, m *mapping) error {
+	as := p.as
 	if m.Driver == mount.VirtioFS {
 		as = nil // its daemon runs as root
 	}
-	if l.remote {
-		return l.checkThere(ctx, u, m.HostPath, as)
+	if p.remote {
+		return p.checkThere(ctx, u, m.HostPath, as)
 	}
-	if err := l.checkHere(m.HostPath); err != nil {
+	if err := p.checkHere(m.HostPath); err != nil {
 		return err
 	}
 	return as.mayRead(m.HostPath)
 }
 
-// checkSource says why a folder of this machine could not be copied.
-func (l *looker) checkSource(dir string) error {
+// checkSource checks that a folder of this machine can be copied.
+func (p *pathChecker) checkSource(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -68,14 +69,14 @@ func (l *looker) checkSource(dir string) error {
 	return nil
 }
 
-// checkHere is for a hypervisor on this machine.
-func (l *looker) checkHere(dir string) error {
+// checkHere checks a folder of this machine.
+func (p *pathChecker) checkHere(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s does not exist on this machine, where the hypervisor is (%s)", dir, shownURL(l.url))
+		return fmt.Errorf("%s does not exist on this machine, the hypervisor's machine (%s)", dir, shownURL(p.url))
 	case errors.Is(err, fs.ErrPermission):
-		return nil // what we may not see, QEMU perhaps may
+		return nil // QEMU may see what this process may not
 	case err != nil:
 		return err
 	case !info.IsDir():
@@ -165,7 +166,7 @@ func (q *qemuAccount) mayRead(dir string) error {
 	}
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil // what we may not see, QEMU perhaps may
+		return nil // QEMU may see what this process may not
 	}
 	for _, folder := range pathTo(dir) {
 		wanted, how := uint32(1), "passed through"
@@ -221,20 +222,20 @@ const lookLimit = 30 * time.Second
 // checkThere is for a hypervisor on another machine. libvirt has no call that
 // looks at a folder: a pool is made over it for a moment, which tells, too, what
 // its mode is. What is above it cannot be seen.
-func (l *looker) checkThere(ctx context.Context, u *undo, dir string, as *qemuAccount) error {
+func (p *pathChecker) checkThere(ctx context.Context, u *undo, dir string, as *qemuAccount) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, fmt.Errorf("%v are over", lookLimit))
 	defer cancel()
-	is, err := l.poolOver(ctx, u, dir)
+	is, err := p.poolOver(ctx, u, dir)
 	switch text := fmt.Sprint(err); {
 	case err == nil:
 	case isMissingFolder(err):
-		return fmt.Errorf("%s does not exist on the machine of the hypervisor (%s), where it is looked for%s", dir, shownURL(l.url), offerSync(dir))
+		return fmt.Errorf("%s does not exist on the machine of the hypervisor (%s), where it is looked for%s", dir, shownURL(p.url), offerSync(dir))
 	case strings.Contains(text, "Not a directory"):
-		return fmt.Errorf("%s on the machine of the hypervisor (%s) is not a folder", dir, shownURL(l.url))
+		return fmt.Errorf("%s on the machine of the hypervisor (%s) is not a folder", dir, shownURL(p.url))
 	case isCode(err, libvirt.ERR_NO_SUPPORT):
 		return nil // QEMU tells
 	default:
-		return fmt.Errorf("looking for %s on the machine of the hypervisor (%s): %w", dir, shownURL(l.url), said(err))
+		return fmt.Errorf("looking for %s on the machine of the hypervisor (%s): %w", dir, shownURL(p.url), said(err))
 	}
 	if as == nil || is == nil || as.uid == 0 {
 		return nil
@@ -250,7 +251,7 @@ func (l *looker) checkThere(ctx context.Context, u *undo, dir string, as *qemuAc
 		return nil
 	}
 	return fmt.Errorf("%s on the machine of the hypervisor (%s) cannot be read by the user as whom QEMU runs there, number %d (it has mode %s, and belongs to user %s, group %s): chmod o+rx it",
-		dir, shownURL(l.url), as.uid, is.Mode, is.Owner, is.Group)
+		dir, shownURL(p.url), as.uid, is.Mode, is.Owner, is.Group)
 }
 
 // offerSync is for a folder that is not where it is looked for.
@@ -263,23 +264,23 @@ func offerSync(dir string) string {
 
 // poolOver makes a pool over a folder, unless there is one, and reads its
 // permissions, which may be nil.
-func (l *looker) poolOver(ctx context.Context, u *undo, dir string) (*libvirtxml.StoragePoolTargetPermissions, error) {
+func (p *pathChecker) poolOver(ctx context.Context, u *undo, dir string) (*libvirtxml.StoragePoolTargetPermissions, error) {
 	dir = path.Clean(dir)
-	pools, err := filePools(l.conn)
+	pools, err := filePools(p.conn)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range pools {
-		if p.folder != dir {
+	for _, candidate := range pools {
+		if candidate.folder != dir {
 			continue
 		}
-		if pool, err := l.conn.LookupStoragePoolByName(p.name); err == nil {
+		if pool, err := p.conn.LookupStoragePoolByName(candidate.name); err == nil {
 			defer pool.Free()
 			return permissionsOf(pool)
 		}
 	}
-	l.looked++
-	made, err := folderPool(ctx, l.conn, u, fmt.Sprintf("%s-look%d", l.clone, l.looked), dir, 0)
+	p.checks++
+	made, err := folderPool(ctx, p.conn, u, fmt.Sprintf("%s-look%d", p.clone, p.checks), dir, 0)
 	if err != nil {
 		return nil, err
 	}

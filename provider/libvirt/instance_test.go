@@ -1,0 +1,17 @@
+package libvirt
+
+import (
+	"testing"
+
+	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSetUpThatPanicsFails(t *testing.T) {
+	const url = "test:///default"
+	i := &instance{label: "web", config: config{URL: url}, pool: newConnections(), undo: &undo{}}
+	i.pool.once[url] = nil // a mistake
+	var panicked *recovered.PanicError
+	require.ErrorAs(t, i.SetUp(t.Context()), &panicked)
+	require.NoError(t, i.TearDown(t.Context()))
+}

@@ -1,0 +1,92 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/provider"
+)
+
+var _ provider.Reserver = (*cloneProvider)(nil)
+
+// Reserve plans all clones of a batch, acquires their static addresses, in their
+// order, and then reserves memory for all of them, on one hypervisor after the
+// other.
+func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, queued func()) error {
+	byLabel := map[string]*instance{}
+	for _, one := range batch {
+		i := one.(*instance)
+		byLabel[i.label] = i
+	}
+	err := recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
+		err := byLabel[label].prepare(ctx)
+		if err != nil && len(batch) > 1 {
+			err = fmt.Errorf("%s: %w", label, err)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	instances := slices.Collect(maps.Values(byLabel))
+	// Waits are reported: the batch then has a place in a queue.
+	waiting := provider.WithReporter(ctx, func(step, detail string) {
+		queued()
+		provider.Report(ctx, step, detail)
+	})
+	if err := lockAddresses(waiting, instances); err != nil {
+		return err
+	}
+	byQueue := map[string][]*instance{}
+	for _, i := range instances {
+		if i.need.bytes > 0 {
+			byQueue[i.need.queue] = append(byQueue[i.need.queue], i)
+		}
+	}
+	for _, queue := range slices.Sorted(maps.Keys(byQueue)) {
+		group := byQueue[queue]
+		err := group[0].call(waiting, func(ctx context.Context, _ *connection) error { return reserveFor(ctx, group, queued) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockAddresses acquires the static addresses of a batch, in their order, so that
+// two batches cannot deadlock.
+func lockAddresses(ctx context.Context, batch []*instance) error {
+	exclusive := slices.DeleteFunc(slices.Clone(batch), func(i *instance) bool { return !i.exclusive() })
+	slices.SortFunc(exclusive, func(a, b *instance) int { return a.config.Static.IP.Compare(b.config.Static.IP) })
+	for _, i := range exclusive {
+		if err := i.call(ctx, i.lockAddress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reserveFor reserves memory for clones on one hypervisor.
+func reserveFor(ctx context.Context, batch []*instance, queued func()) error {
+	first := batch[0]
+	needs := map[string]memoryNeed{}
+	for _, i := range batch {
+		needs[i.label] = i.need
+	}
+	reservation, err := reserveMemory(ctx, first.on.conn, memoryRequest{
+		url: first.config.URL, baseDomain: first.config.BaseDomain, needs: needs, wait: first.config.MemoryWait,
+	}, queued)
+	if err != nil {
+		return err
+	}
+	for _, i := range batch {
+		i.memory = reservation
+	}
+	return nil
+}
+
+// releaseMemory ends the reservation of this clone.
+func (i *instance) releaseMemory() { i.memory.release(i.label) }

@@ -1,0 +1,90 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// Resource is something that overcast created on a hypervisor: the domain of a clone,
+// a volume of one, or a pool that exists for a moment over a folder.
+type Resource struct {
+	Kind       string    `json:"kind"` // domain, volume or pool
+	Name       string    `json:"name"`
+	Pool       string    `json:"pool,omitempty"`       // of a volume
+	Label      string    `json:"label,omitempty"`      // of the host
+	Parent     string    `json:"parent,omitempty"`     // base domain of a domain
+	State      string    `json:"state,omitempty"`      // of a domain, as virsh shows it
+	Created    time.Time `json:"created,omitzero"`     // zero if it is not known
+	Owner      string    `json:"owner"`                // process that created it
+	OwnerState string    `json:"ownerState"`           // alive, gone, or unknown from this machine
+	Kept       bool      `json:"kept,omitempty"`       // left for inspection
+	SkipReason string    `json:"skipReason,omitempty"` // why GC does not remove it; "" if it does
+}
+
+// String names the resource and its owner.
+func (r Resource) String() string { return foundResource(r).String() }
+
+// List lists what overcast created on a hypervisor, domains first. Domains of Overcast
+// for Java are listed, too. With an error, the result is what could be listed.
+func List(ctx context.Context, url string) ([]Resource, error) {
+	var found []foundResource
+	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
+		found, err = listResources(conn, gcOptions{kept: true})
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("listing what overcast created at %s: %w", shownURL(url), err)
+	}
+	return resources(found), err
+}
+
+// GCOptions are the options of [GC].
+type GCOptions struct {
+	// DryRun removes nothing.
+	DryRun bool
+	// Kept also removes clones that were left for inspection, if their process
+	// has ended.
+	Kept bool
+}
+
+// GC removes from a hypervisor what overcast created and whose owner has ended: by
+// metadata or name it is overcast's, and the process that created it is gone. A
+// process on another machine or in another container cannot be seen: its domains are
+// removed when it has not renewed its ownership for ownerLease, and its volumes when
+// no domain uses them and they have not changed for a day. Nothing else is touched.
+//
+// It returns what it removed, or would remove with DryRun, also with an error: what
+// cannot be removed does not stop the rest.
+func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) {
+	var removed []foundResource
+	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
+		removed, err = collect(ctx, conn, gcOptions{dryRun: options.DryRun, kept: options.Kept})
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("removing what earlier runs left at %s: %w", shownURL(url), err)
+	}
+	return resources(removed), err
+}
+
+func resources(found []foundResource) []Resource {
+	all := make([]Resource, len(found))
+	for n := range found {
+		all[n] = Resource(found[n])
+	}
+	return all
+}
+
+// withConnection calls do with a connection of its own.
+func withConnection(ctx context.Context, url string, do func(*libvirt.Connect) error) error {
+	pool := newConnections()
+	on, release, err := pool.acquire(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return do(on.conn)
+}
