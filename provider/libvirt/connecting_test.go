@@ -44,3 +44,12 @@ func TestURLThatCannotBeReadKeepsItsPassword(t *testing.T) {
 		assert.NotContains(t, err.Error(), "s3cret")
 	}
 }
+
+// openTestDriver connects to libvirt's test driver, which has a running domain "test".
+func openTestDriver(t *testing.T) *connection {
+	t.Helper()
+	on, release, err := newConnections().acquire(t.Context(), "test:///default")
+	require.NoError(t, err)
+	t.Cleanup(release)
+	return on
+}

@@ -172,7 +172,7 @@ func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
 }
 
 func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
-	on := testDriver(t)
+	on := openTestDriver(t)
 	w := newDomainWatcher(on, "test", domainState{phase: phaseUnknown})
 	defer w.close()
 	w.lifecycle(paused)
@@ -183,7 +183,7 @@ func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
 
 // libvirt's own test driver reports events as QEMU's does.
 func TestAWatcherFollowsARealDomain(t *testing.T) {
-	on := testDriver(t)
+	on := openTestDriver(t)
 	domain, err := on.conn.DomainCreateXML(`<domain type='test'><name>watched</name><memory>1024</memory><os><type>hvm</type></os></domain>`, 0)
 	require.NoError(t, err)
 	defer domain.Free()

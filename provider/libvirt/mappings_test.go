@@ -41,9 +41,9 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 		"writable":                {`driver = virtiofs, readOnly = false`, with(func(a *capabilities) { a.version = 9_000_000 }), mount.VirtioFS, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := instanceOf(t, `nat_host { libvirtBaseDomain = base, fsMapping.data { hostPath = /a, `+test.keys+` } }`)
-			m := &mapping{Entry: i.folders.entries[0]}
-			err := i.folders.resolveDriver(m, test.can)
+			f := foldersOf(t, `nat_host { libvirtBaseDomain = base, fsMapping.data { hostPath = /a, `+test.keys+` } }`)
+			m := &mapping{Entry: f.entries[0]}
+			err := f.resolveDriver(m, test.can)
 			if test.refused != "" {
 				require.ErrorContains(t, err, test.refused)
 				var positioned hocon.Error
@@ -56,8 +56,8 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 	}
 }
 
-// instanceOf makes an instance of a host's section.
-func instanceOf(t *testing.T, text string) *instance {
+// foldersOf returns the folders of a host's section.
+func foldersOf(t *testing.T, text string) *folders {
 	t.Helper()
 	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
@@ -65,9 +65,11 @@ func instanceOf(t *testing.T, text string) *instance {
 	require.NoError(t, err)
 	section, ok := root.Get("nat_host")
 	require.True(t, ok)
-	made, err := newProvider().Instance("nat_host", section)
-	require.NoError(t, err)
-	return made.(*instance)
+	var config struct {
+		FSMapping map[string]mount.Mapping `hocon:"fsMapping"`
+	}
+	require.NoError(t, section.DecodeKnown(&config))
+	return &folders{url: "qemu:///system", section: section, entries: mappingEntries(section, config.FSMapping)}
 }
 
 func TestWhatAHypervisorOffers(t *testing.T) {
@@ -119,9 +121,9 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 }
 
 func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
-	i := instanceOf(t, `nat_host { libvirtBaseDomain = base, fsMapping { fast { hostPath = /a, driver = virtiofs, readOnly = no }, data { hostPath = /b, driver = 9p } } }`)
-	for _, e := range i.folders.entries {
-		i.folders.mappings = append(i.folders.mappings, &mapping{Entry: e})
+	f := foldersOf(t, `nat_host { libvirtBaseDomain = base, fsMapping { fast { hostPath = /a, driver = virtiofs, readOnly = no }, data { hostPath = /b, driver = 9p } } }`)
+	for _, e := range f.entries {
+		f.mappings = append(f.mappings, &mapping{Entry: e})
 	}
 	for said, want := range map[string]string{
 		"libvirt: operation failed: Unable to find a satisfying virtiofsd":                     "nat_host.fsMapping.fast.driver: virtiofs needs the program virtiofsd",
@@ -132,7 +134,7 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 		"libvirt: out of memory": "",
 	} {
 		cause := &libvirtSays{said}
-		got := i.folders.explain(cause)
+		got := f.explain(cause)
 		require.ErrorIs(t, got, cause)
 		if want == "" {
 			assert.Equal(t, said, got.Error())
@@ -141,7 +143,7 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 		assert.Contains(t, got.Error(), said)
 		assert.Contains(t, got.Error(), want)
 	}
-	assert.NoError(t, i.folders.explain(nil))
+	assert.NoError(t, f.explain(nil))
 }
 
 type libvirtSays struct{ text string }
@@ -149,13 +151,13 @@ type libvirtSays struct{ text string }
 func (e *libvirtSays) Error() string { return e.text }
 
 func TestMountsAreThoseThatMountAtAsksFor(t *testing.T) {
-	i := instanceOf(t, `nat_host { libvirtBaseDomain = base, connection.url = "ssh://root@{0}", fsMapping {
+	f := foldersOf(t, `nat_host { libvirtBaseDomain = base, connection.url = "ssh://root@{0}", fsMapping {
 		inner { hostPath = /a, mountAt = /data/inner, readOnly = no }, no { hostPath = /b }, outer { hostPath = /c, mountAt = /data/ } } }`)
-	for _, e := range i.folders.entries {
+	for _, e := range f.entries {
 		e.Driver = mount.NineP
-		i.folders.mappings = append(i.folders.mappings, &mapping{Entry: e})
+		f.mappings = append(f.mappings, &mapping{Entry: e})
 	}
-	mounts := i.Mounts()
+	mounts := f.mounts()
 	require.Len(t, mounts, 2)
 	assert.Equal(t, mount.Guest{Tag: "outer", Path: "/data", Driver: mount.NineP, ReadOnly: true}, mounts[0])
 	assert.Equal(t, mount.Guest{Tag: "inner", Path: "/data/inner", Driver: mount.NineP}, mounts[1])
