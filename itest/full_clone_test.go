@@ -14,7 +14,6 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
 // Where libvirt keeps what belongs to a domain beside its disks.
@@ -148,7 +147,7 @@ var _ = Describe("a clone of a base domain with firmware, TPM and character devi
 			clone := found[0]
 			Expect(clone.UUID).NotTo(Equal(uuid))
 			Expect(clone.GenID.Value).NotTo(BeEmpty())
-			Expect(clone.Metadata.XML).To(And(ContainSubstring("libosinfo"), ContainSubstring(libvirt.MetadataNamespace)))
+			Expect(clone.Metadata.XML).To(And(ContainSubstring("libosinfo"), ContainSubstring("https://github.com/overcast-go/overcast/xmlns/clone/1")))
 			checkDevices(clone)
 
 			own := nvramDir + "/" + clone.Name + "_VARS.fd"

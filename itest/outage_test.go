@@ -3,7 +3,6 @@ package itest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,7 +19,6 @@ import (
 	registries "github.com/overcast-go/overcast/internal/host"
 	. "github.com/overcast-go/overcast/matchers"
 	"github.com/overcast-go/overcast/provider"
-	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
 // registry has the hosts of this process.
@@ -101,7 +99,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		results := callsUnderWay(limited, host)
 		_, err := host.Run(limited, "poweroff -f")
 		Expect(err).To(MatchError(fixture.ErrHostStopped))
-		Expect(stopped(err).How).To(Equal("shut off: the guest powered itself off"))
+		expectStopped(err, ContainSubstring("is shut off: the guest powered itself off"))
 		expectOutage(ctx, host, results, fixture.ErrHostStopped, "shut off: the guest powered itself off")
 		Expect(InterceptGomegaFailures(func() { Eventually(host).WithTimeout(time.Minute).Should(BeReachableOnSSH()) })).
 			To(ConsistOf(And(HavePrefix("No future change is possible."), ContainSubstring("the guest powered itself off"))))
@@ -117,8 +115,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		virsh("suspend", clone)
 		expectOutage(ctx, host, results, fixture.ErrHostPaused, "paused by an administrator")
 		_, err := host.Run(ctx, "true")
-		var paused *libvirt.PausedError
-		Expect(errors.As(err, &paused)).To(BeTrue())
+		Expect(err).To(MatchError(fixture.ErrHostPaused))
 		Expect(err).To(MatchError(HaveSuffix("resume it (virsh -c 'qemu:///system' resume " + clone + ")")))
 		Expect(host.Exited()).To(Succeed())
 
@@ -171,7 +168,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		defer cancel()
 		_, err = host.Run(limited, "poweroff; sleep 1234")
 		Expect(err).To(MatchError(fixture.ErrHostStopped))
-		Expect(stopped(err).How).To(Equal("shut off: the guest powered itself off"))
+		expectStopped(err, ContainSubstring("is shut off: the guest powered itself off"))
 	})
 
 	It("is waited for during set-up while an administrator has paused it", func(ctx SpecContext) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
 // configure adds to the configuration for the length of a spec.
@@ -161,9 +160,8 @@ var _ = Describe("set-up", func() {
 		var err error
 		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
 		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
-		var stopped *libvirt.StoppedError
 		Expect(err).To(MatchError(ContainSubstring("a libvirt client destroyed it")))
-		Expect(errors.As(err, &stopped)).To(BeTrue())
+		Expect(err).To(MatchError(fixture.ErrHostStopped))
 		Expect(leftovers("doomed")).To(BeEmpty())
 	})
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 // addressError returns the error of a look-up that has found no address: the
@@ -13,12 +14,12 @@ import (
 // the connection was lost. ctx is the context of the look-up, and asked that of
 // its caller.
 func (i *instance) addressError(ctx, asked context.Context, domain string, err error) error {
-	if loss := i.on.checkLost(); loss != nil {
+	if loss := i.on.CheckLost(); loss != nil {
 		return loss
 	}
 	_, outage := i.Outage()
-	var stopped *StoppedError
-	var paused *PausedError
+	var stopped *virt.StoppedError
+	var paused *virt.PausedError
 	cause := context.Cause(ctx)
 	switch {
 	case errors.As(cause, &stopped): // has the console's last lines itself
@@ -32,5 +33,5 @@ func (i *instance) addressError(ctx, asked context.Context, domain string, err e
 	default:
 		err = fmt.Errorf("domain %s: %w", domain, err)
 	}
-	return fmt.Errorf("%w: %w%s", provider.ErrAddressNotFound, err, quoted("last lines of the console", i.Console(shownLines)))
+	return fmt.Errorf("%w: %w%s", provider.ErrAddressNotFound, err, virt.Quoted("last lines of the console", i.Console(virt.ShownLines)))
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,15 +16,44 @@ import (
 )
 
 // notFound is what a strategy says that has asked an agent that was not there.
-var notFound = &strategy.NotFoundError{Strategy: "agent", Seen: agentError(libvirt.Error{Code: libvirt.ERR_AGENT_UNRESPONSIVE}).Error(), Cause: errors.New("addressTimeout of 1s expired")}
+var notFound = &strategy.NotFoundError{Strategy: "agent", Seen: address.AgentError(libvirt.Error{Code: libvirt.ERR_AGENT_UNRESPONSIVE}).Error(), Cause: errors.New("addressTimeout of 1s expired")}
+
+// Events of a domain, as libvirt reports them.
+var (
+	paused   = &libvirt.DomainEventLifecycle{Event: libvirt.DOMAIN_EVENT_SUSPENDED, Detail: int(libvirt.DOMAIN_EVENT_SUSPENDED_PAUSED)}
+	ioPaused = &libvirt.DomainEventLifecycle{Event: libvirt.DOMAIN_EVENT_SUSPENDED, Detail: int(libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR)}
+	resumed  = &libvirt.DomainEventLifecycle{Event: libvirt.DOMAIN_EVENT_RESUMED, Detail: int(libvirt.DOMAIN_EVENT_RESUMED_UNPAUSED)}
+	off      = &libvirt.DomainEventLifecycle{Event: libvirt.DOMAIN_EVENT_STOPPED, Detail: int(libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN)}
+	fullPool = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE, Reason: "enospc"}
+)
+
+// watching watches a domain that no hypervisor has.
+func watching(t *testing.T) *virt.DomainWatcher {
+	t.Helper()
+	w := virt.NewDomainWatcher(&virt.Connection{URL: "qemu:///system", Heart: virt.NewHeartbeat()}, "web", virt.DomainState{Phase: virt.PhaseStarting})
+	t.Cleanup(w.Close)
+	return w
+}
+
+// feed passes events to a watcher.
+func feed(w *virt.DomainWatcher, events ...any) {
+	for _, event := range events {
+		switch e := event.(type) {
+		case *libvirt.DomainEventLifecycle:
+			w.OnLifecycle(e)
+		case *libvirt.DomainEventIOErrorReason:
+			w.OnIOError(e)
+		}
+	}
+}
 
 // lookingUp is a clone whose address is looked up, and the context of that.
 func lookingUp(t *testing.T) (*instance, context.Context) {
 	t.Helper()
-	w := watching(t, phaseStarting)
-	w.on.ready, w.on.conn = testDriver(t).ready, testDriver(t).conn
+	w := watching(t)
+	w.On.Ready, w.On.Conn = testDriver(t).Ready, testDriver(t).Conn
 	feed(w, resumed)
-	i := &instance{on: w.on, watcher: w}
+	i := &instance{on: w.On, watcher: w}
 	ctx, unwatch := provider.WatchSetUp(t.Context(), i)
 	t.Cleanup(unwatch)
 	return i, ctx
@@ -50,7 +81,7 @@ func TestALookUpThatFailsSaysFirstWhy(t *testing.T) {
 			i, ctx := lookingUp(t)
 			feed(i.watcher, test.events...)
 			if test.lost {
-				i.on.heart.stop(closedByLibvirtd)
+				i.on.Heart.Stop(virt.ClosedByLibvirtd)
 			}
 			if !test.goesOn {
 				<-ctx.Done()
@@ -89,7 +120,7 @@ func TestOnlyAnAgentThatDoesNotAnswerMayBeMissing(t *testing.T) {
 		libvirt.ERR_SYSTEM_ERROR:       false, // the connection is closed
 		libvirt.ERR_INTERNAL_ERROR:     false,
 	} {
-		err := agentError(fmt.Errorf("asking about domain web: %w", said(libvirt.Error{Code: code, Message: "as it is"})))
+		err := address.AgentError(fmt.Errorf("asking about domain web: %w", virt.StripCodes(libvirt.Error{Code: code, Message: "as it is"})))
 		require.ErrorIs(t, err, strategy.ErrNotYet)
 		assert.ErrorContains(t, err, "asking about domain web: libvirt: as it is")
 		if missing {
@@ -98,21 +129,21 @@ func TestOnlyAnAgentThatDoesNotAnswerMayBeMissing(t *testing.T) {
 			assert.NotContains(t, err.Error(), "qemu-guest-agent")
 		}
 	}
-	require.NoError(t, agentError(nil))
-	require.ErrorIs(t, agentError(context.Canceled), context.Canceled)
+	require.NoError(t, address.AgentError(nil))
+	require.ErrorIs(t, address.AgentError(context.Canceled), context.Canceled)
 }
 
 func TestALostConnectionIsTheCauseOfWhatNeededIt(t *testing.T) {
 	on := testDriver(t)
 	failed := errors.New("making volume vda: no answer")
-	require.NoError(t, on.orLost(nil))
-	require.Equal(t, failed, on.orLost(failed))
-	on = &connection{url: "qemu:///system", ready: on.ready, conn: on.conn, heart: newHeartbeat()}
-	on.heart.stop("it has not answered for 10 seconds")
-	require.NoError(t, on.orLost(nil))
-	err := on.orLost(failed)
+	require.NoError(t, on.OrLost(nil))
+	require.Equal(t, failed, on.OrLost(failed))
+	on = &virt.Connection{URL: "qemu:///system", Ready: on.Ready, Conn: on.Conn, Heart: virt.NewHeartbeat()}
+	on.Heart.Stop("it has not answered for 10 seconds")
+	require.NoError(t, on.OrLost(nil))
+	err := on.OrLost(failed)
 	require.EqualError(t, err, "the connection to qemu:///system was lost (it has not answered for 10 seconds): check that libvirtd runs there: making volume vda: no answer")
 	require.ErrorIs(t, err, provider.ErrHypervisorNotReachable)
 	require.ErrorIs(t, err, failed)
-	require.Equal(t, on.loss(), on.orLost(fmt.Errorf("libvirt has not answered: %w", on.loss())), "it says so already")
+	require.Equal(t, on.Loss(), on.OrLost(fmt.Errorf("libvirt has not answered: %w", on.Loss())), "it says so already")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 var _ provider.Attacher = (*instance)(nil)
@@ -12,7 +13,7 @@ var _ provider.Attacher = (*instance)(nil)
 // ID is the name of the clone's domain.
 func (i *instance) ID() string {
 	if w := i.getWatcher(); w != nil {
-		return w.domain
+		return w.Domain
 	}
 	return ""
 }
@@ -24,11 +25,11 @@ func (i *instance) Attach(ctx context.Context, domain string) error {
 	if err != nil {
 		return err
 	}
-	w := newDomainWatcher(on, domain, domainState{phase: phaseUnknown})
+	w := virt.NewDomainWatcher(on, domain, virt.DomainState{Phase: virt.PhaseUnknown})
 	i.setWatcher(w)
-	if err := bounded(ctx, on.conn, func() error { return w.query(on.conn) }); err != nil {
+	if err := virt.WithContext(ctx, on.Conn, func() error { return w.Query(on.Conn) }); err != nil {
 		i.Detach()
-		return fmt.Errorf("looking at domain %s: %w", domain, said(err))
+		return fmt.Errorf("looking at domain %s: %w", domain, virt.StripCodes(err))
 	}
 	return nil
 }

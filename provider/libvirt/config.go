@@ -10,6 +10,7 @@ import (
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
 	"github.com/overcast-go/overcast/strategy"
 )
 
@@ -141,7 +142,7 @@ func (c *config) settle(section *hocon.Value) error {
 	case !slices.Contains(cacheModes, c.Cache):
 		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
 	}
-	if err := checkMappings(section, mappingEntries(section, c.FSMapping), c.ConnectionURL() != ""); err != nil {
+	if err := fsmapping.CheckEntries(section, fsmapping.Entries(section, c.FSMapping), c.ConnectionURL() != ""); err != nil {
 		return err
 	}
 	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {

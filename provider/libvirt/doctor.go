@@ -18,6 +18,11 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -50,7 +55,7 @@ func (d *diagnosis) warn(link, warning string) {
 // find notes what came of a link, and says whether it holds. What libvirt
 // forbids is not the fault of the link that it was found at.
 func (d *diagnosis) find(link, seen string, err error) bool {
-	if isCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
+	if virt.IsCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
 		link, err = "permissions", fmt.Errorf("%w: libvirt lets this account only look: connect to the socket that is for reading and writing, and have polkit, or libvirt's access control, grant it the management of domains, volumes and networks", err)
 	}
 	d.findings = append(d.findings, provider.Result{Name: link, Detail: seen, Err: err})
@@ -59,7 +64,7 @@ func (d *diagnosis) find(link, seen string, err error) bool {
 
 func (d *diagnosis) run(ctx context.Context) {
 	on, err := d.connect(ctx)
-	if !d.find("connection", shownURL(d.config.URL), err) {
+	if !d.find("connection", virt.RedactURL(d.config.URL), err) {
 		return
 	}
 	defer d.disconnect()
@@ -67,16 +72,16 @@ func (d *diagnosis) run(ctx context.Context) {
 		seen, err := checkKVM(kvmDevice, qemuUser(d.config.URL))
 		d.find("/dev/kvm", seen, err)
 	}
-	base, err := readBase(on.conn, d.config.URL, d.config.BaseDomain)
+	base, err := virt.ReadBase(on.Conn, d.config.URL, d.config.BaseDomain)
 	if !d.find("base domain", d.config.BaseDomain+" is shut off", err) {
 		return
 	}
-	known, err := readBridges(on.conn)
+	known, err := domainxml.ReadBridges(on.Conn)
 	if err != nil {
 		d.find("network", "", err)
 		return
 	}
-	c, err := planClone(base, plan{label: d.label, network: d.config.Network, bridges: known, cache: d.config.Cache})
+	c, err := domainxml.PlanClone(base, domainxml.Plan{Label: d.label, Network: d.config.Network, Bridges: known, Cache: d.config.Cache})
 	if err != nil {
 		link := "disks"
 		if strings.Contains(err.Error(), "interface") {
@@ -86,15 +91,15 @@ func (d *diagnosis) run(ctx context.Context) {
 		return
 	}
 	if len(d.config.FSMapping) > 0 {
-		err := errors.Join(d.folders.plan(ctx, on.conn, c), d.undo.run(ctx, on.conn))
-		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders.mappings)), err)
+		err := errors.Join(d.folders.Plan(ctx, on.Conn, c), d.undo.Run(ctx, on.Conn))
+		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders.Mappings)), err)
 	}
-	c.describe(newMetadata(c.name, base.Name, d.label, d.config.OwnerLease).text())
-	d.checkDisks(ctx, on.conn, c, base.Name)
-	d.checkNetwork(ctx, on.conn, c, known)
+	c.Describe(owner.NewMetadata(c.Name, base.Name, d.label, d.config.OwnerLease).Text())
+	d.checkDisks(ctx, on.Conn, c, base.Name)
+	d.checkNetwork(ctx, on.Conn, c, known)
 	d.checkClientIDs(c)
-	d.checkLookup(ctx, on.conn, c)
-	d.checkReach(ctx, on.conn, c.network)
+	d.checkLookup(ctx, on.Conn, c)
+	d.checkReach(ctx, on.Conn, c.Network)
 }
 
 // isLocal says whether the hypervisor is this machine's own.
@@ -106,8 +111,8 @@ func (d *diagnosis) isLocal() bool {
 const mendDisk = "check that the file is there, and that libvirtd and the user that QEMU runs as may read it"
 
 // checkDisks makes the overlays and takes them away again.
-func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *clone, base string) {
-	if err := locateOverlays(conn, c, base, d.config.OverlayPool); err != nil {
+func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, base string) {
+	if err := storage.LocateOverlays(conn, c, base, d.config.OverlayPool); err != nil {
 		if strings.Contains(strings.ToLower(err.Error()), "pool") {
 			d.find("pool", "", err)
 			return
@@ -116,47 +121,47 @@ func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *cl
 		return
 	}
 	var pools []string
-	var u undo
-	for n := range c.overlays {
-		o := &c.overlays[n]
-		if err := makeOverlay(conn, &u, o); err != nil {
-			d.find("disks", "", errors.Join(fmt.Errorf("disk %s: %w: %s", o.target, err, mendDisk), u.run(ctx, conn)))
+	var u storage.Undo
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if err := storage.MakeOverlay(conn, &u, o); err != nil {
+			d.find("disks", "", errors.Join(fmt.Errorf("disk %s: %w: %s", o.Target, err, mendDisk), u.Run(ctx, conn)))
 			return
 		}
-		if !slices.Contains(pools, o.pool) {
-			pools = append(pools, o.pool)
+		if !slices.Contains(pools, o.Pool) {
+			pools = append(pools, o.Pool)
 		}
 	}
-	err := u.run(ctx, conn)
-	if d.find("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.overlays)), err) {
+	err := u.Run(ctx, conn)
+	if d.find("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.Overlays)), err) {
 		d.find("pool", strings.Join(pools, ", "), nil)
 		d.find("permissions", "this account may make and remove volumes", nil)
 	}
 }
 
 // checkLookup tries what the strategies ask, with a MAC address that nobody has.
-func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *clone) {
+func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) {
 	find, err := d.strategy(conn, c)
 	if err != nil {
 		d.find("look-up", "", err)
 		return
 	}
 	if by, ok := find.(strategy.SSH); ok {
-		d.checkLookupHost(ctx, by, c.mac)
+		d.checkLookupHost(ctx, by, c.MAC)
 		return
 	}
 	auto, isRace := find.(strategy.Auto)
 	if isRace && d.config.SSH.Command != "" {
 		if by, ok := auto.Strategies[0].(strategy.SSH); ok {
-			d.checkLookupHost(ctx, by, c.mac)
+			d.checkLookupHost(ctx, by, c.MAC)
 		}
 	}
 	switch d.config.Lookup {
 	case lookupARP:
-		n := newNeighbours(conn, d.newAddressCheck(conn, c), 0)
-		n.byCommand = true
-		if _, err = n.table(ctx, c.mac); err != nil {
-			err = fmt.Errorf("%w: have that machine let you run %s", err, neighbourCommand)
+		n := address.NewNeighbours(conn, d.newAddressCheck(conn, c), 0)
+		n.ByCommand = true
+		if _, err = n.Table(ctx, c.MAC); err != nil {
+			err = fmt.Errorf("%w: have that machine let you run %s", err, address.NeighbourCommand)
 		}
 	case lookupStatic:
 		err = d.checkClaim(conn)

@@ -7,34 +7,37 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
 const networkLink = "network"
 
 // checkNetwork looks at the network that the address is looked up on.
-func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *clone, known bridges) {
+func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, known domainxml.Bridges) {
 	switch {
-	case c.network == "":
+	case c.Network == "":
 		d.find(networkLink, "the base domain has none", nil)
 		return
-	case !isNetworkOf(c, c.network):
-		d.find(networkLink, "bridge "+c.network, d.checkBridge(ctx, c.network))
+	case !isNetworkOf(c, c.Network):
+		d.find(networkLink, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
 		return
 	}
-	if _, ok := known[c.network]; !ok {
-		d.find(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.network, shownURL(d.config.URL)))
+	if _, ok := known[c.Network]; !ok {
+		d.find(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.Network, virt.RedactURL(d.config.URL)))
 		return
 	}
-	network, err := conn.LookupNetworkByName(c.network)
+	network, err := conn.LookupNetworkByName(c.Network)
 	if err != nil {
-		d.find(networkLink, "", fmt.Errorf("looking up network %s: %w", c.network, said(err)))
+		d.find(networkLink, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
 		return
 	}
 	defer network.Free()
 	active, err := network.IsActive()
 	if err == nil && !active {
-		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.network, shownURL(d.config.URL))
+		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.Network, virt.RedactURL(d.config.URL))
 	}
 	if err != nil {
 		d.find(networkLink, "", err)
@@ -46,36 +49,36 @@ func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *
 // checkDHCP looks at the DHCP server of a network, and at how many addresses it
 // has left.
 func (d *diagnosis) checkDHCP(ctx context.Context, conn *libvirt.Connect, network *libvirt.Network) {
-	definition, err := readNetwork(network)
+	definition, err := address.ReadNetwork(network)
 	if err != nil {
 		d.find(networkLink, "", err)
 		return
 	}
-	leases, err := readLeases(conn, definition.Name)
-	used := dhcpUsage(definition, leases)
-	if err != nil || used.total == 0 {
+	leases, err := address.ReadLeases(conn, definition.Name)
+	used := address.DhcpUsage(definition, leases)
+	if err != nil || used.Total == 0 {
 		d.find(networkLink, definition.Name+" is active", err)
 		return
 	}
-	gateway := &gatewayLogin{target: d.gatewayTarget}
+	gateway := &virt.GatewayLogin{Target: d.gatewayTarget}
 	if definition.Bridge != nil {
-		err = checkDHCPServer(ctx, gateway, definition.Name, definition.Bridge.Name)
+		err = address.CheckDHCPServer(ctx, gateway, definition.Name, definition.Bridge.Name)
 	}
-	if d.find(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.nearlyFull() {
-		d.warn("DHCP range", (&rangeFullError{definition.Name, used}).Error())
+	if d.find(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.NearlyFull() {
+		d.warn("DHCP range", (&address.RangeFullError{Network: definition.Name, Used: used}).Error())
 	}
 }
 
 // checkClientIDs warns of a base whose clones have sent one DHCP client
 // identifier. It knows the clones of this machine.
-func (d *diagnosis) checkClientIDs(c *clone) {
+func (d *diagnosis) checkClientIDs(c *domainxml.Clone) {
 	const link = "client identifier"
-	id, macs := sharedClientID(readClientIDs(c.base))
+	id, macs := address.SharedClientID(address.ReadClientIDs(c.Base))
 	if id == "" {
 		return
 	}
 	d.warn(link, fmt.Sprintf("clones of base domain %q with MAC addresses %s have sent the same DHCP client identifier, %s: those that run at the same time are given one address: %s:\n%s",
-		d.config.BaseDomain, strings.Join(macs, " and "), id, waysToDistinguish, ignoreClientIDs))
+		d.config.BaseDomain, strings.Join(macs, " and "), id, address.WaysToDistinguish, ignoreClientIDs))
 }
 
 // ignoreClientIDs is what to add to a libvirt network (virsh net-edit), so that
@@ -86,8 +89,8 @@ const ignoreClientIDs = `<network xmlns:dnsmasq='http://libvirt.org/schemas/netw
 
 // isNetworkOf says whether an interface of the clone is on a libvirt network of
 // that name, rather than on a bridge.
-func isNetworkOf(c *clone, name string) bool {
-	for _, i := range c.definition.Devices.Interfaces {
+func isNetworkOf(c *domainxml.Clone, name string) bool {
+	for _, i := range c.Definition.Devices.Interfaces {
 		if i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == name {
 			return true
 		}

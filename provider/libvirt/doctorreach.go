@@ -6,6 +6,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"libvirt.org/go/libvirt"
 )
 
@@ -45,7 +46,7 @@ func isHidden(conn *libvirt.Connect, name string) bool {
 		return false
 	}
 	defer network.Free()
-	definition, err := readNetwork(network)
+	definition, err := address.ReadNetwork(network)
 	if err != nil {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 var _ provider.Gateway = (*instance)(nil)
@@ -37,7 +38,7 @@ func (c *config) gateway() (string, error) {
 		if errors.As(err, &unfit) {
 			err = unfit.Err // it repeats the URL, with its password
 		}
-		return "", fmt.Errorf("libvirtURL %s: %s", shownURL(c.URL), shownURL(err.Error()))
+		return "", fmt.Errorf("libvirtURL %s: %s", virt.RedactURL(c.URL), virt.RedactURL(err.Error()))
 	}
 	if at.Hostname() == "" {
 		return "", nil
@@ -55,7 +56,7 @@ func (c *config) gateway() (string, error) {
 	}
 	if port := at.Port(); port != "" {
 		if target.Port, err = strconv.Atoi(port); err != nil {
-			return "", fmt.Errorf("libvirtURL %s: port %q: %w", shownURL(c.URL), port, err)
+			return "", fmt.Errorf("libvirtURL %s: port %q: %w", virt.RedactURL(c.URL), port, err)
 		}
 	}
 	query := at.Query()

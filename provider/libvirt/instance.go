@@ -8,6 +8,14 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 )
 
@@ -15,29 +23,29 @@ import (
 type instance struct {
 	label  string
 	config config
-	pool   *connections
-	undo   *undo
+	pool   *virt.Connections
+	undo   *storage.Undo
 
-	folders *folders
+	folders *fsmapping.Folders
 
-	plan   *clone             // nil before it is prepared
-	find   strategy.Strategy  // of its address
-	need   memoryNeed         // of the plan
-	memory *memoryReservation // nil unless memory is reserved
+	plan   *domainxml.Clone    // nil before it is prepared
+	find   strategy.Strategy   // of its address
+	need   memory.Need         // of the plan
+	memory *memory.Reservation // nil unless memory is reserved
 
 	addressHeld bool // the clone has its static address, until undo releases it
 
-	on      *connection // while the clone lives: it lives no longer than this
+	on      *virt.Connection // while the clone lives: it lives no longer than this
 	release func()
 
 	address netip.Addr
-	check   *addressCheck // of address; nil before it is known
-	making  *call         // that prepares or creates; nil before that
-	foundBy string        // the strategy
+	check   *address.Check    // of address; nil before it is known
+	making  *virt.PendingCall // that prepares or creates; nil before that
+	foundBy string            // the strategy
 
 	mu      sync.Mutex
-	watcher *domainWatcher // from before the clone is started until it is torn down
-	lease   *renewal
+	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
+	lease   *owner.Renewal
 }
 
 var (
@@ -71,28 +79,28 @@ func (i *instance) prepare(ctx context.Context) error { return i.call(ctx, i.mak
 
 // call calls libvirt over the connection of the instance, and returns when the
 // context or the connection ends. TearDown waits for what goes on then.
-func (i *instance) call(ctx context.Context, do func(context.Context, *connection) error) error {
+func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Connection) error) error {
 	on, err := i.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, release := on.context(ctx)
+	ctx, release := on.Context(ctx)
 	defer release()
-	i.making = begin(func() error { return do(ctx, on) })
-	if !i.making.await(ctx) {
+	i.making = virt.Async(func() error { return do(ctx, on) })
+	if !i.making.Await(ctx) {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
 		defer cancel()
-		if !i.making.await(last) {
-			return on.orLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
+		if !i.making.Await(last) {
+			return on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
 		}
 	}
-	return on.orLost(i.making.err)
+	return on.OrLost(i.making.Err)
 }
 
 // makePlan works out the clone, down to the files and pools that it takes, the
 // strategy that finds its address, and the memory that it needs.
-func (i *instance) makePlan(ctx context.Context, on *connection) error {
-	i.pool.first(i.config.URL, func() { collectAtStart(ctx, on.conn, i.config.URL) })
+func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
+	i.pool.First(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
 	c, err := i.planClone(on)
 	if err != nil {
 		return err
@@ -100,10 +108,10 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 	if err := i.identify(ctx, on, c); err != nil {
 		return err
 	}
-	if err := i.folders.plan(ctx, on.conn, c); err != nil {
+	if err := i.folders.Plan(ctx, on.Conn, c); err != nil {
 		return err
 	}
-	if i.need, err = readMemoryNeed(on.conn, c.definition); err != nil {
+	if i.need, err = memory.ReadNeed(on.Conn, c.Definition); err != nil {
 		return err
 	}
 	i.plan = c
@@ -111,12 +119,12 @@ func (i *instance) makePlan(ctx context.Context, on *connection) error {
 }
 
 // createPlanned creates the clone that was planned and finds its address.
-func (i *instance) createPlanned(ctx context.Context, on *connection) error {
+func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
 	c := i.plan
 	if err := i.createExclusive(ctx, on, c); err != nil {
-		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.explain(err))
+		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.Explain(err))
 	}
-	i.lease = renewLease(on.conn, c.name, i.config.OwnerLease)
+	i.lease = owner.Renew(on.Conn, c.Name, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
 }
 
@@ -124,48 +132,48 @@ func (i *instance) createPlanned(ctx context.Context, on *connection) error {
 // decides how its address is found. A static address has an identity of its own.
 // If only another machine's list of leases has the address, the identity is a new
 // one: an earlier clone's may still be in the list.
-func (i *instance) identify(ctx context.Context, on *connection, c *clone) error {
-	if !i.exclusive() && (!i.config.asksSSH() || i.hasLeases(on.conn, c)) {
-		if err := i.takeSlot(ctx, on.conn, c); err != nil {
+func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
+	if !i.exclusive() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
+		if err := i.takeSlot(ctx, on.Conn, c); err != nil {
 			return err
 		}
 	}
 	var err error
-	i.find, err = i.strategy(on.conn, c)
+	i.find, err = i.strategy(on.Conn, c)
 	return err
 }
 
 // planClone works out the definition and the overlays of the clone.
-func (i *instance) planClone(on *connection) (*clone, error) {
-	base, err := readBase(on.conn, i.config.URL, i.config.BaseDomain)
+func (i *instance) planClone(on *virt.Connection) (*domainxml.Clone, error) {
+	base, err := virt.ReadBase(on.Conn, i.config.URL, i.config.BaseDomain)
 	if err != nil {
 		return nil, err
 	}
-	known, err := readBridges(on.conn)
+	known, err := domainxml.ReadBridges(on.Conn)
 	if err != nil {
 		return nil, err
 	}
-	c, err := planClone(base, plan{label: i.label, network: i.config.Network, bridges: known, cache: i.config.Cache, tpms: tpmFolder(i.config.URL)})
+	c, err := domainxml.PlanClone(base, domainxml.Plan{Label: i.label, Network: i.config.Network, Bridges: known, Cache: i.config.Cache, TPMs: domainxml.TpmFolder(i.config.URL)})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.planFirmware(on.conn, base); err != nil {
+	if err := c.PlanFirmware(on.Conn, base); err != nil {
 		return nil, err
 	}
-	c.describe(newMetadata(c.name, base.Name, i.label, i.config.OwnerLease).text())
-	return c, locateOverlays(on.conn, c, base.Name, i.config.OverlayPool)
+	c.Describe(owner.NewMetadata(c.Name, base.Name, i.label, i.config.OwnerLease).Text())
+	return c, storage.LocateOverlays(on.Conn, c, base.Name, i.config.OverlayPool)
 }
 
 // connect answers with a connection that works: the one that there is, or a
 // new one when that has been lost.
-func (i *instance) connect(ctx context.Context) (*connection, error) {
+func (i *instance) connect(ctx context.Context) (*virt.Connection, error) {
 	if i.on != nil {
-		if !i.on.lost() {
+		if !i.on.Lost() {
 			return i.on, nil
 		}
 		i.disconnect()
 	}
-	on, release, err := i.pool.acquire(ctx, i.config.URL)
+	on, release, err := i.pool.Acquire(ctx, i.config.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +190,7 @@ const (
 )
 
 // reconnect is connect for those who have to get through.
-func (i *instance) reconnect(ctx context.Context) (*connection, error) {
+func (i *instance) reconnect(ctx context.Context) (*virt.Connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, reconnectLimit)
 	defer cancel()
 	for pause := reconnectPause; ; pause = min(2*pause, reconnectLastPause) {
@@ -214,12 +222,12 @@ func (i *instance) TearDown(ctx context.Context) error {
 	i.releaseMemory()
 	i.askToShutDown(ctx, i.config.ShutdownTimeout)
 	i.stopWatching()
-	if !i.undo.empty() {
+	if !i.undo.Empty() {
 		on, err := i.reconnect(ctx)
 		if err != nil {
 			return err
 		}
-		if err := i.undo.run(ctx, on.conn); err != nil {
+		if err := i.undo.Run(ctx, on.Conn); err != nil {
 			return err
 		}
 	}
@@ -229,21 +237,21 @@ func (i *instance) TearDown(ctx context.Context) error {
 
 // awaitSetUp waits until nothing more is being made behind SetUp's back.
 func (i *instance) awaitSetUp(ctx context.Context) error {
-	if i.making == nil || i.making.await(ctx) {
+	if i.making == nil || i.making.Await(ctx) {
 		return nil
 	}
 	return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
 }
 
 // setWatcher sets the watcher of the clone.
-func (i *instance) setWatcher(w *domainWatcher) {
+func (i *instance) setWatcher(w *virt.DomainWatcher) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.watcher = w
 }
 
 // getWatcher returns the watcher of the clone, or nil.
-func (i *instance) getWatcher() *domainWatcher {
+func (i *instance) getWatcher() *virt.DomainWatcher {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.watcher
@@ -251,14 +259,14 @@ func (i *instance) getWatcher() *domainWatcher {
 
 // stopWatching ends everything that runs in this process for the clone.
 func (i *instance) stopWatching() {
-	i.lease.stop()
+	i.lease.Stop()
 	i.lease = nil
 	i.mu.Lock()
 	w := i.watcher
 	i.watcher = nil
 	i.mu.Unlock()
 	if w != nil {
-		w.close()
+		w.Close()
 	}
 }
 
@@ -267,7 +275,7 @@ func (i *instance) stopWatching() {
 // started and after it is torn down.
 func (i *instance) Outage() (changed <-chan struct{}, err error) {
 	if w := i.getWatcher(); w != nil {
-		return w.get()
+		return w.Get()
 	}
 	return nil, nil
 }
@@ -276,7 +284,7 @@ func (i *instance) Outage() (changed <-chan struct{}, err error) {
 // says at the most.
 func (i *instance) Console(lines int) []string {
 	if w := i.getWatcher(); w != nil {
-		return w.getConsole().tail(lines)
+		return w.GetConsole().Tail(lines)
 	}
 	return nil
 }
@@ -284,4 +292,4 @@ func (i *instance) Console(lines int) []string {
 var _ provider.Mounter = (*instance)(nil)
 
 // Mounts are the folders to mount in the guest.
-func (i *instance) Mounts() []provider.Mount { return i.folders.mounts() }
+func (i *instance) Mounts() []provider.Mount { return i.folders.Mounts() }

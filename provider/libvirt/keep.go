@@ -3,6 +3,8 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"strings"
 	"time"
 )
@@ -12,29 +14,29 @@ import (
 // TearDown then removes what is left.
 func (i *instance) Keep(ctx context.Context) (string, error) {
 	w := i.getWatcher()
-	if w == nil || !w.exists() {
+	if w == nil || !w.Exists() {
 		return "", nil
 	}
-	i.lease.stop() // or else it might renew what it read before this
-	conn := i.on.conn
-	err := bounded(ctx, conn, func() error {
-		return changeMetadata(conn, w.domain, func(m *metadata) {
-			m.Kept = &metadataKeeping{Since: time.Now().UTC().Truncate(time.Second)}
+	i.lease.Stop() // or else it might renew what it read before this
+	conn := i.on.Conn
+	err := virt.WithContext(ctx, conn, func() error {
+		return owner.ChangeMetadata(conn, w.Domain, func(m *owner.Metadata) {
+			m.Kept = &owner.MetadataKeeping{Since: time.Now().UTC().Truncate(time.Second)}
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("marking domain %s as kept: %w", w.domain, said(err))
+		return "", fmt.Errorf("marking domain %s as kept: %w", w.Domain, virt.StripCodes(err))
 	}
 	i.stopWatching()
-	err = i.undo.forget(ctx)
+	err = i.undo.Forget(ctx)
 	i.disconnect()
-	return i.howToReach(w.domain), err
+	return i.howToReach(w.Domain), err
 }
 
 // howToReach tells a person what to type.
 func (i *instance) howToReach(domain string) string {
-	virsh := "virsh -c '" + shownURL(i.config.URL) + "'"
-	lines := []string{"domain " + domain + " at " + shownURL(i.config.URL) + " is kept"}
+	virsh := "virsh -c '" + virt.RedactURL(i.config.URL) + "'"
+	lines := []string{"domain " + domain + " at " + virt.RedactURL(i.config.URL) + " is kept"}
 	if i.address.IsValid() {
 		lines = append(lines, "address: "+i.address.String())
 	}

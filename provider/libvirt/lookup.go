@@ -12,17 +12,19 @@ import (
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
 
 // strategy is the one that the configuration asks for. What it cannot work
 // with is refused here, before anything is made.
-func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
+func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	if i.config.Lookup == lookupStatic {
 		return strategy.Static{IP: i.config.Static.IP}, nil
 	}
-	if c.mac == nil {
+	if c.MAC == nil {
 		return nil, fmt.Errorf("base domain %q has no network interface, and so no address that could be looked up", i.config.BaseDomain)
 	}
 	switch i.config.Lookup {
@@ -40,51 +42,51 @@ func (i *instance) strategy(conn *libvirt.Connect, c *clone) (strategy.Strategy,
 
 // bySSH asks another machine, which may still have the lease of an earlier clone
 // with the same MAC address. What libvirt knows of the leases tells.
-func (i *instance) bySSH(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
+func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	from, err := ssh.ParseURL(i.config.SSH.URL)
 	if err == nil {
 		err = ssh.CheckKeyFile(from)
 	}
 	by := strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
 	if network, err := i.leasesBefore(conn, c); err == nil {
-		by.Stale = network.isStale
+		by.Stale = network.IsStale
 	}
 	return by, err
 }
 
 // byLease asks libvirt; without a DHCP server, it fails after patience.
-func (i *instance) byLease(conn *libvirt.Connect, c *clone, patience time.Duration) (strategy.Strategy, error) {
+func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, patience time.Duration) (strategy.Strategy, error) {
 	network, err := i.leasesBefore(conn, c)
 	if err != nil {
 		return nil, err
 	}
-	network.health.patience = patience
+	network.Health.Patience = patience
 	return strategy.Lease{Source: network, Reach: answers}, nil
 }
 
 // leasesBefore are the leases of the clone's network before it is started.
-func (i *instance) leasesBefore(conn *libvirt.Connect, c *clone) (*leases, error) {
-	network, err := leasingNetwork(conn, c.network)
+func (i *instance) leasesBefore(conn *libvirt.Connect, c *domainxml.Clone) (*address.Leases, error) {
+	network, err := address.LeasingNetwork(conn, c.Network)
 	if err != nil {
 		return nil, err
 	}
-	return network, network.before(i.newAddressCheck(conn, c))
+	return network, network.Before(i.newAddressCheck(conn, c))
 }
 
 // hasLeases reports whether libvirt knows the leases of the clone's network.
-func (i *instance) hasLeases(conn *libvirt.Connect, c *clone) bool {
-	if c.leases == "" {
+func (i *instance) hasLeases(conn *libvirt.Connect, c *domainxml.Clone) bool {
+	if c.Leases == "" {
 		return false
 	}
-	_, err := leasingNetwork(conn, c.leases)
+	_, err := address.LeasingNetwork(conn, c.Leases)
 	return err == nil
 }
 
-func (i *instance) byAgent(conn *libvirt.Connect, c *clone) (strategy.Strategy, error) {
-	if !c.hasAgentChannel() {
-		return nil, fmt.Errorf("base domain %q has no channel for a guest agent: add one (<channel type='unix'><target type='virtio' name='%s'/></channel>), install qemu-guest-agent in its system, or use another ipLookupStrategy", i.config.BaseDomain, agentChannel)
+func (i *instance) byAgent(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
+	if !c.HasAgentChannel() {
+		return nil, fmt.Errorf("base domain %q has no channel for a guest agent: add one (<channel type='unix'><target type='virtio' name='%s'/></channel>), install qemu-guest-agent in its system, or use another ipLookupStrategy", i.config.BaseDomain, domainxml.AgentChannel)
 	}
-	return strategy.Agent{Source: agent{conn, c.name}, Reach: answers}, nil
+	return strategy.Agent{Source: address.Agent{Conn: conn, Domain: c.Name}, Reach: answers}, nil
 }
 
 // How long a guest may take to get into the neighbour table by itself, before
@@ -99,12 +101,12 @@ const (
 // network without a DHCP server.
 const serverPatience = 30 * time.Second
 
-func (i *instance) byARP(conn *libvirt.Connect, c *clone, scanAfter time.Duration) strategy.Strategy {
-	return strategy.ARP{Source: newNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
+func (i *instance) byARP(conn *libvirt.Connect, c *domainxml.Clone, scanAfter time.Duration) strategy.Strategy {
+	return strategy.ARP{Source: address.NewNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
 }
 
 // race is what auto means: all that can work here.
-func (i *instance) race(conn *libvirt.Connect, c *clone) strategy.Strategy {
+func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Strategy {
 	var all strategy.Auto
 	add := func(s strategy.Strategy, err error) {
 		if err == nil { // or else it cannot work here
@@ -133,7 +135,7 @@ func answers(ctx context.Context, addr netip.Addr) bool {
 }
 
 // findAddress waits for the address for as long as the domain runs.
-func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Strategy) error {
+func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find strategy.Strategy) error {
 	asked := ctx
 	if i.config.Lookup != lookupSSH { // which has a timeout of its own
 		limit := i.config.AddressTimeout
@@ -144,13 +146,13 @@ func (i *instance) findAddress(ctx context.Context, c *clone, find strategy.Stra
 	ctx, unwatch := provider.WatchSetUp(ctx, i)
 	defer unwatch()
 	var err error
-	i.address, err = find.Address(ctx, c.mac)
+	i.address, err = find.Address(ctx, c.MAC)
 	i.foundBy = fmt.Sprint(find)
-	if conflict := addressConflict(err); conflict != nil {
-		return fmt.Errorf("looking for the address of domain %s: %w", c.name, conflict)
+	if conflict := address.ConflictOf(err); conflict != nil {
+		return fmt.Errorf("looking for the address of domain %s: %w", c.Name, conflict)
 	}
 	if err != nil {
-		return i.addressError(ctx, asked, c.name, err)
+		return i.addressError(ctx, asked, c.Name, err)
 	}
 	return i.checkAddress(ctx, c)
 }

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"os/user"
@@ -45,63 +44,6 @@ func TestGateway(t *testing.T) {
 			assert.Equal(t, test.want, target.String())
 		})
 	}
-}
-
-func TestNeighbours(t *testing.T) {
-	table := `192.168.123.140 dev virbr1 lladdr 52:54:00:b3:c9:81 REACHABLE
-192.168.122.195 dev virbr0 lladdr 52:54:00:7A:29:DB STALE
-fe80::5054:ff:fe7a:29db dev virbr0 lladdr 52:54:00:7a:29:db router STALE
-192.168.122.7 dev virbr0 lladdr 52:54:00:7a:29:db FAILED
-192.168.122.9 dev virbr0  INCOMPLETE
-`
-	mac, err := net.ParseMAC("52:54:00:7a:29:db")
-	require.NoError(t, err)
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.122.195"), netip.MustParseAddr("fe80::5054:ff:fe7a:29db")}, neighboursOf(table, mac))
-}
-
-func TestWhatAStaticAddressGivesItsClone(t *testing.T) {
-	one, mapped, other := netip.MustParseAddr("192.168.122.50"), netip.MustParseAddr("::ffff:192.168.122.50"), netip.MustParseAddr("fd00::50")
-	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, staticSeed(one).uuid())
-	// All machines have to agree on them, those with other versions included.
-	assert.Equal(t, "03c20ee8-cfef-8f2b-9ce9-de84c999073d", staticSeed(one).uuid())
-	assert.Equal(t, staticSeed(one).uuid(), staticSeed(mapped).uuid())
-	assert.NotEqual(t, staticSeed(one).uuid(), staticSeed(other).uuid())
-	assert.Equal(t, staticSeed(one).mac(""), staticSeed(mapped).mac(""))
-	assert.NotEqual(t, staticSeed(one).mac(""), staticSeed(other).mac(""))
-	assert.Equal(t, "52:54:00", staticSeed(one).mac("").String()[:8])
-}
-
-func TestIdentityOfASeed(t *testing.T) {
-	from := base(t, fileDisk+onNetwork+onBridge+`<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>`)
-	planned := func(s seed) *clone {
-		c, err := planClone(from, plan{label: "web", network: "br0", cache: "unsafe", tpms: "/swtpm"})
-		require.NoError(t, err)
-		c.setIdentity(s)
-		assert.Equal(t, c.uuid, c.definition.UUID)
-		assert.Equal(t, "/swtpm/"+c.uuid+"/tpm2", c.ownTPM)
-		assert.Equal(t, c.mac.String(), c.definition.Devices.Interfaces[1].MAC.Address, "the interface that is looked up")
-		assert.Equal(t, s.mac(""), c.mac)
-		assert.NotEqual(t, c.mac.String(), c.definition.Devices.Interfaces[0].MAC.Address)
-		return c
-	}
-	one, again, other := planned("slot 0"), planned("slot 0"), planned("slot 1")
-	assert.Equal(t, one.definition.Devices.Interfaces, again.definition.Devices.Interfaces)
-	assert.Equal(t, one.uuid, again.uuid)
-	assert.NotEqual(t, one.uuid, other.uuid)
-	for n, i := range one.definition.Devices.Interfaces {
-		assert.NotEqual(t, i.MAC.Address, other.definition.Devices.Interfaces[n].MAC.Address)
-	}
-}
-
-func TestALeaseFromBeforeIsNotTheClones(t *testing.T) {
-	then := time.Now()
-	stale, renewed := lease{"192.168.122.9", then}, lease{"192.168.122.9", then.Add(time.Hour)}
-	other := lease{"192.168.122.10", then}
-	l := &leases{earlier: map[lease]bool{stale: true}}
-	assert.Empty(t, l.since([]lease{stale}))
-	assert.Equal(t, []lease{other}, l.since([]lease{stale, other}))
-	assert.Equal(t, []lease{renewed}, l.since([]lease{renewed}))
-	assert.Equal(t, []lease{stale}, (&leases{}).since([]lease{stale}))
 }
 
 func TestWhoMayOpenKVM(t *testing.T) {

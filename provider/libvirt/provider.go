@@ -3,14 +3,17 @@ package libvirt
 import (
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 func init() { provider.Register("libvirt", newProvider()) }
 
 // provider makes clones; those of one hypervisor share its connection.
-type cloneProvider struct{ pool *connections }
+type cloneProvider struct{ pool *virt.Connections }
 
-func newProvider() *cloneProvider { return &cloneProvider{pool: newConnections()} }
+func newProvider() *cloneProvider { return &cloneProvider{pool: virt.NewConnections()} }
 
 var _ provider.Provider = (*cloneProvider)(nil)
 
@@ -28,7 +31,7 @@ func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.I
 	if err := config.settle(section); err != nil {
 		return nil, err
 	}
-	i := &instance{label: label, config: config, pool: p.pool, undo: &undo{}}
-	i.folders = &folders{url: config.URL, section: section, entries: mappingEntries(section, config.FSMapping), gateway: i.gatewayTarget, undo: i.undo}
+	i := &instance{label: label, config: config, pool: p.pool, undo: &storage.Undo{}}
+	i.folders = &fsmapping.Folders{URL: config.URL, Section: section, Entries: fsmapping.Entries(section, config.FSMapping), Gateway: i.gatewayTarget, Undo: i.undo}
 	return i, nil
 }

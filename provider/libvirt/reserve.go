@@ -8,6 +8,8 @@ import (
 
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 var _ provider.Reserver = (*cloneProvider)(nil)
@@ -42,13 +44,13 @@ func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, 
 	}
 	byQueue := map[string][]*instance{}
 	for _, i := range instances {
-		if i.need.bytes > 0 {
-			byQueue[i.need.queue] = append(byQueue[i.need.queue], i)
+		if i.need.Bytes > 0 {
+			byQueue[i.need.Queue] = append(byQueue[i.need.Queue], i)
 		}
 	}
 	for _, queue := range slices.Sorted(maps.Keys(byQueue)) {
 		group := byQueue[queue]
-		err := group[0].call(waiting, func(ctx context.Context, _ *connection) error { return reserveFor(ctx, group, queued) })
+		err := group[0].call(waiting, func(ctx context.Context, _ *virt.Connection) error { return reserveFor(ctx, group, queued) })
 		if err != nil {
 			return err
 		}
@@ -72,12 +74,12 @@ func lockAddresses(ctx context.Context, batch []*instance) error {
 // reserveFor reserves memory for clones on one hypervisor.
 func reserveFor(ctx context.Context, batch []*instance, queued func()) error {
 	first := batch[0]
-	needs := map[string]memoryNeed{}
+	needs := map[string]memory.Need{}
 	for _, i := range batch {
 		needs[i.label] = i.need
 	}
-	reservation, err := reserveMemory(ctx, first.on.conn, memoryRequest{
-		url: first.config.URL, baseDomain: first.config.BaseDomain, needs: needs, wait: first.config.MemoryWait,
+	reservation, err := memory.Reserve(ctx, first.on.Conn, memory.Request{
+		URL: first.config.URL, BaseDomain: first.config.BaseDomain, Needs: needs, Wait: first.config.MemoryWait,
 	}, queued)
 	if err != nil {
 		return err
@@ -89,4 +91,4 @@ func reserveFor(ctx context.Context, batch []*instance, queued func()) error {
 }
 
 // releaseMemory ends the reservation of this clone.
-func (i *instance) releaseMemory() { i.memory.release(i.label) }
+func (i *instance) releaseMemory() { i.memory.Release(i.label) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
@@ -25,18 +27,18 @@ type Resource struct {
 }
 
 // String names the resource and its owner.
-func (r Resource) String() string { return foundResource(r).String() }
+func (r Resource) String() string { return gc.Resource(r).String() }
 
 // List lists what overcast created on a hypervisor, domains first. Domains of Overcast
 // for Java are listed, too. With an error, the result is what could be listed.
 func List(ctx context.Context, url string) ([]Resource, error) {
-	var found []foundResource
+	var found []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		found, err = listResources(conn, gcOptions{kept: true})
+		found, err = gc.List(conn, gc.Options{Kept: true})
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("listing what overcast created at %s: %w", shownURL(url), err)
+		err = fmt.Errorf("listing what overcast created at %s: %w", virt.RedactURL(url), err)
 	}
 	return resources(found), err
 }
@@ -59,18 +61,18 @@ type GCOptions struct {
 // It returns what it removed, or would remove with DryRun, also with an error: what
 // cannot be removed does not stop the rest.
 func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) {
-	var removed []foundResource
+	var removed []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = collect(ctx, conn, gcOptions{dryRun: options.DryRun, kept: options.Kept})
+		removed, err = gc.Collect(ctx, conn, gc.Options{DryRun: options.DryRun, Kept: options.Kept})
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("removing what earlier runs left at %s: %w", shownURL(url), err)
+		err = fmt.Errorf("removing what earlier runs left at %s: %w", virt.RedactURL(url), err)
 	}
 	return resources(removed), err
 }
 
-func resources(found []foundResource) []Resource {
+func resources(found []gc.Resource) []Resource {
 	all := make([]Resource, len(found))
 	for n := range found {
 		all[n] = Resource(found[n])
@@ -80,11 +82,11 @@ func resources(found []foundResource) []Resource {
 
 // withConnection calls do with a connection of its own.
 func withConnection(ctx context.Context, url string, do func(*libvirt.Connect) error) error {
-	pool := newConnections()
-	on, release, err := pool.acquire(ctx, url)
+	pool := virt.NewConnections()
+	on, release, err := pool.Acquire(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return do(on.conn)
+	return do(on.Conn)
 }

@@ -9,6 +9,7 @@ import (
 	"image/png"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
@@ -20,7 +21,7 @@ var (
 // State is the state of the clone as virsh shows it, as events have reported it.
 func (i *instance) State() string {
 	if w := i.getWatcher(); w != nil {
-		return w.stateText()
+		return w.StateText()
 	}
 	return ""
 }
@@ -32,21 +33,21 @@ func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 		return nil, errors.New("there is no clone to look at")
 	}
 	// The clone may be taken away meanwhile, and its connection with it.
-	on, release, err := i.pool.acquire(ctx, i.config.URL)
+	on, release, err := i.pool.Acquire(ctx, i.config.URL)
 	if err != nil {
 		return nil, err
 	}
 	taken := make(chan []byte, 1)
 	// Its use keeps the connection open, and so does no reference: that would be
 	// given back when, without a user, nobody runs libvirt's event loop any more.
-	err = bounded(ctx, nil, func() error {
+	err = virt.WithContext(ctx, nil, func() error {
 		defer release()
-		shot, err := screenshot(on.conn, w.domain)
+		shot, err := screenshot(on.Conn, w.Domain)
 		taken <- shot
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("taking a screenshot of domain %s: %w", w.domain, said(err))
+		return nil, fmt.Errorf("taking a screenshot of domain %s: %w", w.Domain, virt.StripCodes(err))
 	}
 	return <-taken, nil
 }
@@ -60,7 +61,7 @@ func screenshot(conn *libvirt.Connect, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer domain.Free()
-	definition, err := readDefinition(domain, 0)
+	definition, err := virt.ReadDefinition(domain, 0)
 	if err != nil {
 		return nil, err
 	}

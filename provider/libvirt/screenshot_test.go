@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"testing"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -52,16 +53,16 @@ func (m meanwhile) Done() <-chan struct{} {
 }
 
 func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
-	i := &instance{config: config{URL: "test:///default"}, pool: newConnections()}
-	on, release, err := i.pool.acquire(t.Context(), i.config.URL)
+	i := &instance{config: config{URL: "test:///default"}, pool: virt.NewConnections()}
+	on, release, err := i.pool.Acquire(t.Context(), i.config.URL)
 	require.NoError(t, err)
-	i.watcher = newDomainWatcher(on, "nobody", domainState{})
+	i.watcher = virt.NewDomainWatcher(on, "nobody", virt.DomainState{})
 	defer i.stopWatching()
-	require.NoError(t, on.conn.Ref(), "to see who else has one")
+	require.NoError(t, on.Conn.Ref(), "to see who else has one")
 	others := -1
-	stop := i.pool.loop.stop
-	i.pool.loop.stop = func() {
-		others, _ = on.conn.Close()
+	stop := i.pool.Loop.Stop
+	i.pool.Loop.Stop = func() {
+		others, _ = on.Conn.Close()
 		stop()
 	}
 	_, err = i.Screenshot(meanwhile{t.Context(), release}) // the clone's use

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
@@ -22,34 +25,34 @@ import (
 // slotSeed is what the clone in a slot is made from. This machine and the
 // hypervisor are parts of it, as a base with the same UUID may be defined on two
 // hypervisors of one network.
-func slotSeed(hypervisor, base string, slot int) seed {
-	return seed(fmt.Sprintf("slot %d of base %s at %s by %s", slot, base, hypervisor, machineID()))
+func slotSeed(hypervisor, base string, slot int) domainxml.Seed {
+	return domainxml.Seed(fmt.Sprintf("slot %d of base %s at %s by %s", slot, base, hypervisor, machineID()))
 }
 
 // takeSlot gives the clone the identity of the lowest slot that no process of
 // this machine holds, and no domain of the hypervisor has.
-func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *clone) error {
+func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
 	hypervisor, err := conn.GetHostname()
 	if err != nil {
-		return fmt.Errorf("asking the hypervisor for its name: %w", said(err))
+		return fmt.Errorf("asking the hypervisor for its name: %w", virt.StripCodes(err))
 	}
 	dir, err := filelock.Dir()
 	if err != nil {
 		return err
 	}
 	for slot := 0; ; slot++ {
-		s := slotSeed(hypervisor, c.base, slot)
-		held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.uuid(), thisProcess(i.label))
+		s := slotSeed(hypervisor, c.Base, slot)
+		held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.UUID(), owner.NewHolder(i.label))
 		if err != nil {
 			return err
 		}
 		if held == nil {
 			continue
 		}
-		free, err := isUUIDFree(conn, s.uuid())
+		free, err := isUUIDFree(conn, s.UUID())
 		if free {
-			i.undo.recordHere(fmt.Sprintf("the lock of slot %d", slot), held.Release)
-			c.setIdentity(s)
+			i.undo.RecordHere(fmt.Sprintf("the lock of slot %d", slot), held.Release)
+			c.SetIdentity(s)
 			return nil
 		}
 		_ = held.Release() // nothing depends on it
@@ -62,11 +65,11 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *clone
 // isUUIDFree reports whether no domain has a UUID.
 func isUUIDFree(conn *libvirt.Connect, uuid string) (bool, error) {
 	domain, err := conn.LookupDomainByUUIDString(uuid)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("looking up the domain with UUID %s: %w", uuid, said(err))
+		return false, fmt.Errorf("looking up the domain with UUID %s: %w", uuid, virt.StripCodes(err))
 	}
 	return false, domain.Free()
 }

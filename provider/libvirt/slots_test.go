@@ -2,53 +2,84 @@ package libvirt
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirtxml"
 )
 
+// baseDomain is a base domain with a disk and an interface.
+func baseDomain(t *testing.T) *libvirtxml.Domain {
+	t.Helper()
+	var domain libvirtxml.Domain
+	require.NoError(t, domain.Unmarshal(`<domain type='test'><name>base</name><memory unit='MiB'>64</memory><os><type>hvm</type></os><devices>
+		<disk type='file' device='disk'><source file='/images/base.qcow2'/><target dev='vda' bus='virtio'/></disk>
+		<interface type='network'><mac address='52:54:00:aa:aa:aa'/><source network='my_nat_network'/></interface></devices></domain>`))
+	return &domain
+}
+
+// removeLocks removes the queues of locks at the end of a test.
+func removeLocks(t *testing.T, prefix string) {
+	t.Helper()
+	dir, err := filelock.Dir()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		files, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+		require.NoError(t, err)
+		for _, file := range files {
+			assert.NoError(t, os.RemoveAll(file))
+		}
+	})
+}
+
 func TestSlots(t *testing.T) {
-	on, release, err := newConnections().acquire(t.Context(), "test:///default")
+	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
 	require.NoError(t, err)
 	defer release()
-	hypervisor, err := on.conn.GetHostname()
+	hypervisor, err := on.Conn.GetHostname()
 	require.NoError(t, err)
-	from := base(t, fileDisk+onNetwork)
-	from.UUID = newUUID()
+	from := baseDomain(t)
+	from.UUID = domainxml.NewUUID()
 	for slot := range 4 {
-		removeLocks(t, "slot-"+slotSeed(hypervisor, from.UUID, slot).uuid())
+		removeLocks(t, "slot-"+slotSeed(hypervisor, from.UUID, slot).UUID())
 	}
-	var all undo
-	defer all.run(t.Context(), nil)
-	take := func(u *undo) string {
+	var all storage.Undo
+	defer all.Run(t.Context(), nil)
+	take := func(u *storage.Undo) string {
 		t.Helper()
-		c, err := planClone(from, plan{label: "web", cache: "unsafe"})
+		c, err := domainxml.PlanClone(from, domainxml.Plan{Label: "web", Cache: "unsafe"})
 		require.NoError(t, err)
-		require.NoError(t, (&instance{label: "web", undo: u}).takeSlot(t.Context(), on.conn, c))
-		assert.Equal(t, c.mac.String(), c.definition.Devices.Interfaces[0].MAC.Address)
+		require.NoError(t, (&instance{label: "web", undo: u}).takeSlot(t.Context(), on.Conn, c))
+		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)
 		for slot := range 4 {
-			if s := slotSeed(hypervisor, from.UUID, slot); s.uuid() == c.uuid {
-				assert.Equal(t, s.mac(""), c.mac)
+			if s := slotSeed(hypervisor, from.UUID, slot); s.UUID() == c.UUID {
+				assert.Equal(t, s.MAC(""), c.MAC)
 				return fmt.Sprint(slot)
 			}
 		}
 		return "none"
 	}
 	assert.Equal(t, "0", take(&all))
-	var second undo
+	var second storage.Undo
 	assert.Equal(t, "1", take(&second))
 	assert.Equal(t, "2", take(&all))
-	require.NoError(t, second.run(t.Context(), nil))
+	require.NoError(t, second.Run(t.Context(), nil))
 	assert.Equal(t, "1", take(&second), "the lowest that is free")
-	require.NoError(t, second.run(t.Context(), nil))
+	require.NoError(t, second.Run(t.Context(), nil))
 
 	// A kept clone, or one of another machine, holds no lock here.
-	domain, err := on.conn.DomainDefineXML(fmt.Sprintf(`<domain type='test'><name>kept</name><uuid>%s</uuid><memory>8192</memory><os><type>hvm</type></os></domain>`, slotSeed(hypervisor, from.UUID, 1).uuid()))
+	domain, err := on.Conn.DomainDefineXML(fmt.Sprintf(`<domain type='test'><name>kept</name><uuid>%s</uuid><memory>8192</memory><os><type>hvm</type></os></domain>`, slotSeed(hypervisor, from.UUID, 1).UUID()))
 	require.NoError(t, err)
 	defer domain.Free()
 	assert.Equal(t, "3", take(&all))
 	require.NoError(t, domain.Undefine())
 	assert.Equal(t, "1", take(&second))
-	require.NoError(t, second.run(t.Context(), nil))
+	require.NoError(t, second.Run(t.Context(), nil))
 }

@@ -7,22 +7,25 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
 // make makes the overlays and starts the clone. Every step is recorded before
 // it is taken.
-func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
+func (i *instance) make(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	starting := false
 	defer func() {
 		if !starting {
 			i.releaseMemory()
 		}
 	}()
-	if err := i.folders.sync(ctx, on.conn); err != nil {
+	if err := i.folders.Sync(ctx, on.Conn); err != nil {
 		return err
 	}
-	if i.need.bytes > 0 && !i.memory.isFor(i.label) {
+	if i.need.Bytes > 0 && !i.memory.IsFor(i.label) {
 		if err := reserveFor(ctx, []*instance{i}, func() {}); err != nil {
 			return err
 		}
@@ -34,37 +37,37 @@ func (i *instance) make(ctx context.Context, on *connection, c *clone) error {
 // bringUp makes the overlays and has the clone launched. Then, or when it has
 // come to nothing, launched is called: that is after bringUp has given up where
 // libvirt goes on starting the clone.
-func (i *instance) bringUp(ctx context.Context, on *connection, c *clone, launch launcher, launched func()) error {
+func (i *instance) bringUp(ctx context.Context, on *virt.Connection, c *domainxml.Clone, launch launcher, launched func()) error {
 	launching := false
 	defer func() {
 		if !launching {
 			launched()
 		}
 	}()
-	if err := i.makeOverlays(ctx, on.conn, c); err != nil {
+	if err := i.makeOverlays(ctx, on.Conn, c); err != nil {
 		return err
 	}
-	provider.Report(ctx, provider.StepCloned, c.name)
-	w := newDomainWatcher(on, c.name, domainState{phase: phaseStarting})
+	provider.Report(ctx, provider.StepCloned, c.Name)
+	w := virt.NewDomainWatcher(on, c.Name, virt.DomainState{Phase: virt.PhaseStarting})
 	i.setWatcher(w)
 	launching = true
-	err := i.start(ctx, on.conn, c, w, func(ctx context.Context) error {
+	err := i.start(ctx, on.Conn, c, w, func(ctx context.Context) error {
 		defer launched()
-		return launch(ctx, on.conn, c, w)
+		return launch(ctx, on.Conn, c, w)
 	})
 	if err != nil {
-		return fmt.Errorf("starting domain %s: %w", c.name, said(err))
+		return fmt.Errorf("starting domain %s: %w", c.Name, virt.StripCodes(err))
 	}
 	provider.Report(ctx, provider.StepStarted, "")
 	return nil
 }
 
-func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *clone) error {
-	for n := range c.overlays {
+func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
+	for n := range c.Overlays {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := makeOverlay(conn, i.undo, &c.overlays[n]); err != nil {
+		if err := storage.MakeOverlay(conn, i.undo, &c.Overlays[n]); err != nil {
 			return err
 		}
 	}
@@ -72,7 +75,7 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *c
 }
 
 // start starts the clone, for as long as libvirtStartTimeout says.
-func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, w *domainWatcher, launch func(context.Context) error) error {
+func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
 	limit := i.config.StartTimeout
 	late := fmt.Errorf("libvirtStartTimeout of %v expired", limit)
 	within, cancel := context.WithTimeoutCause(ctx, limit, late)
@@ -81,7 +84,7 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *clone, w
 	defer unwatch()
 	err := i.startWithin(within, c, w, launch)
 	if errors.Is(err, late) {
-		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.name))
+		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
 	}
 	return err
 }
@@ -91,40 +94,40 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 	ctx, cancel := context.WithTimeout(ctx, lastCall)
 	defer cancel()
 	found := make(chan libvirt.DomainState, 1)
-	err := bounded(ctx, conn, func() error {
-		state, _, err := stateOf(conn, name)
+	err := virt.WithContext(ctx, conn, func() error {
+		state, _, err := virt.StateOf(conn, name)
 		found <- state
 		return err
 	})
 	switch {
 	case err == nil:
-		return "the domain is " + stateName(<-found)
-	case isCode(err, libvirt.ERR_NO_DOMAIN):
+		return "the domain is " + virt.StateName(<-found)
+	case virt.IsCode(err, libvirt.ERR_NO_DOMAIN):
 		return "libvirt has not made the domain yet"
 	}
-	return fmt.Sprintf("the domain's state is unknown: %v", said(err))
+	return fmt.Sprintf("the domain's state is unknown: %v", virt.StripCodes(err))
 }
 
 // startWithin starts the clone and waits until libvirt says that it runs.
-func (i *instance) startWithin(ctx context.Context, c *clone, w *domainWatcher, launch func(context.Context) error) error {
-	var launching *call
+func (i *instance) startWithin(ctx context.Context, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
+	var launching *virt.PendingCall
 	// Undoing waits until libvirt has started the domain, or has failed to, so
 	// that nothing comes up behind its back.
-	i.undo.record("domain "+c.name, func(ctx context.Context, conn *libvirt.Connect) error {
-		if !launching.await(ctx) {
+	i.undo.Record("domain "+c.Name, func(ctx context.Context, conn *libvirt.Connect) error {
+		if !launching.Await(ctx) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
 		}
-		return removeDomain(conn, c.name)
+		return virt.RemoveDomain(conn, c.Name)
 	})
-	launching = begin(func() error { return launch(ctx) })
-	if !launching.await(ctx) {
+	launching = virt.Async(func() error { return launch(ctx) })
+	if !launching.Await(ctx) {
 		return context.Cause(ctx)
 	}
-	if launching.err != nil {
-		return launching.err
+	if launching.Err != nil {
+		return launching.Err
 	}
 	select {
-	case <-w.started:
+	case <-w.Started:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -132,12 +135,12 @@ func (i *instance) startWithin(ctx context.Context, c *clone, w *domainWatcher, 
 }
 
 // launcher is [instance.launch].
-type launcher func(context.Context, *libvirt.Connect, *clone, *domainWatcher) error
+type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error
 
 // launch brings the domain up. It is held at its first instruction until
 // nothing is left to be lost: by then its files have no names any more, and
 // somebody listens to its console.
-func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, w *domainWatcher) error {
+func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
 	domain, err := i.create(ctx, conn, c)
 	if err != nil {
 		return err
@@ -153,21 +156,21 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *clone, 
 	}
 	// A clone whose console nobody can open runs as well without: what is wrong
 	// with the connection, the next call tells.
-	if heard, err := openConsole(conn, domain); err == nil && heard != nil {
-		w.setConsole(heard)
+	if heard, err := virt.OpenConsole(conn, domain); err == nil && heard != nil {
+		w.SetConsole(heard)
 	}
 	return domain.Resume()
 }
 
 // create starts the domain, paused. One whose firmware or TPM has state of its
 // own is defined before: libvirt takes that state away with the definition.
-func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
+func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	flags := libvirt.DOMAIN_START_PAUSED
 	if i.config.KeepPolicy() == provider.KeepNever {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
 	}
-	if !c.needsDefinition() {
-		text, err := c.definition.Marshal()
+	if !c.NeedsDefinition() {
+		text, err := c.Definition.Marshal()
 		if err != nil {
 			return nil, err
 		}
@@ -177,17 +180,17 @@ func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) 
 	if err != nil {
 		return nil, err
 	}
-	if c.tpm != "" {
+	if c.TPM != "" {
 		// The copy goes with the clone's definition, which is recorded by now.
-		if err := copyFolder(ctx, conn, i.undo, c.name+"-tpm", c.tpm, c.ownTPM); err != nil {
+		if err := storage.CopyFolder(ctx, conn, i.undo, c.Name+"-tpm", c.TPM, c.OwnTPM); err != nil {
 			_ = domain.Free()
 			return nil, fmt.Errorf("copying TPM state: %w", err)
 		}
 	}
 	err = domain.CreateWithFlags(flags)
-	if c.isMissingVariables(err) {
+	if c.IsMissingVariables(err) {
 		_ = domain.Free()
-		c.bootFresh()
+		c.BootFresh()
 		if domain, err = define(conn, c); err != nil {
 			return nil, err
 		}
@@ -200,33 +203,33 @@ func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *clone) 
 	return domain, nil
 }
 
-func define(conn *libvirt.Connect, c *clone) (*libvirt.Domain, error) {
-	text, err := c.definition.Marshal()
+func define(conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	text, err := c.Definition.Marshal()
 	if err != nil {
 		return nil, err
 	}
 	domain, err := conn.DomainDefineXML(text)
 	if err != nil {
-		return nil, fmt.Errorf("defining it: %w", said(err))
+		return nil, fmt.Errorf("defining it: %w", virt.StripCodes(err))
 	}
 	return domain, nil
 }
 
 // makeAnonymous takes the names of the clone's files away. QEMU has them open:
 // their space is freed when it ends, however it ends.
-func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *clone) error {
-	for n := range c.overlays {
-		o := &c.overlays[n]
-		if err := deleteVolume(conn, o.pool, o.volume); err != nil {
-			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.volume, o.pool, said(err))
+func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clone) error {
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if err := storage.DeleteVolume(conn, o.Pool, o.Volume); err != nil {
+			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.Volume, o.Pool, virt.StripCodes(err))
 		}
-		o.anonymous.Store(true)
+		o.Anonymous.Store(true)
 	}
-	if !c.needsDefinition() {
+	if !c.NeedsDefinition() {
 		return nil
 	}
-	if err := undefine(domain); err != nil {
-		return fmt.Errorf("making its UEFI variables anonymous: %w", said(err))
+	if err := virt.Undefine(domain); err != nil {
+		return fmt.Errorf("making its UEFI variables anonymous: %w", virt.StripCodes(err))
 	}
 	return nil
 }
@@ -238,9 +241,9 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 	if _, outage := i.Outage(); limit <= 0 || w == nil || outage != nil {
 		return
 	}
-	conn := i.on.conn
-	err := bounded(ctx, conn, func() error {
-		domain, err := conn.LookupDomainByName(w.domain)
+	conn := i.on.Conn
+	err := virt.WithContext(ctx, conn, func() error {
+		domain, err := conn.LookupDomainByName(w.Domain)
 		if err != nil {
 			return err
 		}
@@ -251,7 +254,7 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 		return // destroying it tells why
 	}
 	select {
-	case <-w.ended:
+	case <-w.Ended:
 	case <-time.After(limit):
 	case <-ctx.Done():
 	}

@@ -5,15 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
 )
 
 // testDriver is libvirt's own, which has one domain, "test", that runs.
-func testDriver(t *testing.T) *connection {
+func testDriver(t *testing.T) *virt.Connection {
 	t.Helper()
-	on, release, err := newConnections().acquire(t.Context(), "test:///default")
+	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
 	require.NoError(t, err)
 	t.Cleanup(release)
 	return on
@@ -21,11 +24,11 @@ func testDriver(t *testing.T) *connection {
 
 func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	on := testDriver(t)
-	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond}, undo: &undo{}}
+	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond}, undo: &storage.Undo{}}
 	goOn := make(chan struct{})
 	launched := make(chan struct{})
-	c := &clone{name: "overcast-late"}
-	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *clone, *domainWatcher) error {
+	c := &domainxml.Clone{Name: "overcast-late"}
+	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error {
 		<-goOn
 		return nil
 	}, func() { close(launched) })
@@ -34,7 +37,7 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 
 	ended, end := context.WithCancel(t.Context())
 	end()
-	require.ErrorContains(t, i.undo.run(ended, on.conn), "context canceled", "it may still come up")
+	require.ErrorContains(t, i.undo.Run(ended, on.Conn), "context canceled", "it may still come up")
 	select {
 	case <-launched:
 		assert.Fail(t, "its memory is promised to somebody else, and it may still come up")
@@ -42,24 +45,24 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	}
 	close(goOn)
 	<-launched
-	require.NoError(t, i.undo.run(t.Context(), on.conn))
+	require.NoError(t, i.undo.Run(t.Context(), on.Conn))
 }
 
 func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
-	i := &instance{undo: &undo{}}
+	i := &instance{undo: &storage.Undo{}}
 	ended, end := context.WithCancel(t.Context())
 	end()
 	launched := 0
-	err := i.bringUp(ended, testDriver(t), &clone{overlays: make([]overlay, 1)}, i.launch, func() { launched++ })
+	err := i.bringUp(ended, testDriver(t), &domainxml.Clone{Overlays: make([]domainxml.Overlay, 1)}, i.launch, func() { launched++ })
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, 1, launched)
 }
 
 func TestStateForPeople(t *testing.T) {
 	on := testDriver(t)
-	assert.Equal(t, "the domain is running", stateNow(t.Context(), on.conn, "test"))
-	assert.Equal(t, "libvirt has not made the domain yet", stateNow(t.Context(), on.conn, "nobody"))
+	assert.Equal(t, "the domain is running", stateNow(t.Context(), on.Conn, "test"))
+	assert.Equal(t, "libvirt has not made the domain yet", stateNow(t.Context(), on.Conn, "nobody"))
 	ended, end := context.WithCancel(t.Context())
 	end()
-	assert.Contains(t, []string{"the domain is running", "the domain's state is unknown: libvirt has not answered: context canceled"}, stateNow(ended, on.conn, "test"))
+	assert.Contains(t, []string{"the domain is running", "the domain's state is unknown: libvirt has not answered: context canceled"}, stateNow(ended, on.Conn, "test"))
 }

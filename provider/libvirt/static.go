@@ -14,6 +14,11 @@ import (
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
@@ -64,19 +69,19 @@ func (i *instance) IsExclusive() bool { return i.exclusive() }
 // lockAddress acquires the static address of the clone, unless it has it. The clone
 // gets the identity that belongs to the address: other machines remember for a
 // minute which MAC address had it.
-func (i *instance) lockAddress(ctx context.Context, on *connection) error {
+func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 	if i.addressHeld {
 		return nil
 	}
 	lock := newAddressLock(i.label, i.config.Static.IP)
-	i.plan.setIdentity(staticSeed(lock.address))
+	i.plan.SetIdentity(domainxml.StaticSeed(lock.address))
 	limit := i.config.Static.Wait
 	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v expired", limit))
 	defer cancel()
 	if err := lock.acquire(within, i.undo); err != nil {
 		return err
 	}
-	if err := lock.await(within, on.conn); err != nil {
+	if err := lock.await(within, on.Conn); err != nil {
 		return err
 	}
 	i.addressHeld = true
@@ -85,18 +90,18 @@ func (i *instance) lockAddress(ctx context.Context, on *connection) error {
 
 // createExclusive creates the clone when no other domain has its static address or,
 // without one, its UUID.
-func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone) error {
+func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	if i.exclusive() {
 		return i.createAtAddress(ctx, on, c)
 	}
 	for {
 		err := i.make(ctx, on, c)
-		if !isUUIDConflict(err, c.uuid) {
+		if !domainxml.IsUUIDConflict(err, c.UUID) {
 			return err
 		}
 		// A process of another machine has taken the slot since it was free.
 		i.stopWatching()
-		if undone := i.undo.run(ctx, on.conn); undone != nil {
+		if undone := i.undo.Run(ctx, on.Conn); undone != nil {
 			return errors.Join(err, undone)
 		}
 		if err := i.identify(ctx, on, c); err != nil {
@@ -106,12 +111,12 @@ func (i *instance) createExclusive(ctx context.Context, on *connection, c *clone
 }
 
 // createAtAddress creates a clone with a static address, once it has the address.
-func (i *instance) createAtAddress(ctx context.Context, on *connection, c *clone) error {
+func (i *instance) createAtAddress(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	for {
 		if err := i.lockAddress(ctx, on); err != nil {
 			return err
 		}
-		if err := i.refuseTaken(ctx, on.conn); err != nil {
+		if err := i.refuseTaken(ctx, on.Conn); err != nil {
 			return err
 		}
 		err := i.make(ctx, on, c)
@@ -119,14 +124,14 @@ func (i *instance) createAtAddress(ctx context.Context, on *connection, c *clone
 			return nil
 		}
 		lock := newAddressLock(i.label, i.config.Static.IP)
-		other, lookErr := lock.holder(on.conn)
-		if lookErr != nil || (other == nil && !isUUIDConflict(err, lock.uuid)) || (other != nil && other.name == c.name) {
+		other, lookErr := lock.holder(on.Conn)
+		if lookErr != nil || (other == nil && !domainxml.IsUUIDConflict(err, lock.uuid)) || (other != nil && other.name == c.Name) {
 			return err
 		}
 		// Another machine was faster, if only for a moment: what was created so
 		// far is removed.
 		i.stopWatching()
-		if undone := i.undo.run(ctx, on.conn); undone != nil {
+		if undone := i.undo.Run(ctx, on.Conn); undone != nil {
 			return errors.Join(err, undone)
 		}
 		i.addressHeld = false
@@ -139,23 +144,23 @@ type addressLock struct {
 	label   string
 	uuid    string
 	start   time.Time
-	step    waiting
+	step    owner.Wait
 }
 
 func newAddressLock(label string, address netip.Addr) *addressLock {
 	return &addressLock{
-		address: address, label: label, uuid: staticSeed(address).uuid(), start: time.Now(),
-		step: waiting{step: "waiting for static address"},
+		address: address, label: label, uuid: domainxml.StaticSeed(address).UUID(), start: time.Now(),
+		step: owner.Wait{Step: "waiting for static address"},
 	}
 }
 
 // acquire waits until no other process of this machine has the address.
-func (a *addressLock) acquire(ctx context.Context, u *undo) error {
+func (a *addressLock) acquire(ctx context.Context, u *storage.Undo) error {
 	dir, err := filelock.Dir()
 	if err != nil {
 		return err
 	}
-	held, err := filelock.Acquire(ctx, dir, "static-"+a.address.String(), thisProcess(a.label), func(h filelock.Holder) { a.tell(ctx, h.String(), h.Since) })
+	held, err := filelock.Acquire(ctx, dir, "static-"+a.address.String(), owner.NewHolder(a.label), func(h filelock.Holder) { a.tell(ctx, h.String(), h.Since) })
 	var busy *filelock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
@@ -163,7 +168,7 @@ func (a *addressLock) acquire(ctx context.Context, u *undo) error {
 	if err != nil {
 		return err
 	}
-	u.recordHere("the lock of address "+a.address.String(), held.Release)
+	u.RecordHere("the lock of address "+a.address.String(), held.Release)
 	return nil
 }
 
@@ -197,7 +202,7 @@ func (a *addressLock) tell(ctx context.Context, holder string, since time.Time) 
 	if !since.IsZero() {
 		when = " since " + since.Local().Format(time.DateTime)
 	}
-	a.step.tell(ctx, holder, fmt.Sprintf("%s, in use%s by %s", a.address, when, holder))
+	a.step.Tell(ctx, holder, fmt.Sprintf("%s, in use%s by %s", a.address, when, holder))
 }
 
 // addressHolder is the domain that has an address.
@@ -212,24 +217,24 @@ func (h *addressHolder) String() string { return "domain " + h.name + h.who }
 // holder finds the domain that has the address; nil if there is none.
 func (a *addressLock) holder(conn *libvirt.Connect) (*addressHolder, error) {
 	domain, err := conn.LookupDomainByUUIDString(a.uuid)
-	if isCode(err, libvirt.ERR_NO_DOMAIN) {
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking who has address %s: %w", a.address, said(err))
+		return nil, fmt.Errorf("asking who has address %s: %w", a.address, virt.StripCodes(err))
 	}
 	defer domain.Free()
 	name, err := domain.GetName()
 	if err != nil {
-		return nil, fmt.Errorf("asking who has address %s: %w", a.address, said(err))
+		return nil, fmt.Errorf("asking who has address %s: %w", a.address, virt.StripCodes(err))
 	}
 	found := &addressHolder{name: name}
-	definition, err := readDefinition(domain, 0)
+	definition, err := virt.ReadDefinition(domain, 0)
 	if err != nil || definition.Metadata == nil {
 		return found, nil // gone since, or somebody's own: there is nothing more to tell
 	}
-	if m := parseMetadata(name, definition.Metadata.XML); m != nil {
-		found.who = fmt.Sprintf(" (%s of %v)", m.Label, owner(m.Owner))
+	if m := owner.ParseMetadata(name, definition.Metadata.XML); m != nil {
+		found.who = fmt.Sprintf(" (%s of %v)", m.Label, owner.Process(m.Owner))
 		found.since = m.Created
 	}
 	return found, nil
@@ -287,11 +292,11 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 
 // domainOfMAC names the running domain one of whose MAC addresses is in a text.
 func domainOfMAC(conn *libvirt.Connect, text string) string {
-	domains, _ := liveDomains(conn) // without them, the error says less
+	domains, _ := address.LiveDomains(conn) // without them, the error says less
 	for _, d := range domains {
-		for _, mac := range d.macs {
+		for _, mac := range d.Macs {
 			if strings.Contains(strings.ToLower(text), mac) {
-				return d.name
+				return d.Name
 			}
 		}
 	}

@@ -4,26 +4,29 @@ import (
 	"context"
 
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
 // newAddressCheck prepares the check of the clone's address, as far as it is known.
-func (i *instance) newAddressCheck(conn *libvirt.Connect, c *clone) *addressCheck {
-	return newAddressCheck(conn, c, addressSettings{
-		label: i.label, base: i.config.BaseDomain, address: i.address,
-		static: i.config.Lookup == lookupStatic, silent: i.config.Reach == provider.ReachHypervisor,
-		gateway: &gatewayLogin{target: i.gatewayTarget},
+func (i *instance) newAddressCheck(conn *libvirt.Connect, c *domainxml.Clone) *address.Check {
+	return address.NewCheck(conn, c, address.Settings{
+		Label: i.label, Base: i.config.BaseDomain, Address: i.address,
+		Static: i.config.Lookup == lookupStatic, Silent: i.config.Reach == provider.ReachHypervisor,
+		Gateway: &virt.GatewayLogin{Target: i.gatewayTarget},
 	})
 }
 
 // checkAddress publishes the address that was found and checks that no other
 // machine has it.
-func (i *instance) checkAddress(ctx context.Context, c *clone) error {
+func (i *instance) checkAddress(ctx context.Context, c *domainxml.Clone) error {
 	if i.address.IsLoopback() {
 		return nil
 	}
-	i.check = i.newAddressCheck(i.on.conn, c)
-	return i.check.onceFound(ctx, i.lease.change)
+	i.check = i.newAddressCheck(i.on.Conn, c)
+	return i.check.OnceFound(ctx, i.lease.Change)
 }
 
 var _ provider.AddressVerifier = (*instance)(nil)
@@ -34,5 +37,5 @@ func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, 
 	if i.check == nil {
 		return nil
 	}
-	return i.check.onceLoggedIn(ctx, run)
+	return i.check.OnceLoggedIn(ctx, run)
 }

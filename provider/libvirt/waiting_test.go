@@ -10,6 +10,8 @@ import (
 
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -33,11 +35,11 @@ func stepsOf(t *testing.T, call func(context.Context) error) (steps []step, err 
 }
 
 func TestWaitsForMemoryAreSteps(t *testing.T) {
-	wait := newMemoryWait(MemoryError{URL: "qemu:///system", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30})
+	wait := memory.NewMemoryWait(memory.MemoryError{URL: "qemu:///system", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30})
 	steps, err := stepsOf(t, func(ctx context.Context) error {
 		for _, users := range [][]string{{"db of process 7"}, {"db of process 7"}, {}} {
-			wait.short.Users = users
-			wait.tell(ctx)
+			wait.Short.Users = users
+			wait.Tell(ctx)
 		}
 		return context.Cause(ctx)
 	})
@@ -55,7 +57,7 @@ func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 	require.NoError(t, err)
 	defer held.Release()
 	steps, err := stepsOf(t, func(ctx context.Context) error {
-		return newAddressLock("web", netip.MustParseAddr("192.0.2.77")).acquire(ctx, &undo{})
+		return newAddressLock("web", netip.MustParseAddr("192.0.2.77")).acquire(ctx, &storage.Undo{})
 	})
 	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
 	require.ErrorIs(t, err, errEnough)

@@ -1,0 +1,175 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/probe"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+)
+
+// neighbours looks up the address of a clone in the neighbour table of the
+// hypervisor's machine. If that is this machine, it also sends ARP requests for
+// all addresses of the clone's network: a guest that has not talked to the
+// machine is not in its table.
+type neighbours struct {
+	conn  *libvirt.Connect
+	check *Check // of the clone
+
+	ByCommand bool // libvirt cannot read the table
+	byLibvirt bool // its answer counts: the command cannot be run
+
+	earlier   map[netip.Addr]bool // in the table when it was first read: they may be an earlier clone's
+	first     time.Time           // when that was
+	echoed    pacer               // of the question whether the clone has one of them
+	scanAfter time.Duration       // since first: no requests for all addresses before
+	scanned   pacer
+	scanErr   error // why they cannot be sent
+}
+
+var _ strategy.Source = (*neighbours)(nil)
+
+func NewNeighbours(conn *libvirt.Connect, check *Check, scanAfter time.Duration) *neighbours {
+	return &neighbours{conn: conn, check: check, scanAfter: scanAfter}
+}
+
+func (n *neighbours) String() string { return "the hypervisor's neighbour table" }
+
+// How often a clone is asked for the address of an earlier one, and how often
+// all addresses of its network are.
+const (
+	echoPause = 300 * time.Millisecond
+	scanPause = 2 * time.Second
+)
+
+// Addresses returns those that the clone's interface is known to have. A
+// [strategy.ErrNotYet] says what is missing.
+func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	table, err := n.Table(ctx, mac)
+	if err != nil {
+		return nil, err
+	}
+	if n.earlier == nil {
+		n.earlier, n.first = map[netip.Addr]bool{}, time.Now()
+		for _, addr := range table {
+			n.earlier[addr] = true
+		}
+	}
+	echo := n.echoed.due(echoPause)
+	var found []netip.Addr
+	for _, addr := range table {
+		if !n.earlier[addr] || (echo && n.check.cloneAnswers(ctx, addr)) {
+			found = append(found, addr)
+		}
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	if addr := n.scan(ctx, mac); addr.IsValid() {
+		return []netip.Addr{addr}, nil
+	}
+	return nil, strategy.NotYet("%v has not seen %s%s", n, mac, n.advice())
+}
+
+// scan asks for all addresses of the clone's network, where that is possible.
+func (n *neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr {
+	if n.check.link == "" || n.scanErr != nil || time.Since(n.first) < n.scanAfter || !n.scanned.due(scanPause) {
+		return netip.Addr{}
+	}
+	addr, err := probe.Scan(ctx, n.check.link, mac)
+	n.scanErr = err
+	return addr
+}
+
+// advice says what to do about a guest that is in no table.
+func (n *neighbours) advice() string {
+	const other = "use ipLookupStrategy = agent, or SSH with a command for the network's DHCP server"
+	link := n.check.clone.Segment()
+	switch {
+	case n.check.link == "":
+		return fmt.Sprintf(": a guest that has not talked to the hypervisor's machine is not in the table: %s", other)
+	case errors.Is(n.scanErr, os.ErrPermission):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and this process may not send ARP requests to find it: run it as root (or with CAP_NET_RAW), or %s", other)
+	case errors.Is(n.scanErr, probe.ErrTooLarge):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and the network of %s is too large to ask for all of its addresses: %s", link, other)
+	case errors.Is(n.scanErr, probe.ErrNotOnLink):
+		return fmt.Sprintf(": a guest that has not talked to this machine is not in the table, and this machine has no IPv4 address on %s to send ARP requests from: %s", link, other)
+	case n.scanErr != nil:
+		return fmt.Sprintf(": %v", n.scanErr)
+	case n.scanned.last.IsZero():
+		return ""
+	}
+	return fmt.Sprintf(", and the guest has not answered ARP requests for all addresses of %s", link)
+}
+
+// table reads the addresses of an interface. The table of this machine needs
+// neither libvirt nor a program: libvirt before 10.3 reads a part of it, and
+// later versions have been seen to find nothing.
+func (n *neighbours) Table(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+	if n.check.link != "" {
+		table, err := probe.Neighbours()
+		return addressesOf(table, mac), err
+	}
+	if !n.ByCommand {
+		found, err := interfaceAddresses(ctx, n.conn, n.check.clone.Name, mac, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
+		switch {
+		case virt.IsCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID):
+			return nil, strategy.NotYet("%v", err)
+		case virt.IsCode(err, libvirt.ERR_INTERNAL_ERROR, libvirt.ERR_NO_SUPPORT):
+			n.ByCommand = true
+		case err != nil || len(found) > 0 || n.byLibvirt:
+			return found, err
+		}
+	}
+	text, err := n.check.Gateway.Run(ctx, NeighbourCommand)
+	if err != nil && !n.ByCommand {
+		n.byLibvirt = ctx.Err() == nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the neighbour table: %w", err)
+	}
+	return NeighboursOf(text, mac), nil
+}
+
+func addressesOf(table []probe.Neighbour, mac net.HardwareAddr) []netip.Addr {
+	var found []netip.Addr
+	for _, n := range table {
+		if n.MAC.String() == mac.String() {
+			found = append(found, n.Addr)
+		}
+	}
+	return found
+}
+
+// neighbourCommand prints the table.
+const NeighbourCommand = "ip neighbour"
+
+// neighboursOf reads lines as
+//
+//	192.168.122.195 dev virbr0 lladdr 52:54:00:7a:29:db REACHABLE
+//
+// Neighbours that do not answer have no lladdr, or the word FAILED at the end.
+func NeighboursOf(table string, mac net.HardwareAddr) []netip.Addr {
+	var found []netip.Addr
+	for line := range strings.Lines(table) {
+		words := strings.Fields(line)
+		for n, word := range words {
+			if word != "lladdr" || n+1 >= len(words) || !strings.EqualFold(words[n+1], mac.String()) || words[len(words)-1] == "FAILED" {
+				continue
+			}
+			if addr, err := netip.ParseAddr(words[0]); err == nil {
+				found = append(found, addr)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,435 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/probe"
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+)
+
+// AddressConflictError says that a clone was given an address that another
+// machine has. It is a [provider.ErrAddressConflict].
+type AddressConflictError struct {
+	Address    netip.Addr
+	Domain     string // the clone
+	BaseDomain string // that it was cloned from
+	ClientID   string // DHCP client identifier of the address's lease; "" if there is none
+	Owner      AddressOwner
+}
+
+// AddressOwner is the other machine.
+type AddressOwner struct {
+	MAC        string // "" if it is not known
+	Domain     string // "" for a machine that is no domain of the hypervisor
+	Label      string // of the host, for a clone
+	Process    string // that the clone belongs to
+	BaseDomain string // of a clone
+	Evidence   string // as in "it holds the DHCP lease"
+}
+
+// String names the machine as far as it is known.
+func (o AddressOwner) String() string {
+	text := "another machine"
+	if o.Domain != "" {
+		text = "domain " + o.Domain
+	}
+	if o.Label != "" {
+		text += fmt.Sprintf(" (%s of %s)", o.Label, o.Process)
+	}
+	if o.MAC != "" {
+		text += ", MAC address " + o.MAC
+	}
+	return text
+}
+
+// Error names the address, the domain, the other machine, the cause and what to
+// do.
+func (e *AddressConflictError) Error() string {
+	text := fmt.Sprintf("address %s of domain %s belongs to %s: %s", e.Address, e.Domain, e.Owner, e.Owner.Evidence)
+	if e.Owner.BaseDomain == "" || e.Owner.BaseDomain != e.BaseDomain {
+		return text + ": give one of them another address, or take the address out of the DHCP range"
+	}
+	if e.ClientID == "" {
+		return text + fmt.Sprintf(": the system of base domain %q gives itself the address: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: %s",
+			e.BaseDomain, WaysToDistinguish)
+	}
+	return text + fmt.Sprintf(": clones of base domain %q send the same DHCP client identifier (%s), so the DHCP server gives all of them one address: %s",
+		e.BaseDomain, e.ClientID, WaysToDistinguish)
+}
+
+// waysToDistinguish is what to do about clones with the same client identifier.
+const WaysToDistinguish = "empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; " +
+	"or set ClientIdentifier=mac in section [DHCPv4] of its .network file; or add the dnsmasq option dhcp-ignore-clid to the libvirt network (overcast doctor shows how)"
+
+// Is makes the error a [provider.ErrAddressConflict], and final for all
+// strategies.
+func (e *AddressConflictError) Is(target error) bool {
+	return target == provider.ErrAddressConflict || target == strategy.ErrFinal
+}
+
+// addressCheck finds out whether another machine has the address of a clone.
+type Check struct {
+	Settings
+	conn  *libvirt.Connect
+	clone *domainxml.Clone
+	link  string // this machine's interface to the clone's network; "" if the hypervisor is another machine
+}
+
+// addressSettings are what a check of an address depends on.
+type Settings struct {
+	Label   string // of the host
+	Base    string // name of the base domain
+	Address netip.Addr
+	Static  bool // the clone's system was not given the address: it may use it with another MAC address
+	Silent  bool // the addresses of this machine's networks are not those of the clone's network
+	Gateway *virt.GatewayLogin
+}
+
+// newAddressCheck prepares the check of a clone's address.
+func NewCheck(conn *libvirt.Connect, c *domainxml.Clone, s Settings) *Check {
+	a := &Check{conn: conn, clone: c, Settings: s}
+	if _, err := net.InterfaceByName(c.Bridge); err == nil && a.Gateway.IsLocal() {
+		a.link = c.Bridge // this process may also be in a container of that machine
+	}
+	return a
+}
+
+// onceFound publishes the address that was found, and fails with an
+// *AddressConflictError if another machine has it. Of two processes that find the
+// same address at the same time at least one sees the other: each writes first and
+// reads then.
+func (a *Check) OnceFound(ctx context.Context, change metadataChanger) error {
+	checks := []func(context.Context) error{
+		func(ctx context.Context) error { return a.publish(ctx, change) },
+		a.byLeases,
+	}
+	if !a.Static { // its address was tried before the clone was started
+		// onceLoggedIn waits for more answers than the first.
+		checks = append(checks, func(ctx context.Context) error { return a.byARP(ctx, 0) })
+	}
+	return a.all(ctx, checks...)
+}
+
+// onceLoggedIn checks that the machine that was logged in to is the clone, and
+// again that no other machine has its address.
+func (a *Check) OnceLoggedIn(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	return a.all(ctx,
+		func(ctx context.Context) error { return a.byLogin(ctx, run) },
+		a.byLeases,
+		func(ctx context.Context) error { return a.byARP(ctx, arpGrace) },
+		a.byNeighbours)
+}
+
+// all runs checks at the same time, and returns the error of the first in the
+// list that fails.
+func (a *Check) all(ctx context.Context, checks ...func(context.Context) error) error {
+	errs := make([]error, len(checks))
+	var running sync.WaitGroup
+	for n, check := range checks {
+		running.Go(func() { errs[n] = check(ctx) })
+	}
+	running.Wait()
+	for _, err := range errs {
+		if conflict := ConflictOf(err); conflict != nil {
+			return conflict
+		}
+		if err != nil {
+			return fmt.Errorf("checking that address %s is the clone's alone: %w", a.Address, err)
+		}
+	}
+	return nil
+}
+
+// metadataChanger changes the metadata of the clone.
+type metadataChanger func(ctx context.Context, change func(*owner.Metadata)) error
+
+// publish writes the address to the metadata of the clone, and then looks for it
+// in the metadata of all other clones.
+func (a *Check) publish(ctx context.Context, change metadataChanger) error {
+	own := &owner.MetadataAddress{Network: a.clone.Segment(), IP: a.Address.String()}
+	err := change(ctx, func(m *owner.Metadata) { m.Address = own })
+	if err != nil && !virt.IsCode(err, libvirt.ERR_NO_SUPPORT) && !errors.Is(err, virt.ErrNoMetadata) {
+		return fmt.Errorf("writing it to the metadata of domain %s: %w", a.clone.Name, virt.StripCodes(err))
+	}
+	return virt.WithContext(ctx, a.conn, func() error { return a.byMetadata(own) })
+}
+
+// byMetadata looks for a clone that has published the same address.
+func (a *Check) byMetadata(own *owner.MetadataAddress) error {
+	domains, err := a.conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	var other *liveDomain
+	for n := range domains {
+		name, err := domains[n].GetName()
+		if err == nil && other == nil && name != a.clone.Name && strings.HasPrefix(name, owner.NamePrefix) {
+			text, err := domains[n].GetXMLDesc(0)
+			if err == nil && strings.Contains(text, own.IP) { // or else it need not be parsed
+				other = publisher(text, own)
+			}
+		}
+		_ = domains[n].Free()
+	}
+	if other == nil {
+		return nil
+	}
+	return a.conflict(other, "", "its metadata has the same address")
+}
+
+// publisher is the domain with a definition, if it is a clone that has published
+// an address, or nil.
+func publisher(text string, address *owner.MetadataAddress) *liveDomain {
+	d := parseLiveDomain(text)
+	if d == nil || d.clone == nil || d.clone.Address == nil || *d.clone.Address != *address {
+		return nil
+	}
+	return d
+}
+
+// byLeases looks for a lease of the address, or of the same client identifier,
+// that belongs to another live domain.
+func (a *Check) byLeases(ctx context.Context) error {
+	if a.clone.Leases == "" {
+		return nil
+	}
+	return virt.WithContext(ctx, a.conn, func() error {
+		all, err := ReadLeases(a.conn, a.clone.Leases)
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			if l.IPaddr == a.Address.String() && a.clone.HasMAC(l.Mac) {
+				noteClientID(ctx, a.Label, a.clone.Base, l.Clientid, l.Mac)
+			}
+		}
+		others := a.leasesOfOthers(all)
+		if len(others) == 0 {
+			return nil
+		}
+		live, err := LiveDomains(a.conn)
+		if err != nil {
+			return err
+		}
+		for _, mac := range others {
+			if other := withMAC(live, mac, a.clone.Name); other != nil {
+				return a.conflict(other, mac, "it holds the DHCP lease")
+			}
+		}
+		return nil
+	})
+}
+
+// leasesOfOthers are the MAC addresses, other than the clone's, that have a
+// lease of the clone's address, or one with its client identifier.
+func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
+	clientID := ""
+	for _, l := range all {
+		if a.clone.HasMAC(l.Mac) && l.IPaddr == a.Address.String() && a.Address.Is4() {
+			clientID = l.Clientid
+		}
+	}
+	for _, l := range all {
+		same := l.IPaddr == a.Address.String() || (clientID != "" && l.Type == libvirt.IP_ADDR_TYPE_IPV4 && l.Clientid == clientID)
+		if same && !a.clone.HasMAC(l.Mac) {
+			macs = append(macs, l.Mac)
+		}
+	}
+	return macs
+}
+
+// How long machines may take to answer an ARP request: for the first answer,
+// and for others after it.
+const (
+	arpWait  = 50 * time.Millisecond
+	arpGrace = 30 * time.Millisecond
+)
+
+// byARP asks who has the address, where this process may do that. No answer
+// proves nothing: the clone's system may not be up.
+func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
+	if a.Silent {
+		return nil
+	}
+	macs, err := arpAnswers(ctx, a.link, a.Address, grace)
+	if err != nil {
+		return nil // this process may not ask, or cannot from here
+	}
+	foreign := slices.DeleteFunc(slices.Clone(macs), a.clone.HasMAC)
+	if len(foreign) == 0 {
+		return nil
+	}
+	const evidence = "it answers ARP requests for it"
+	live, err := LiveDomains(a.conn)
+	if err != nil {
+		return err
+	}
+	for _, mac := range foreign {
+		if other := withMAC(live, mac, a.clone.Name); other != nil {
+			return a.conflict(other, mac, evidence)
+		}
+	}
+	// On another machine's network a router may answer in place of the clone.
+	if len(foreign) < len(macs) || (a.link != "" && !a.Static) {
+		return a.conflict(nil, foreign[0], evidence)
+	}
+	return nil
+}
+
+// arpAnswers are the MAC addresses that answer for an address, until grace has
+// passed since the first answer.
+func arpAnswers(ctx context.Context, link string, address netip.Addr, grace time.Duration) (macs []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, arpWait)
+	defer cancel()
+	answers, err := probe.Answers(ctx, link, address, grace)
+	for _, mac := range answers {
+		macs = append(macs, mac.String())
+	}
+	return macs, err
+}
+
+// byNeighbours looks up the machine that the connection to the address has just
+// gone to: this process may not be allowed to send ARP requests.
+func (a *Check) byNeighbours(context.Context) error {
+	if a.link == "" || a.Silent {
+		return nil
+	}
+	table, err := probe.Neighbours()
+	if err != nil {
+		return nil
+	}
+	for _, n := range table {
+		if n.Addr != a.Address || !n.Confirmed || a.clone.HasMAC(n.MAC.String()) {
+			continue
+		}
+		live, err := LiveDomains(a.conn)
+		if err != nil {
+			return err
+		}
+		if other := withMAC(live, n.MAC.String(), a.clone.Name); other != nil {
+			return a.conflict(other, n.MAC.String(), "it is at the address in the neighbour table")
+		}
+	}
+	return nil
+}
+
+// identityCommand prints the UUID of a machine, which root may read, and the
+// MAC addresses of its interfaces. What a system does not have, it leaves out.
+const identityCommand = "exec cat /sys/class/dmi/id/product_uuid /sys/class/net/*/address"
+
+// identityLimit bounds the command.
+const identityLimit = 10 * time.Second
+
+// byLogin compares the machine that was logged in to with the clone. A system
+// that does not tell its identity is accepted.
+func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	limited, cancel := context.WithTimeout(ctx, identityLimit)
+	defer cancel()
+	stdout, err := run(limited, identityCommand)
+	switch {
+	case ctx.Err() != nil || errors.Is(err, ssh.ErrConnectionLost):
+		return fmt.Errorf("reading the identity of the machine: %w", err)
+	case err != nil:
+		return nil // it runs no commands, or none that end
+	}
+	uuid, macs := parseIdentity(stdout)
+	if strings.EqualFold(uuid, a.clone.UUID) || slices.ContainsFunc(macs, a.clone.HasMAC) {
+		return nil
+	}
+	if uuid == "" && len(macs) == 0 {
+		return nil
+	}
+	const evidence = "the login reached it"
+	live, err := LiveDomains(a.conn)
+	if err != nil {
+		return err
+	}
+	for _, mac := range macs {
+		if other := withMAC(live, mac, a.clone.Name); other != nil {
+			return a.conflict(other, mac, evidence)
+		}
+	}
+	// Without its UUID, a machine counts as another one if it has a MAC address
+	// of QEMU's: the login may have been to a container of the clone's.
+	virtual := slices.IndexFunc(macs, func(mac string) bool { return strings.HasPrefix(mac, qemuMACs) })
+	switch {
+	case virtual >= 0:
+		return a.conflict(nil, macs[virtual], evidence)
+	case uuid != "":
+		return a.conflict(nil, "", evidence+", UUID "+uuid)
+	}
+	return nil
+}
+
+// qemuMACs is the prefix of MAC addresses of QEMU and KVM.
+const qemuMACs = "52:54:00:"
+
+var (
+	uuidLine = regexp.MustCompile(`(?mi)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	macLine  = regexp.MustCompile(`(?mi)^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
+)
+
+// noMAC is the address of an interface that has none, such as lo.
+const noMAC = "00:00:00:00:00:00"
+
+// parseIdentity reads the output of identityCommand.
+func parseIdentity(text string) (uuid string, macs []string) {
+	for _, mac := range macLine.FindAllString(text, -1) {
+		if mac != noMAC {
+			macs = append(macs, strings.ToLower(mac))
+		}
+	}
+	return strings.ToLower(uuidLine.FindString(text)), macs
+}
+
+// conflict is the error for another machine that has the address; other is nil
+// if it is no domain of the hypervisor.
+func (a *Check) conflict(other *liveDomain, mac, evidence string) error {
+	e := &AddressConflictError{Address: a.Address, Domain: a.clone.Name, BaseDomain: a.Base, Owner: newAddressOwner(other, mac, evidence)}
+	if a.clone.Leases != "" {
+		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error says less
+		for _, l := range all {
+			if l.IPaddr == a.Address.String() {
+				e.ClientID = l.Clientid
+			}
+		}
+	}
+	return e
+}
+
+func newAddressOwner(other *liveDomain, mac, evidence string) AddressOwner {
+	o := AddressOwner{MAC: mac, Evidence: evidence}
+	if other == nil {
+		return o
+	}
+	o.Domain = other.Name
+	if o.MAC == "" && len(other.Macs) > 0 {
+		o.MAC = strings.Join(other.Macs, ", ")
+	}
+	if m := other.clone; m != nil {
+		o.Label, o.Process, o.BaseDomain = m.Label, owner.Process(m.Owner).String(), m.Parent
+	}
+	return o
+}
+
+// addressConflict is the conflict among the causes of an error, or nil.
+func ConflictOf(err error) *AddressConflictError {
+	var conflict *AddressConflictError
+	errors.As(err, &conflict)
+	return conflict
+}

@@ -1,0 +1,211 @@
+package address
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// dhcpRange is how far the DHCP ranges of a libvirt network are used up, for
+// IPv4.
+type dhcpRange struct {
+	leased, reserved, Total int
+	frees                   time.Time // when the first lease expires; zero if none does
+}
+
+// full reports whether no machine without a lease can get an address.
+func (r dhcpRange) full() bool { return r.Total > 0 && r.leased+r.reserved >= r.Total }
+
+// nearlyFull reports whether less than a tenth of the range is left.
+func (r dhcpRange) NearlyFull() bool { return r.Total > 0 && (r.leased+r.reserved)*10 > r.Total*9 }
+
+func (r dhcpRange) String() string {
+	text := fmt.Sprintf("%d of %d addresses leased", r.leased, r.Total)
+	if r.reserved > 0 {
+		text += fmt.Sprintf(", %d reserved", r.reserved)
+	}
+	return text
+}
+
+// dhcpUsage counts the addresses of a network's ranges that are leased, and
+// those that are reserved for a host and not leased.
+func DhcpUsage(definition *libvirtxml.Network, leases []libvirt.NetworkDHCPLease) dhcpRange {
+	var r dhcpRange
+	used := map[netip.Addr]bool{}
+	for _, ip := range definition.IPs {
+		if ip.DHCP == nil || ip.Family == "ipv6" {
+			continue
+		}
+		for _, part := range ip.DHCP.Ranges {
+			start, err := netip.ParseAddr(part.Start)
+			end, endErr := netip.ParseAddr(part.End)
+			if err != nil || endErr != nil {
+				continue // libvirt refuses such a network
+			}
+			r.Total += distance(start, end) + 1
+			inside := func(text string) bool {
+				addr, err := netip.ParseAddr(text)
+				if err != nil || addr.Less(start) || end.Less(addr) || used[addr] {
+					return false
+				}
+				used[addr] = true
+				return true
+			}
+			for _, l := range leases {
+				if !inside(l.IPaddr) {
+					continue
+				}
+				r.leased++
+				if ends := l.ExpiryTime; ends.Unix() > 0 && (r.frees.IsZero() || ends.Before(r.frees)) {
+					r.frees = ends
+				}
+			}
+			for _, host := range ip.DHCP.Hosts {
+				if inside(host.IP) {
+					r.reserved++
+				}
+			}
+		}
+	}
+	return r
+}
+
+// distance is the number of IPv4 addresses from one to another.
+func distance(from, to netip.Addr) int {
+	number := func(a netip.Addr) int {
+		n := 0
+		for _, part := range a.AsSlice() {
+			n = n<<8 | int(part)
+		}
+		return n
+	}
+	return number(to) - number(from)
+}
+
+// noDHCPServerError says that no DHCP server listens on a network.
+type noDHCPServerError struct {
+	network, bridge string
+	final           bool // no strategy can find an address
+}
+
+func (e *noDHCPServerError) Error() string {
+	return fmt.Sprintf("no DHCP server listens on bridge %s of network %s, although libvirt says that it is active: its dnsmasq has ended: "+
+		"have libvirt start another one (systemctl reload libvirtd, or virtnetworkd)", e.bridge, e.network)
+}
+
+func (e *noDHCPServerError) Is(target error) bool { return e.final && target == strategy.ErrFinal }
+
+// dhcpSockets prints the UDP sockets of DHCP servers.
+const dhcpSockets = "ss -Hlun sport = :67"
+
+// checkDHCPServer fails with a *noDHCPServerError if no DHCP server listens on the
+// bridge of a network. Where that cannot be determined, it succeeds.
+func CheckDHCPServer(ctx context.Context, gateway *virt.GatewayLogin, network, bridge string) error {
+	if bridge == "" {
+		return nil
+	}
+	sockets, err := gateway.Run(ctx, dhcpSockets)
+	if err != nil || listensOn(sockets, bridge) {
+		return nil
+	}
+	return &noDHCPServerError{network: network, bridge: bridge}
+}
+
+// listensOn reports whether one of the sockets in a list of ss receives what
+// comes in on a bridge. Lines are as
+//
+//	UNCONN 0 0 0.0.0.0%virbr0:67 0.0.0.0:*
+func listensOn(sockets, bridge string) bool {
+	for line := range strings.Lines(sockets) {
+		const local = 3
+		words := strings.Fields(line)
+		if len(words) <= local {
+			continue
+		}
+		_, device, bound := strings.Cut(words[local], "%")
+		if !bound || strings.HasPrefix(device, bridge+":") {
+			return true
+		}
+	}
+	return false
+}
+
+// dhcpHealth looks for what keeps a clone from getting a lease, while it has
+// none.
+type dhcpHealth struct {
+	definition *libvirtxml.Network
+	gateway    *virt.GatewayLogin
+	bridge     string
+	Patience   time.Duration // how long a missing server is no error: other strategies may find an address
+
+	since   time.Time // when the clone was first seen to have none
+	next    time.Time // when the server is looked for
+	missing int       // how often in a row it was not found
+}
+
+// When the DHCP server is looked for, here and where that takes a login to
+// another machine, and how often then. One that is being restarted is missing for
+// a moment.
+const (
+	healthAfter    = 3 * time.Second
+	healthAfterFar = 15 * time.Second
+	healthPause    = 15 * time.Second
+	missingPause   = 2 * time.Second
+	missingTimes   = 2
+)
+
+// check fails with a *noDHCPServerError, or with a [strategy.ErrNotYet] if there
+// is something to say about the leases.
+func (h *dhcpHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLease) error {
+	now := time.Now()
+	if h.since.IsZero() {
+		h.since, h.next = now, now.Add(healthAfter)
+		if !h.gateway.IsLocal() {
+			h.next = now.Add(healthAfterFar)
+		}
+	}
+	if now.Sub(h.since) < healthAfter {
+		return nil
+	}
+	if !now.Before(h.next) {
+		h.missing++
+		h.next = now.Add(missingPause)
+		if CheckDHCPServer(ctx, h.gateway, h.definition.Name, h.bridge) == nil {
+			h.missing, h.next = 0, now.Add(healthPause)
+		}
+	}
+	if h.missing >= missingTimes {
+		missing := &noDHCPServerError{network: h.definition.Name, bridge: h.bridge}
+		if now.Sub(h.since) < h.Patience {
+			return strategy.NotYet("%v", missing)
+		}
+		missing.final = true
+		return missing
+	}
+	if used := DhcpUsage(h.definition, leases); used.full() {
+		return strategy.NotYet("%v", &RangeFullError{h.definition.Name, used})
+	}
+	return nil
+}
+
+// rangeFullError says that all addresses of the DHCP range of a network are in
+// use.
+type RangeFullError struct {
+	Network string
+	Used    dhcpRange
+}
+
+func (e *RangeFullError) Error() string {
+	ends := ""
+	if !e.Used.frees.IsZero() {
+		ends = ", the first until " + e.Used.frees.Local().Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("the DHCP range of network %s is used up (%v%s): give it a larger range, or leases that expire sooner (<lease expiry='5' unit='minutes'/> in its <range>; virsh net-edit %[1]s)", e.Network, e.Used, ends)
+}

@@ -1,0 +1,93 @@
+package address
+
+import (
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/strategy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+func TestUseOfADHCPRange(t *testing.T) {
+	var network libvirtxml.Network
+	require.NoError(t, network.Unmarshal(`<network><name>small</name><bridge name='virbr9'/>
+		<ip address='10.0.0.1' netmask='255.255.255.0'><dhcp>
+			<range start='10.0.0.254' end='10.0.0.254'/><range start='10.0.0.10' end='10.0.0.13'/>
+			<host mac='52:54:00:00:00:11' ip='10.0.0.11'/><host mac='52:54:00:00:00:12' ip='10.0.0.12'/><host mac='52:54:00:00:00:99' ip='10.0.0.99'/>
+		</dhcp></ip>
+		<ip family='ipv6' address='fd00::1' prefix='64'><dhcp><range start='fd00::10' end='fd00::ffff'/></dhcp></ip></network>`))
+	soon, late := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
+	leases := []libvirt.NetworkDHCPLease{
+		{IPaddr: "10.0.0.10", ExpiryTime: late}, {IPaddr: "10.0.0.11", ExpiryTime: soon}, {IPaddr: "10.0.0.11", ExpiryTime: soon},
+		{IPaddr: "10.0.0.77", ExpiryTime: soon}, {IPaddr: "fd00::10", ExpiryTime: soon},
+	}
+	used := DhcpUsage(&network, leases)
+	assert.Equal(t, dhcpRange{leased: 2, reserved: 1, Total: 5, frees: soon}, used)
+	assert.Equal(t, "2 of 5 addresses leased, 1 reserved", used.String())
+	assert.False(t, used.full())
+	assert.False(t, used.NearlyFull())
+
+	leases = append(leases, libvirt.NetworkDHCPLease{IPaddr: "10.0.0.254", ExpiryTime: time.Unix(0, 0)}, libvirt.NetworkDHCPLease{IPaddr: "10.0.0.13", ExpiryTime: late})
+	used = DhcpUsage(&network, leases)
+	assert.True(t, used.full())
+	assert.True(t, used.NearlyFull())
+	assert.Equal(t, "the DHCP range of network small is used up (4 of 5 addresses leased, 1 reserved, the first until "+soon.Local().Format(time.TimeOnly)+"): "+
+		"give it a larger range, or leases that expire sooner (<lease expiry='5' unit='minutes'/> in its <range>; virsh net-edit small)", (&RangeFullError{"small", used}).Error())
+
+	used = DhcpUsage(&network, []libvirt.NetworkDHCPLease{{IPaddr: "10.0.0.10"}})
+	assert.True(t, used.frees.IsZero(), "a lease that never expires")
+	assert.False(t, DhcpUsage(&libvirtxml.Network{}, nil).full(), "a network without a range")
+	assert.True(t, dhcpRange{leased: 140, Total: 151}.NearlyFull())
+	assert.False(t, dhcpRange{leased: 135, Total: 151}.NearlyFull())
+}
+
+func TestWhetherADHCPServerListens(t *testing.T) {
+	const sockets = "UNCONN 0      0      0.0.0.0%virbr1:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%virbr10:67 0.0.0.0:* users:((\"dnsmasq\",pid=147,fd=3))\n"
+	assert.True(t, listensOn(sockets, "virbr1"))
+	assert.True(t, listensOn(sockets, "virbr10"))
+	assert.False(t, listensOn(sockets, "virbr0"))
+	assert.False(t, listensOn("", "virbr0"))
+	assert.True(t, listensOn("UNCONN 0 0 0.0.0.0:67 0.0.0.0:*\n", "virbr0"), "a server that listens everywhere")
+	assert.False(t, listensOn("Netid State\n", "virbr0"))
+}
+
+func TestAMissingDHCPServerIsFinalForAllStrategiesLater(t *testing.T) {
+	missing := &noDHCPServerError{network: "n", bridge: "virbr9"}
+	require.NotErrorIs(t, missing, strategy.ErrFinal)
+	missing.final = true
+	require.ErrorIs(t, missing, strategy.ErrFinal)
+	require.ErrorContains(t, missing, "no DHCP server listens on bridge virbr9 of network n")
+}
+
+func TestClientIdentifiersThatClonesShare(t *testing.T) {
+	now := time.Now()
+	record := clientIDRecord{"52:54:00:00:00:01": {"ff:01", now}, "52:54:00:00:00:02": {"ff:02", now}}
+	id, _ := SharedClientID(record)
+	assert.Empty(t, id)
+	record["52:54:00:00:00:03"] = clientIDNote{"ff:01", now}
+	id, macs := SharedClientID(record)
+	assert.Equal(t, "ff:01", id)
+	assert.Equal(t, []string{"52:54:00:00:00:01", "52:54:00:00:00:03"}, macs)
+	assert.Empty(t, parseClientIDs([]byte(`{"52:54:00`)))
+}
+
+func TestClientIdentifiersAreRecorded(t *testing.T) {
+	base := domainxml.NewUUID()
+	removeLocks(t, clientIDRecordName(base))
+	noteClientID(t.Context(), "web", base, "01:52:54:00:00:00:01", "52:54:00:00:00:01")
+	noteClientID(t.Context(), "web", base, "", "52:54:00:00:00:01")
+	assert.Empty(t, ReadClientIDs(base))
+	for _, mac := range []string{"52:54:00:00:00:01", "52:54:00:00:00:02"} {
+		noteClientID(t.Context(), "web", base, "ff:01:02:03", mac)
+	}
+	id, macs := SharedClientID(ReadClientIDs(base))
+	assert.Equal(t, "ff:01:02:03", id)
+	assert.Len(t, macs, 2)
+	noteClientID(t.Context(), "web", base, "ff:05:06:07", "52:54:00:00:00:02")
+	id, _ = SharedClientID(ReadClientIDs(base))
+	assert.Empty(t, id, "the base has been changed since")
+}

@@ -1,0 +1,66 @@
+package domainxml
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"strings"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// seed is what the UUID and the MAC addresses of a clone are made from. Clones
+// with the same seed, one after the other, are the same machine to a network.
+type Seed string
+
+// staticSeed is that of the clone with a static address.
+func StaticSeed(address netip.Addr) Seed {
+	return Seed("static address " + address.Unmap().String())
+}
+
+// uuid is version 8 of RFC 9562, which leaves the other bits to its user.
+func (s Seed) UUID() string {
+	sum := s.hash("")
+	sum[6] = sum[6]&0x0f | 0x80
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
+
+// mac is in the block of QEMU and KVM. part tells the interfaces of a clone
+// apart.
+func (s Seed) MAC(part string) net.HardwareAddr {
+	sum := s.hash(part)
+	return net.HardwareAddr{0x52, 0x54, 0, sum[0], sum[1], sum[2]}
+}
+
+func (s Seed) hash(part string) [sha256.Size]byte {
+	return sha256.Sum256([]byte("overcast " + string(s) + part))
+}
+
+// setIdentity gives a clone the UUID and the MAC addresses of a seed.
+func (c *Clone) SetIdentity(s Seed) {
+	c.UUID, c.Definition.UUID = s.UUID(), s.UUID()
+	if c.OwnTPM != "" {
+		c.OwnTPM = path.Join(path.Dir(path.Dir(c.OwnTPM)), c.UUID, path.Base(c.OwnTPM))
+	}
+	interfaces := c.Definition.Devices.Interfaces
+	lookedUp := c.MAC
+	for n := range interfaces {
+		mac := s.MAC(fmt.Sprintf(" interface %d", n))
+		if lookedUp != nil && strings.EqualFold(interfaces[n].MAC.Address, lookedUp.String()) {
+			mac = s.MAC("")
+			c.MAC = mac
+		}
+		interfaces[n].MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}
+	}
+}
+
+// isUUIDConflict reports whether libvirt has refused a domain because another
+// one, which may be gone by now, had its UUID.
+func IsUUIDConflict(err error, uuid string) bool {
+	return virt.IsCode(err, libvirt.ERR_OPERATION_FAILED) && strings.Contains(err.Error(), uuid)
+}

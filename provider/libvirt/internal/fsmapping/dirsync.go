@@ -1,0 +1,119 @@
+package fsmapping
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+// Copies that sync = true creates on the hypervisor's machine have the clone's name
+// and a suffix. libvirt does not know them: they are created and removed over an
+// SSH connection. The copies of a killed process are removed by the next one that
+// copies a folder there.
+
+// copiesFolder exists on every machine, every user may write to it, and its content
+// outlives a restart, as a kept clone may.
+const copiesFolder = "/var/tmp"
+
+// sync copies the folders with sync = true. Each copy is recorded before it is
+// created.
+func (f *Folders) Sync(ctx context.Context, conn *libvirt.Connect) error {
+	var all []*mapping
+	for _, m := range f.Mappings {
+		if m.copyOf != "" {
+			all = append(all, m)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	client, err := f.loginToHypervisor(ctx)
+	if err != nil {
+		return f.failed(all[0], "sync", err)
+	}
+	defer client.Close()
+	removeStaleCopies(ctx, conn, client)
+	for _, m := range all {
+		if err := f.copy(ctx, client, m); err != nil {
+			return f.failed(m, "sync", fmt.Errorf("copying %s to %s on %v: %w", m.copyOf, m.HostPath, client, err))
+		}
+		if err := f.checker.check(ctx, f.Undo, m); err != nil {
+			return f.failed(m, "sync", fmt.Errorf("the copy of %s has the modes of what it was made of: %w", m.copyOf, err))
+		}
+	}
+	return nil
+}
+
+func (f *Folders) copy(ctx context.Context, client *ssh.Client, m *mapping) error {
+	dir := m.HostPath
+	f.Undo.Record(fmt.Sprintf("folder %s on %v", dir, client), func(ctx context.Context, _ *libvirt.Connect) error {
+		client, err := f.loginToHypervisor(ctx)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return removeCopy(ctx, client, dir)
+	})
+	// An existing folder belongs to another user.
+	if err := must(client.Run(ctx, "mkdir -m 700 "+ssh.Quote(dir))); err != nil {
+		return err
+	}
+	return client.Upload(ctx, m.copyOf, dir)
+}
+
+// loginToHypervisor logs in to the hypervisor's machine.
+func (f *Folders) loginToHypervisor(ctx context.Context) (*ssh.Client, error) {
+	target, err := f.Gateway()
+	if err != nil {
+		return nil, err
+	}
+	client, err := ssh.Dial(ctx, *target, nil)
+	if err != nil {
+		return nil, fmt.Errorf("logging in to the hypervisor's machine as %v: %w", target, err)
+	}
+	return client, nil
+}
+
+// removeCopy removes a copy, also with folders in it that are not writable. A copy
+// that does not exist is not an error.
+func removeCopy(ctx context.Context, client *ssh.Client, dir string) error {
+	quoted := ssh.Quote(dir)
+	return must(client.Run(ctx, fmt.Sprintf("[ ! -e %s ] || { find %[1]s -type d ! -perm -700 -exec chmod u+rwx {} \\; ; rm -rf %[1]s; }", quoted)))
+}
+
+// removeStaleCopies removes the copies of processes of this machine that have ended,
+// unless a clone still uses them. Failures are ignored.
+func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *ssh.Client) {
+	result, err := client.Run(ctx, fmt.Sprintf("cd %s && ls -d %s*-fs* 2>/dev/null", copiesFolder, owner.NamePrefix))
+	if err != nil {
+		return
+	}
+	for _, name := range strings.Fields(result.Stdout) {
+		made, ok := owner.ParseName(name)
+		if !ok || made.Process.State(owner.Self()) != owner.Gone {
+			continue
+		}
+		domain, err := conn.LookupDomainByName(made.Clone)
+		if err == nil {
+			_ = domain.Free() // a kept clone
+			continue
+		}
+		if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+			_ = removeCopy(ctx, client, path.Join(copiesFolder, name))
+		}
+	}
+}
+
+// must turns a non-zero exit code into an error.
+func must(result ssh.Result, err error) error {
+	if err == nil && result.ExitCode != 0 {
+		err = fmt.Errorf("exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package gc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+// gcOptions are the options of garbage collection.
+type Options struct {
+	DryRun bool // remove nothing
+	Kept   bool // also remove clones that were left for inspection, if their process has ended
+}
+
+// collect removes what overcast created and whose owner has ended, and returns what
+// it removed, also with an error. With dryRun it removes nothing.
+func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Resource, error) {
+	made, err := list(conn, options)
+	var removed []Resource
+	errs := []error{err}
+	for _, m := range made {
+		if m.SkipReason != "" {
+			continue
+		}
+		if !options.DryRun {
+			if err := virt.WithContext(ctx, conn, func() error { return remove(conn, m.Resource) }); err != nil {
+				errs = append(errs, fmt.Errorf("removing %s %s: %w", m.Kind, m.Name, virt.StripCodes(err)))
+				continue
+			}
+		}
+		removed = append(removed, m.Resource)
+	}
+	return removed, errors.Join(errs...)
+}
+
+func remove(conn *libvirt.Connect, m Resource) error {
+	switch m.Kind {
+	case "domain":
+		return virt.RemoveDomain(conn, m.Name)
+	case "volume":
+		return storage.DeleteVolume(conn, m.Pool, m.Name)
+	}
+	return storage.StopPool(conn, m.Name)
+}
+
+// collectAtStart removes what earlier runs left, before the first clone of a process
+// is created. It prints what it did to standard error; a failure is no reason not to
+// create the clone.
+func CollectAtStart(ctx context.Context, conn *libvirt.Connect, url string) {
+	removed, err := Collect(ctx, conn, Options{})
+	for _, r := range removed {
+		fmt.Fprintf(os.Stderr, "overcast: removed what an earlier run left at %s: %v\n", virt.RedactURL(url), r)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "overcast: removing what earlier runs left at %s: %v; overcast gc tries again\n", virt.RedactURL(url), err)
+	}
+}

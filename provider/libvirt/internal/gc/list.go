@@ -1,0 +1,287 @@
+package gc
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// foundResource is something that overcast created on a hypervisor: the domain of a clone,
+// a volume of one, or a pool that exists for a moment over a folder.
+type Resource struct {
+	Kind       string    `json:"kind"` // domain, volume or pool
+	Name       string    `json:"name"`
+	Pool       string    `json:"pool,omitempty"`       // of a volume
+	Label      string    `json:"label,omitempty"`      // of the host
+	Parent     string    `json:"parent,omitempty"`     // base domain of a domain
+	State      string    `json:"state,omitempty"`      // of a domain, as virsh shows it
+	Created    time.Time `json:"created,omitzero"`     // zero if it is not known
+	Owner      string    `json:"owner"`                // process that created it
+	OwnerState string    `json:"ownerState"`           // alive, gone, or unknown from this machine
+	Kept       bool      `json:"kept,omitempty"`       // left for inspection
+	SkipReason string    `json:"skipReason,omitempty"` // why garbage collection does not remove it; "" if it does
+}
+
+// String names the resource and its owner.
+func (r Resource) String() string {
+	where := ""
+	if r.Pool != "" {
+		where = " in pool " + r.Pool
+	}
+	return fmt.Sprintf("%s %s%s (%s, %s)", r.Kind, r.Name, where, r.Owner, r.OwnerState)
+}
+
+// listed is a resource with what judging it takes.
+type listed struct {
+	Resource
+	path  string // of a volume
+	clone string // that it belongs to
+}
+
+// listResources lists what overcast created on a hypervisor, domains first, and what
+// garbage collection does about each. Domains of Overcast for Java are listed and
+// never removed. With an error, the result is what could be listed.
+func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
+	found, err := list(conn, options)
+	resources := make([]Resource, len(found))
+	for n := range found {
+		resources[n] = found[n].Resource
+	}
+	return resources, err
+}
+
+// volumeLease is how long a volume is left alone that no domain uses and whose
+// owner cannot be seen from here, after it was last changed.
+const volumeLease = 24 * time.Hour
+
+// list lists and judges everything. With an error, the result is what could be
+// listed.
+func list(conn *libvirt.Connect, options Options) ([]listed, error) {
+	made, err := listDomains(conn, options)
+	if err != nil {
+		return nil, err
+	}
+	volumes, errVolumes := listVolumes(conn, made)
+	pools, errPools := listPools(conn)
+	return append(append(made, volumes...), pools...), errors.Join(errVolumes, errPools)
+}
+
+func listDomains(conn *libvirt.Connect, options Options) ([]listed, error) {
+	domains, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	var found []listed
+	for i := range domains {
+		if m := listDomain(&domains[i], options); m != nil {
+			found = append(found, *m)
+		}
+		_ = domains[i].Free()
+	}
+	slices.SortFunc(found, func(a, b listed) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
+}
+
+// listDomain returns nil for a domain that is not overcast's, or is gone.
+func listDomain(domain *libvirt.Domain, options Options) *listed {
+	definition, err := virt.ReadDefinition(domain, 0)
+	if err != nil || definition.Metadata == nil {
+		return nil
+	}
+	state, _, err := domain.GetState()
+	if err != nil {
+		return nil
+	}
+	made := listed{Resource: Resource{Kind: "domain", Name: definition.Name, State: virt.StateName(state)}, clone: definition.Name}
+	if java := owner.ParseJavaMetadata(definition.Metadata.XML); java != nil {
+		made.Parent, made.Owner, made.OwnerState = java.Parent, "Overcast for Java", owner.Unknown.String()
+		made.Created, _ = time.Parse(time.RFC3339, java.Created)
+		made.SkipReason = "created by Overcast for Java"
+		return &made
+	}
+	m := owner.ParseMetadata(definition.Name, definition.Metadata.XML)
+	if m == nil {
+		return nil
+	}
+	by := owner.Process(m.Owner)
+	is := by.State(owner.Self())
+	made.Label, made.Parent, made.Created, made.Kept = m.Label, m.Parent, m.Created, m.Kept != nil
+	made.Owner, made.OwnerState = by.String(), is.String()
+	switch {
+	case is == owner.Alive:
+		made.SkipReason = "its owner is alive"
+	case is == owner.Unknown && !m.LeaseOver(time.Now()):
+		made.SkipReason = "its owner may be alive: last seen " + m.Lease.Renewed.Format(time.RFC3339)
+	case made.Kept && !options.Kept:
+		made.SkipReason = "kept for inspection"
+	}
+	return &made
+}
+
+// listVolumes finds volumes by their names. One of a clone whose domain is
+// there shares that domain's fate.
+func listVolumes(conn *libvirt.Connect, domains []listed) ([]listed, error) {
+	pools, err := storage.FilePools(conn)
+	if err != nil {
+		return nil, err
+	}
+	var found []listed
+	var errs []error // a pool that cannot be looked at does not hide the others
+	for _, p := range pools {
+		there, err := listVolumesIn(conn, p.Name)
+		errs = append(errs, err)
+		found = append(found, there...)
+	}
+	if len(found) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	texts, err := definitionsBut(conn, domains)
+	if err != nil {
+		return nil, err
+	}
+	for n := range found {
+		judgeVolume(&found[n], domains, texts)
+	}
+	return found, errors.Join(errs...)
+}
+
+func judgeVolume(v *listed, domains []listed, texts map[string]string) {
+	if n := slices.IndexFunc(domains, func(d listed) bool { return d.Name == v.clone }); n >= 0 {
+		v.Kept, v.SkipReason, v.OwnerState, v.Owner = domains[n].Kept, domains[n].SkipReason, domains[n].OwnerState, domains[n].Owner
+	}
+	for name, text := range texts {
+		if strings.Contains(text, v.path) {
+			v.SkipReason = fmt.Sprintf("used by domain %q", name)
+		}
+	}
+}
+
+// definitionsBut are the definitions of all domains that are not overcast's.
+func definitionsBut(conn *libvirt.Connect, ours []listed) (map[string]string, error) {
+	domains, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	texts := map[string]string{}
+	for i := range domains {
+		name, err := domains[i].GetName()
+		if err == nil && !slices.ContainsFunc(ours, func(m listed) bool { return m.Name == name }) {
+			live, _ := domains[i].GetXMLDesc(0) // one that fails is gone
+			inactive, _ := domains[i].GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+			texts[name] = live + inactive
+		}
+		_ = domains[i].Free()
+	}
+	return texts, nil
+}
+
+func listVolumesIn(conn *libvirt.Connect, poolName string) ([]listed, error) {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	volumes, err := pool.ListAllStorageVolumes(0)
+	if err != nil {
+		return nil, fmt.Errorf("listing the volumes of pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	var found []listed
+	for i := range volumes {
+		if m := listVolume(&volumes[i], poolName); m != nil {
+			found = append(found, *m)
+		}
+		_ = volumes[i].Free()
+	}
+	return found, nil
+}
+
+// listVolume returns nil for a volume that is not overcast's by its name.
+func listVolume(volume *libvirt.StorageVol, poolName string) *listed {
+	name, err := volume.GetName()
+	if err != nil {
+		return nil
+	}
+	made, ok := owner.ParseName(name)
+	if !ok {
+		return nil
+	}
+	path, err := volume.GetPath()
+	if err != nil {
+		return nil
+	}
+	is := made.Process.State(owner.Self())
+	m := &listed{Resource: Resource{Kind: "volume", Name: name, Pool: poolName, Label: made.Label, Owner: fmt.Sprintf("process %d", made.Process.PID), OwnerState: is.String()}, path: path, clone: made.Clone}
+	switch changed, err := lastChange(volume); {
+	case is == owner.Alive:
+		m.SkipReason = "its owner is alive"
+	case is == owner.Unknown && (err != nil || time.Since(changed) < volumeLease):
+		m.SkipReason = fmt.Sprintf("its owner may be alive: changed within the last %v", volumeLease)
+	}
+	return m
+}
+
+// lastChange is when a volume's file was last written to or changed otherwise.
+func lastChange(volume *libvirt.StorageVol) (time.Time, error) {
+	text, err := volume.GetXMLDesc(0)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var definition libvirtxml.StorageVolume
+	if err := definition.Unmarshal(text); err != nil {
+		return time.Time{}, err
+	}
+	if definition.Target == nil || definition.Target.Timestamps == nil {
+		return time.Time{}, fmt.Errorf("volume %s has no timestamps", definition.Name)
+	}
+	var last time.Time
+	for _, stamp := range []string{definition.Target.Timestamps.Mtime, definition.Target.Timestamps.Ctime} {
+		seconds, err := strconv.ParseFloat(stamp, 64)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if at := time.Unix(int64(seconds), 0); at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
+
+// listPools finds pools that stand in for a folder. A clone's set-up takes
+// them away within a moment; they outlive only its process.
+func listPools(conn *libvirt.Connect) ([]listed, error) {
+	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_TRANSIENT)
+	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing pools: %w", virt.StripCodes(err))
+	}
+	var found []listed
+	for i := range pools {
+		name, err := pools[i].GetName()
+		_ = pools[i].Free()
+		made, ok := owner.ParseName(name)
+		if err != nil || !ok {
+			continue
+		}
+		is := made.Process.State(owner.Self())
+		m := listed{Resource: Resource{Kind: "pool", Name: name, Label: made.Label, Owner: fmt.Sprintf("process %d", made.Process.PID), OwnerState: is.String()}, clone: made.Clone}
+		if is != owner.Gone {
+			m.SkipReason = "its owner may be alive"
+		}
+		found = append(found, m)
+	}
+	return found, nil
+}

@@ -1,0 +1,57 @@
+package memory
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirtxml"
+)
+
+func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
+	const mib = 1 << 20
+	for name, test := range map[string]struct {
+		definition string
+		want       uint64
+	}{
+		"its memory and QEMU's": {`<domain><memory unit='KiB'>65536</memory><currentMemory unit='KiB'>1024</currentMemory></domain>`, 64*mib + qemuNeeds},
+		"nothing on huge pages": {`<domain><memory unit='KiB'>65536</memory><memoryBacking><hugepages/></memoryBacking></domain>`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var definition libvirtxml.Domain
+			require.NoError(t, definition.Unmarshal(test.definition))
+			assert.Equal(t, test.want, memoryOf(&definition))
+		})
+	}
+}
+
+func TestClonesMayTakeWhatTheyHaveNotTaken(t *testing.T) {
+	assert.EqualValues(t, 70, memoryUsers{{most: 100, taken: 30}, {most: 100, taken: 120}}.mayTake())
+}
+
+func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
+	for text, want := range map[string]bool{
+		`<domain/>`: false,
+		`<domain><memoryBacking><source type='memfd'/></memoryBacking></domain>`:                         false,
+		`<domain><memoryBacking><source type='memfd'/><access mode='private'/></memoryBacking></domain>`: false,
+		`<domain><memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking></domain>`:  true,
+	} {
+		var definition libvirtxml.Domain
+		require.NoError(t, definition.Unmarshal(text))
+		assert.Equal(t, want, sharesMemory(&definition), text)
+	}
+}
+
+func TestMemoryErrorTellsTheSizes(t *testing.T) {
+	short := &MemoryError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
+	require.ErrorIs(t, short, provider.ErrNotEnoughMemory)
+	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, which has 8.0 GiB in all: it can never fit: give the base domain less <memory>, or use another hypervisor`, short.Error())
+	short.Cause, short.Waited = errors.New("memoryWait of 2s expired"), 2*time.Second
+	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, where 512 MiB of 8.0 GiB are free (no clone has any); waited 2s: memoryWait of 2s expired: wait longer (memoryWait), run fewer processes, have them give their hosts back (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)`, short.Error())
+	short.Users = []string{"web of process 7", "db of process 8"}
+	assert.Contains(t, short.Error(), "(web of process 7, db of process 8 have some, or come first)")
+	require.ErrorIs(t, short, short.Cause)
+}

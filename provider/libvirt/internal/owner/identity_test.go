@@ -1,0 +1,101 @@
+package owner
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNameTellsWhoseItIs(t *testing.T) {
+	by := Process{Boot: "01234567", Space: "89ab", PID: 4711, Started: 183264}
+	name := NewName("web server/1", by)
+	assert.Regexp(t, `^overcast-web_server_1-0123456789ab-4711-183264-[0-9a-f]{8}$`, name)
+	for _, of := range []string{name, name + "-vda.qcow2", name + "-tpmfrom"} {
+		made, ok := ParseName(of)
+		require.True(t, ok, of)
+		assert.Equal(t, Name{Clone: name, Label: "web_server_1", Process: by}, made)
+	}
+}
+
+func TestNameOfAVeryLongLabel(t *testing.T) {
+	by := Self()
+	assert.Len(t, NewName(strings.Repeat("long", 100), by), len(NewName("l", by))+longestLabel-1)
+}
+
+func TestNamesThatAreNotOurs(t *testing.T) {
+	for _, name := range []string{
+		"", "overcast", "overcast-", "overcast-web", "overcast-web-1f3a5b7c", "overcast-test-vm.qcow2",
+		"my-overcast-web-0123456789ab-4711-183264-0123abcd", "overcast-web-0123456789ab-4711-183264-0123abcd.qcow2", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.qcow2.bak", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.s2",
+		"overcast-web-0123456789ab-4711-183264-0123abc", "overcast-web-0123456789ab-99999999999999999999999-1-0123abcd",
+	} {
+		_, ok := ParseName(name)
+		assert.False(t, ok, name)
+	}
+}
+
+func TestFateOfOwners(t *testing.T) {
+	me := Self()
+	require.NotZero(t, me.Started)
+	assert.Equal(t, Alive, me.State(me))
+
+	ended := exec.Command("cat")
+	out, err := ended.StdoutPipe()
+	require.NoError(t, err)
+	_, err = ended.StdinPipe() // or else it ends at once by itself
+	require.NoError(t, err)
+	require.NoError(t, ended.Start())
+	gone := me
+	gone.PID = ended.Process.Pid
+	gone.Started, err = processStart(gone.PID)
+	require.NoError(t, err)
+	assert.Equal(t, Alive, gone.State(me))
+	require.NoError(t, ended.Process.Kill())
+	_, _ = io.ReadAll(out) // until it has ended
+	require.Eventually(t, func() bool { return gone.State(me) == Gone }, 10*time.Second, time.Millisecond, "though nobody has waited for it")
+	require.Error(t, ended.Wait())
+	assert.Equal(t, Gone, gone.State(me))
+
+	reused := me
+	reused.Started--
+	assert.Equal(t, Gone, reused.State(me), "another process has the PID")
+
+	parent := me
+	parent.PID = os.Getppid()
+	parent.Started, _ = processStart(parent.PID)
+	assert.Equal(t, Alive, parent.State(me))
+
+	for name, change := range map[string]func(*Process){
+		"another machine or boot":   func(o *Process) { o.Boot = "ffffffff" },
+		"another PID namespace":     func(o *Process) { o.Space = "ffff" },
+		"a machine without proc(5)": func(o *Process) { o.Started = 0 },
+	} {
+		elsewhere := gone
+		change(&elsewhere)
+		assert.Equal(t, Unknown, elsewhere.State(me), name)
+	}
+	assert.Equal(t, Unknown, Process{Boot: "00000000", Space: "0000", PID: gone.PID, Started: 1}.State(Process{Boot: "00000000", Space: "0000"}), "nothing is known here")
+}
+
+func TestMetadataIsReadAsItWasWritten(t *testing.T) {
+	m := NewMetadata("overcast-web-1", `base "&" <one>`, "web", time.Minute)
+	read := ParseMetadata("overcast-web-1", `<other xmlns="urn:other"/>`+m.Text())
+	require.NotNil(t, read)
+	read.XMLName = m.XMLName
+	assert.Equal(t, m, read)
+	assert.Contains(t, m.Text(), MetadataNamespace)
+	assert.Equal(t, Self(), Process(read.Owner))
+	assert.False(t, m.LeaseOver(m.Created.Add(59*time.Second)))
+	assert.True(t, m.LeaseOver(m.Created.Add(61*time.Second)))
+
+	assert.Nil(t, ParseMetadata("a-copy", m.Text()), "what a person has copied from a clone is the person's")
+	m.Version = 99
+	assert.Nil(t, ParseMetadata("overcast-web-1", m.Text()), "of a version to come")
+	assert.Nil(t, ParseMetadata("overcast-web-1", `<clone xmlns="urn:other"/>`))
+	assert.Nil(t, ParseMetadata("overcast-web-1", ""))
+}

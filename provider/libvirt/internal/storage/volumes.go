@@ -1,0 +1,182 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// defaultPool takes overlays of disks that are in no pool of their own, if it can.
+const defaultPool = "default"
+
+// locateOverlays finds the file of every disk and the pool of its overlay. It makes
+// nothing; what it cannot find, the clone could not be made from.
+func LocateOverlays(conn *libvirt.Connect, c *domainxml.Clone, base, wanted string) error {
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if err := locateOverlay(conn, o, base, wanted); err != nil {
+			return fmt.Errorf("base domain %q: disk %s: %w", base, o.Target, err)
+		}
+	}
+	return nil
+}
+
+func locateOverlay(conn *libvirt.Connect, o *domainxml.Overlay, base, wanted string) error {
+	var err error
+	if o.Backing, err = sourcePath(conn, base, o.Target, &o.Source); err != nil {
+		return err
+	}
+	if o.Shareable {
+		writer, err := writerOf(conn, o.Backing)
+		if err != nil {
+			return err
+		}
+		if writer != "" {
+			return fmt.Errorf("domain %q, which runs, shares it and may write to it, and a clone's backing store must not change: shut that off first", writer)
+		}
+	}
+	o.Pool, err = choosePool(conn, o, wanted)
+	return err
+}
+
+// makeOverlay makes the volume of an overlay, recorded in u, and puts it in
+// its disk's place.
+func MakeOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
+	pool, err := conn.LookupStoragePoolByName(o.Pool)
+	if err != nil {
+		return fmt.Errorf("disk %s: looking up pool %s: %w", o.Target, o.Pool, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	// No capacity: libvirt then takes the backing store's. Version 3 of qcow2, which
+	// libvirt calls 1.1, can tell discarded clusters from those of the backing store.
+	volume := libvirtxml.StorageVolume{
+		Name:         o.Volume,
+		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}, Compat: "1.1"},
+		BackingStore: &libvirtxml.StorageVolumeBackingStore{Path: o.Backing, Format: &libvirtxml.StorageVolumeTargetFormat{Type: o.Format}},
+	}
+	text, err := volume.Marshal()
+	if err != nil {
+		return err
+	}
+	u.Record(fmt.Sprintf("volume %s in pool %s", o.Volume, o.Pool), func(_ context.Context, conn *libvirt.Connect) error {
+		if o.Anonymous.Load() {
+			return nil
+		}
+		return DeleteVolume(conn, o.Pool, o.Volume)
+	})
+	made, err := pool.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.Volume, o.Pool, o.Backing, virt.StripCodes(err))
+	}
+	defer made.Free()
+	file, err := made.GetPath()
+	if err != nil {
+		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.Volume, o.Pool, virt.StripCodes(err))
+	}
+	o.Place(file)
+	return nil
+}
+
+// sourcePath is the path of a disk's source on the hypervisor's machine, which
+// libvirt can open.
+func sourcePath(conn *libvirt.Connect, base, target string, source *libvirtxml.DomainDiskSource) (string, error) {
+	if source.Volume != nil {
+		return volumePath(conn, source.Volume)
+	}
+	file := ""
+	switch {
+	case source.File != nil:
+		file = source.File.File
+	case source.Block != nil:
+		file = source.Block.Dev
+	}
+	domain, err := conn.LookupDomainByName(base)
+	if err != nil {
+		return "", virt.StripCodes(err)
+	}
+	defer domain.Free()
+	if _, err := domain.GetBlockInfo(target, 0); err != nil && !virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
+		return "", fmt.Errorf("the hypervisor cannot read %s: %w", file, virt.StripCodes(err))
+	}
+	return file, nil
+}
+
+// volumePath is the path of a volume that is a file or a block device.
+func volumePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSourceVolume) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(source.Pool)
+	if err != nil {
+		return "", fmt.Errorf("looking up its pool %s: %w", source.Pool, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	volume, err := pool.LookupStorageVolByName(source.Volume)
+	if err != nil {
+		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
+	}
+	defer volume.Free()
+	info, err := volume.GetInfo()
+	if err != nil {
+		return "", fmt.Errorf("asking for volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
+	}
+	if info.Type != libvirt.STORAGE_VOL_FILE && info.Type != libvirt.STORAGE_VOL_BLOCK {
+		return "", fmt.Errorf("volume %s in pool %s is on another machine, where no overlay can be made over it: move it to a pool of files", source.Volume, source.Pool)
+	}
+	return volume.GetPath()
+}
+
+// writerOf names a domain that runs and may write to a file; "" if there is none.
+func writerOf(conn *libvirt.Connect, file string) (string, error) {
+	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return "", fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	writer := ""
+	for i := range domains {
+		if definition, err := virt.ReadDefinition(&domains[i], 0); err == nil && writes(definition, file) {
+			writer = definition.Name
+		}
+		_ = domains[i].Free()
+	}
+	return writer, nil
+}
+
+func writes(d *libvirtxml.Domain, file string) bool {
+	if d.Devices == nil {
+		return false
+	}
+	for _, disk := range d.Devices.Disks {
+		s := disk.Source
+		if s == nil || disk.ReadOnly != nil {
+			continue
+		}
+		if (s.File != nil && s.File.File == file) || (s.Block != nil && s.Block.Dev == file) {
+			return true
+		}
+	}
+	return false
+}
+
+// deleteVolume takes a volume away; one that is gone already is no error. A
+// pool that is gone, or stopped, is: the volume's file is still there.
+func DeleteVolume(conn *libvirt.Connect, poolName, name string) error {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if err != nil {
+		return err
+	}
+	defer pool.Free()
+	volume, err := pool.LookupStorageVolByName(name)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer volume.Free()
+	if err := volume.Delete(0); err != nil && !virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return err
+	}
+	return nil
+}

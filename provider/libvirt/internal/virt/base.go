@@ -1,0 +1,104 @@
+package virt
+
+import (
+	"fmt"
+	"slices"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// readBase answers with the inactive definition of a base domain that can be
+// cloned now.
+func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, error) {
+	domain, err := conn.LookupDomainByName(name)
+	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+	}
+	defer domain.Free()
+	state, _, err := domain.GetState()
+	if err != nil {
+		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+	}
+	if state != libvirt.DOMAIN_SHUTOFF {
+		return nil, &BaseRunningError{URL: url, Domain: name, State: StateName(state)}
+	}
+	if saved, err := domain.HasManagedSaveImage(0); err == nil && saved {
+		return nil, &BaseRunningError{URL: url, Domain: name, State: stateSaved}
+	}
+	base, err := ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+	}
+	return base, nil
+}
+
+// readDefinition asks for a domain's definition.
+func ReadDefinition(domain *libvirt.Domain, flags libvirt.DomainXMLFlags) (*libvirtxml.Domain, error) {
+	text, err := domain.GetXMLDesc(flags)
+	if err != nil {
+		return nil, err
+	}
+	var definition libvirtxml.Domain
+	if err := definition.Unmarshal(text); err != nil {
+		return nil, err
+	}
+	return &definition, nil
+}
+
+// stateSaved is the state of a domain that is shut off, but goes on where it
+// was saved when it is started (virsh managedsave): its disks are those of a
+// system that runs.
+const stateSaved = "saved"
+
+// domainNames lists what is there, for an error; an empty list is as good as
+// another error.
+func domainNames(conn *libvirt.Connect) []string {
+	domains, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for i := range domains {
+		if name, err := domains[i].GetName(); err == nil {
+			names = append(names, name)
+		}
+		_ = domains[i].Free()
+	}
+	slices.Sort(names)
+	return names
+}
+
+// stateOf asks for the state of a domain, and the reason for it.
+func StateOf(conn *libvirt.Connect, name string) (state libvirt.DomainState, reason int, err error) {
+	domain, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return libvirt.DOMAIN_NOSTATE, 0, err
+	}
+	defer domain.Free()
+	return domain.GetState()
+}
+
+// stateName is the state in virsh's words.
+func StateName(state libvirt.DomainState) string {
+	switch state {
+	case libvirt.DOMAIN_RUNNING:
+		return "running"
+	case libvirt.DOMAIN_BLOCKED:
+		return "idle"
+	case libvirt.DOMAIN_PAUSED:
+		return "paused"
+	case libvirt.DOMAIN_SHUTDOWN:
+		return "in shutdown"
+	case libvirt.DOMAIN_SHUTOFF:
+		return "shut off"
+	case libvirt.DOMAIN_CRASHED:
+		return "crashed"
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return "pmsuspended"
+	}
+	return "in no known state"
+}

@@ -1,0 +1,55 @@
+package virt
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
+)
+
+// What libvirt 9.0 says, each brought about on a real one.
+func TestConnectErrorsSayWhichPartFailed(t *testing.T) {
+	for said, part := range map[string]string{
+		"Cannot recv data: ssh: Could not resolve hostname nowhere: Temporary failure in name resolution: Connection reset by peer":           "name",
+		"Unable to resolve address 'nowhere' service '16509': Temporary failure in name resolution":                                           "name",
+		"Cannot recv data: ssh: connect to host linux-box port 23: Connection refused: Connection reset by peer":                              "port",
+		"Cannot recv data: ssh: connect to host 192.168.124.77 port 22: No route to host: Connection reset by peer":                           "port",
+		"unable to connect to server at 'linux-box:16509': Connection refused":                                                                "port",
+		"Cannot recv data: Host key verification failed.: Connection reset by peer":                                                           "host key",
+		"SSH transport error: No user interaction callback provided: Can't verify the session host key":                                       "host key",
+		"Cannot recv data: nobody@linux-box: Permission denied (publickey).: Connection reset by peer":                                        "login",
+		"Cannot read CA certificate '/etc/pki/CA/cacert.pem': No such file or directory":                                                      "certificate",
+		"Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied":                                                      "socket permission",
+		"End of file while reading data: virt-ssh-helper: cannot connect to '/s': Failed to connect socket to '/s': Permission denied: Input": "socket permission",
+		"Failed to connect socket to '/run/nothere': No such file or directory":                                                               "daemon",
+		"End of file while reading data: sh: 1: nc: not found: Input/output error":                                                            "daemon",
+		"no connection driver available for qemux:///system":                                                                                  "",
+	} {
+		err := connectError("qemu+ssh://user:sesame@linux-box/system", libvirt.Error{Message: said})
+		var e *ConnectError
+		if assert.ErrorAs(t, err, &e, said) {
+			assert.Equal(t, part, e.Part, said)
+		}
+		assert.Contains(t, err.Error(), said)
+		assert.NotContains(t, err.Error(), "sesame")
+	}
+}
+
+func TestURLThatCannotBeReadKeepsItsPassword(t *testing.T) {
+	for _, url := range []string{"qemu+ssh://user:s3cret@host:bad/system", "qemu+ssh://user:s3cret@%zz/system", "nonsense://user:s3cret@host/system"} {
+		pool := NewConnections()
+		_, _, err := pool.Acquire(t.Context(), url)
+		require.Error(t, err, url)
+		assert.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// openTestDriver connects to libvirt's test driver, which has a running domain "test".
+func openTestDriver(t *testing.T) *Connection {
+	t.Helper()
+	on, release, err := NewConnections().Acquire(t.Context(), "test:///default")
+	require.NoError(t, err)
+	t.Cleanup(release)
+	return on
+}

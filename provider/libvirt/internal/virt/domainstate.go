@@ -1,0 +1,170 @@
+package virt
+
+import (
+	"fmt"
+
+	"libvirt.org/go/libvirt"
+)
+
+// domainPhase is the part of a [domainState] that decides whether the domain can
+// be used.
+type domainPhase int
+
+const (
+	PhaseStarting domainPhase = iota // libvirt has not let it run yet
+	PhaseUnknown                     // nothing is known of it yet
+	phaseRunning
+	phasePaused
+	phaseStopped // final
+)
+
+// domainState is the state of a domain that is watched. Events lead from one
+// to the next.
+type DomainState struct {
+	Phase  domainPhase
+	how    string // in virsh's words and with the cause, of a domain that is paused or has stopped
+	fault  bool   // a fault has paused it
+	asleep bool   // its system has suspended itself
+}
+
+// after returns the state after an event.
+func (s DomainState) after(event *libvirt.DomainEventLifecycle) DomainState {
+	switch event.Event {
+	case libvirt.DOMAIN_EVENT_RESUMED:
+		return DomainState{Phase: phaseRunning}
+	case libvirt.DOMAIN_EVENT_STARTED:
+		if libvirt.DomainEventStartedDetailType(event.Detail) == libvirt.DOMAIN_EVENT_STARTED_WAKEUP {
+			return DomainState{Phase: phaseRunning}
+		}
+	case libvirt.DOMAIN_EVENT_PMSUSPENDED:
+		return suspendedItself
+	case libvirt.DOMAIN_EVENT_SUSPENDED:
+		return s.paused(pausedByEvent(libvirt.DomainEventSuspendedDetailType(event.Detail)))
+	case libvirt.DOMAIN_EVENT_STOPPED:
+		return DomainState{Phase: phaseStopped, how: stoppedHow(libvirt.DomainEventStoppedDetailType(event.Detail))}
+	case libvirt.DOMAIN_EVENT_CRASHED:
+		return DomainState{Phase: phaseStopped, how: "crashed"}
+	}
+	return s
+}
+
+// afterIOError returns the state after a disk has failed.
+func (s DomainState) afterIOError(event *libvirt.DomainEventIOErrorReason) DomainState {
+	if event.Action != libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE {
+		return s
+	}
+	why := event.Reason
+	if why == "enospc" {
+		why = "no space is left in the pool"
+	}
+	if why != "" {
+		why = ": " + why
+	}
+	return DomainState{Phase: phasePaused, how: fmt.Sprintf("%s of disk %s%s", pausedByIOError.how, event.SrcPath, why), fault: true}
+}
+
+// paused returns the state after a pause. The event that names the failed disk
+// comes with one that does not, in either order: the former counts. A clone is
+// created paused, which is no pause of a clone that runs.
+func (s DomainState) paused(to DomainState) DomainState {
+	switch {
+	case to.Phase != phasePaused, s.Phase == PhaseStarting && !to.fault, s.Phase == phasePaused && s.fault:
+		return s
+	}
+	return to
+}
+
+// Pauses that both events and libvirt's state of a domain report.
+var (
+	pausedByAdministrator = DomainState{Phase: phasePaused, how: "paused by an administrator"}
+	pausedByIOError       = DomainState{Phase: phasePaused, how: "paused: I/O error", fault: true}
+	pausedByWatchdog      = DomainState{Phase: phasePaused, how: "paused by its watchdog", fault: true}
+	pausedForMigration    = DomainState{Phase: phasePaused, how: "paused for its migration"}
+	pausedAfterRestore    = DomainState{Phase: phasePaused, how: "paused after it was restored"}
+	pausedByLibvirt       = DomainState{Phase: phasePaused, how: "paused: libvirt could not resume it after an operation", fault: true}
+	suspendedItself       = DomainState{Phase: phasePaused, how: "paused: its system has suspended itself", asleep: true}
+)
+
+// pausedByEvent returns the pause that an event reports, or the zero state for
+// an event that is the beginning of a shutdown.
+func pausedByEvent(detail libvirt.DomainEventSuspendedDetailType) DomainState {
+	switch detail {
+	case libvirt.DOMAIN_EVENT_SUSPENDED_GUEST_SHUTDOWN:
+		return DomainState{}
+	case libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR:
+		return pausedByIOError
+	case libvirt.DOMAIN_EVENT_SUSPENDED_WATCHDOG:
+		return pausedByWatchdog
+	case libvirt.DOMAIN_EVENT_SUSPENDED_MIGRATED, libvirt.DOMAIN_EVENT_SUSPENDED_POSTCOPY:
+		return pausedForMigration
+	case libvirt.DOMAIN_EVENT_SUSPENDED_RESTORED, libvirt.DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT:
+		return pausedAfterRestore
+	case libvirt.DOMAIN_EVENT_SUSPENDED_API_ERROR, libvirt.DOMAIN_EVENT_SUSPENDED_POSTCOPY_FAILED:
+		return pausedByLibvirt
+	}
+	return pausedByAdministrator
+}
+
+// stoppedHow returns how a domain has stopped.
+func stoppedHow(detail libvirt.DomainEventStoppedDetailType) string {
+	switch detail {
+	case libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN:
+		return "shut off: the guest powered itself off"
+	case libvirt.DOMAIN_EVENT_STOPPED_CRASHED:
+		return "shut off: it crashed"
+	case libvirt.DOMAIN_EVENT_STOPPED_FAILED:
+		return "shut off: QEMU failed"
+	case libvirt.DOMAIN_EVENT_STOPPED_DESTROYED:
+		return "shut off: a libvirt client destroyed it"
+	case libvirt.DOMAIN_EVENT_STOPPED_SAVED:
+		return "shut off: a libvirt client saved it"
+	case libvirt.DOMAIN_EVENT_STOPPED_MIGRATED:
+		return "shut off: it was migrated to another machine"
+	}
+	return "shut off"
+}
+
+// reportedState returns the state of a domain that libvirt was asked for.
+func reportedState(state libvirt.DomainState, reason int) DomainState {
+	switch state {
+	case libvirt.DOMAIN_SHUTOFF, libvirt.DOMAIN_CRASHED:
+		return DomainState{Phase: phaseStopped, how: StateName(state)}
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return suspendedItself
+	case libvirt.DOMAIN_PAUSED:
+		return pausedByReason(libvirt.DomainPausedReason(reason))
+	}
+	return DomainState{Phase: phaseRunning} // a shutdown that has begun ends with an event
+}
+
+// pausedByReason returns the pause that libvirt gives a reason for.
+func pausedByReason(reason libvirt.DomainPausedReason) DomainState {
+	switch reason {
+	case libvirt.DOMAIN_PAUSED_SHUTTING_DOWN:
+		return DomainState{Phase: phaseRunning}
+	case libvirt.DOMAIN_PAUSED_IOERROR:
+		return pausedByIOError
+	case libvirt.DOMAIN_PAUSED_WATCHDOG:
+		return pausedByWatchdog
+	case libvirt.DOMAIN_PAUSED_MIGRATION, libvirt.DOMAIN_PAUSED_POSTCOPY:
+		return pausedForMigration
+	case libvirt.DOMAIN_PAUSED_FROM_SNAPSHOT:
+		return pausedAfterRestore
+	case libvirt.DOMAIN_PAUSED_API_ERROR, libvirt.DOMAIN_PAUSED_POSTCOPY_FAILED, libvirt.DOMAIN_PAUSED_CRASHED:
+		return pausedByLibvirt
+	}
+	return pausedByAdministrator
+}
+
+// hint returns what to do about a pause.
+func (s DomainState) hint(url, domain string) string {
+	command := "resume"
+	if s.asleep {
+		command = "dompmwakeup"
+	}
+	hint := fmt.Sprintf("resume it (virsh -c '%s' %s %s)", RedactURL(url), command, domain)
+	if s.fault {
+		return "correct the cause, then " + hint
+	}
+	return hint
+}

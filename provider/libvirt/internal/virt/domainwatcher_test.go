@@ -1,0 +1,248 @@
+package virt
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
+)
+
+// waitLimit bounds the waits for what takes no time.
+const waitLimit = 30 * time.Second
+
+// OnLifecycle returns an event.
+func lifecycle[T ~int](event libvirt.DomainEventType, detail T) *libvirt.DomainEventLifecycle {
+	return &libvirt.DomainEventLifecycle{Event: event, Detail: int(detail)}
+}
+
+var (
+	booted    = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_BOOTED)
+	wokenUp   = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_WAKEUP)
+	paused    = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_PAUSED)
+	ioPaused  = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR)
+	shutting  = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_GUEST_SHUTDOWN)
+	resumed   = lifecycle(libvirt.DOMAIN_EVENT_RESUMED, libvirt.DOMAIN_EVENT_RESUMED_UNPAUSED)
+	shutdown  = lifecycle(libvirt.DOMAIN_EVENT_SHUTDOWN, libvirt.DOMAIN_EVENT_SHUTDOWN_GUEST)
+	asleep    = lifecycle(libvirt.DOMAIN_EVENT_PMSUSPENDED, libvirt.DOMAIN_EVENT_PMSUSPENDED_MEMORY)
+	off       = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN)
+	destroyed = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_DESTROYED)
+	panicked  = lifecycle(libvirt.DOMAIN_EVENT_CRASHED, libvirt.DOMAIN_EVENT_CRASHED_PANICKED)
+	fullPool  = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE, Reason: "enospc"}
+	toldGuest = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_REPORT, Reason: "enospc"}
+)
+
+// watching watches a domain that no hypervisor has, so that only the test
+// brings about events.
+func watching(t *testing.T, from domainPhase) *DomainWatcher {
+	t.Helper()
+	w := NewDomainWatcher(&Connection{URL: "qemu:///system", Heart: NewHeartbeat()}, "web", DomainState{Phase: from})
+	t.Cleanup(w.Close)
+	return w
+}
+
+// feed brings about events.
+func feed(w *DomainWatcher, events ...any) {
+	for _, event := range events {
+		switch e := event.(type) {
+		case *libvirt.DomainEventLifecycle:
+			w.OnLifecycle(e)
+		case *libvirt.DomainEventIOErrorReason:
+			w.OnIOError(e)
+		}
+	}
+}
+
+func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
+	const full = "paused: I/O error of disk /pool/vda: no space is left in the pool"
+	for name, test := range map[string]struct {
+		events []any
+		phase  domainPhase
+		how    string
+		fault  bool
+	}{
+		"created paused, as every clone": {[]any{booted, paused}, PhaseStarting, "", false},
+		"started":                        {[]any{booted, paused, resumed}, phaseRunning, "", false},
+		"paused by a command":            {[]any{resumed, paused}, phasePaused, "paused by an administrator", false},
+		"resumed":                        {[]any{resumed, paused, resumed}, phaseRunning, "", false},
+		"a full pool":                    {[]any{resumed, fullPool, ioPaused}, phasePaused, full, true},
+		"a full pool, whose events come exchanged":  {[]any{resumed, ioPaused, fullPool}, phasePaused, full, true},
+		"a full pool, before it has run":            {[]any{booted, paused, ioPaused}, phasePaused, "paused: I/O error", true},
+		"a full pool that was paused then":          {[]any{resumed, fullPool, ioPaused, paused}, phasePaused, full, true},
+		"a full pool that was mended":               {[]any{resumed, fullPool, ioPaused, resumed}, phaseRunning, "", false},
+		"a full pool that was mended, and is full":  {[]any{resumed, fullPool, ioPaused, resumed, fullPool, ioPaused}, phasePaused, full, true},
+		"an I/O error that the guest handles":       {[]any{resumed, toldGuest}, phaseRunning, "", false},
+		"its system asleep":                         {[]any{resumed, asleep}, phasePaused, "paused: its system has suspended itself", false},
+		"woken up":                                  {[]any{resumed, asleep, wokenUp}, phaseRunning, "", false},
+		"a shutdown that has begun":                 {[]any{resumed, shutdown, shutting}, phaseRunning, "", false},
+		"a reboot that libvirt does by a shutdown":  {[]any{resumed, shutdown, resumed}, phaseRunning, "", false},
+		"powered off":                               {[]any{resumed, shutdown, off}, phaseStopped, "shut off: the guest powered itself off", false},
+		"destroyed while it was paused":             {[]any{resumed, paused, destroyed}, phaseStopped, "shut off: a libvirt client destroyed it", false},
+		"crashed":                                   {[]any{resumed, panicked, destroyed}, phaseStopped, "crashed", false},
+		"events that come after it has stopped":     {[]any{resumed, off, booted, resumed, paused}, phaseStopped, "shut off: the guest powered itself off", false},
+		"stopped before it has run":                 {[]any{booted, paused, destroyed}, phaseStopped, "shut off: a libvirt client destroyed it", false},
+		"an I/O error after it has stopped already": {[]any{resumed, off, fullPool}, phaseStopped, "shut off: the guest powered itself off", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watching(t, PhaseStarting)
+			feed(w, test.events...)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			assert.Equal(t, DomainState{Phase: test.phase, how: test.how, fault: test.fault, asleep: test.how == suspendedItself.how}, w.state)
+		})
+	}
+}
+
+func TestADomainThatIsPausedIsAnOutageUntilItIsResumed(t *testing.T) {
+	w := watching(t, PhaseStarting)
+	assert.Equal(t, "being started", w.StateText())
+	feed(w, resumed)
+	assert.Equal(t, provider.StateRunning, w.StateText())
+	changed, outage := w.Get()
+	require.NoError(t, outage)
+
+	feed(w, paused)
+	<-changed
+	changed, outage = w.Get()
+	require.ErrorIs(t, outage, provider.ErrHostPaused)
+	require.NotErrorIs(t, outage, provider.ErrHostStopped)
+	require.EqualError(t, outage, "domain web is paused by an administrator: resume it (virsh -c 'qemu:///system' resume web)")
+	assert.Equal(t, "paused by an administrator", w.StateText())
+	assert.True(t, w.Exists(), "it can be kept")
+
+	feed(w, resumed)
+	<-changed
+	_, outage = w.Get()
+	require.NoError(t, outage)
+	feed(w, fullPool)
+	_, outage = w.Get()
+	require.EqualError(t, outage, "domain web is paused: I/O error of disk /pool/vda: no space is left in the pool: correct the cause, then resume it (virsh -c 'qemu:///system' resume web)")
+	feed(w, resumed, asleep)
+	_, outage = w.Get()
+	require.ErrorContains(t, outage, "dompmwakeup web)")
+}
+
+func TestADomainThatHasStoppedIsAnOutageForGood(t *testing.T) {
+	w := watching(t, PhaseStarting)
+	c := newConsole(func() {})
+	c.said = []byte("Power down\n")
+	w.SetConsole(c)
+	feed(w, resumed, paused)
+	changed, _ := w.Get()
+	feed(w, off)
+	c.close()
+	<-changed
+	_, outage := w.Get()
+	require.ErrorIs(t, outage, provider.ErrHostStopped)
+	require.NotErrorIs(t, outage, provider.ErrHostPaused)
+	require.EqualError(t, outage, "domain web is shut off: the guest powered itself off\n  last lines of the console:\n    | Power down")
+	assert.Equal(t, "shut off: the guest powered itself off", w.StateText())
+	assert.False(t, w.Exists())
+	feed(w, resumed)
+	_, again := w.Get()
+	assert.Equal(t, outage, again)
+}
+
+func TestARebootIsReportedAndNoOutage(t *testing.T) {
+	w := watching(t, PhaseStarting)
+	feed(w, resumed)
+	changed, _ := w.Get()
+	w.reboot()
+	<-changed
+	_, outage := w.Get()
+	require.NoError(t, outage)
+}
+
+func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
+	w := watching(t, PhaseStarting)
+	feed(w, resumed)
+	changed, _ := w.Get()
+	w.On.Heart.Stop(ClosedByLibvirtd)
+	<-changed
+	_, outage := w.Get()
+	require.ErrorIs(t, outage, provider.ErrHypervisorNotReachable)
+	require.NotErrorIs(t, outage, provider.ErrHostStopped)
+	assert.Equal(t, "unknown: the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there", w.StateText())
+	feed(w, off)
+	_, again := w.Get()
+	assert.Equal(t, outage, again)
+}
+
+func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
+	on := openTestDriver(t)
+	w := NewDomainWatcher(on, "test", DomainState{Phase: PhaseUnknown})
+	defer w.Close()
+	w.OnLifecycle(paused)
+	require.NoError(t, w.Query(on.Conn), "it runs")
+	_, outage := w.Get()
+	require.ErrorIs(t, outage, provider.ErrHostPaused)
+}
+
+// libvirt's own test driver reports events as QEMU's does.
+func TestAWatcherFollowsARealDomain(t *testing.T) {
+	on := openTestDriver(t)
+	domain, err := on.Conn.DomainCreateXML(`<domain type='test'><name>watched</name><memory>1024</memory><os><type>hvm</type></os></domain>`, 0)
+	require.NoError(t, err)
+	defer domain.Free()
+	await := func(w *DomainWatcher, do func() error, want error) {
+		t.Helper()
+		changed, _ := w.Get()
+		require.NoError(t, do())
+		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+		defer cancel()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			require.Fail(t, "no event")
+		}
+		_, outage := w.Get()
+		require.ErrorIs(t, outage, want)
+	}
+	w := NewDomainWatcher(on, "watched", DomainState{Phase: PhaseUnknown})
+	defer w.Close()
+	require.NoError(t, w.Query(on.Conn))
+	_, outage := w.Get()
+	require.NoError(t, outage)
+	await(w, domain.Suspend, provider.ErrHostPaused)
+
+	late := NewDomainWatcher(on, "watched", DomainState{Phase: PhaseUnknown})
+	require.NoError(t, late.Query(on.Conn))
+	_, outage = late.Get()
+	require.ErrorContains(t, outage, "domain watched is paused by an administrator")
+	await(late, domain.Resume, nil)
+	await(late, domain.Destroy, provider.ErrHostStopped)
+	_, outage = late.Get()
+	require.ErrorContains(t, outage, "domain watched is shut off: a libvirt client destroyed it")
+	late.Close()
+
+	gone := NewDomainWatcher(on, "nobody", DomainState{Phase: PhaseUnknown})
+	defer gone.Close()
+	require.NoError(t, gone.Query(on.Conn))
+	<-gone.Ended
+	_, outage = gone.Get()
+	require.EqualError(t, outage, "domain nobody is shut off")
+}
+
+func TestWhatLibvirtReportsOfADomain(t *testing.T) {
+	for name, test := range map[string]struct {
+		state  libvirt.DomainState
+		reason libvirt.DomainPausedReason
+		want   DomainState
+	}{
+		"running":               {libvirt.DOMAIN_RUNNING, 0, DomainState{Phase: phaseRunning}},
+		"in shutdown":           {libvirt.DOMAIN_SHUTDOWN, 0, DomainState{Phase: phaseRunning}},
+		"paused by a command":   {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_USER, pausedByAdministrator},
+		"paused by a full pool": {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_IOERROR, pausedByIOError},
+		"paused as it stops":    {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, DomainState{Phase: phaseRunning}},
+		"asleep":                {libvirt.DOMAIN_PMSUSPENDED, 0, suspendedItself},
+		"shut off":              {libvirt.DOMAIN_SHUTOFF, 0, DomainState{Phase: phaseStopped, how: "shut off"}},
+		"crashed":               {libvirt.DOMAIN_CRASHED, 0, DomainState{Phase: phaseStopped, how: "crashed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, reportedState(test.state, int(test.reason)))
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package virt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"github.com/overcast-go/overcast/internal/ssh"
+)
+
+// gatewayLogin is a connection to the hypervisor's machine that is made when it
+// is first used. It is closed when the context of that use ends.
+type GatewayLogin struct {
+	Target func() (*ssh.Target, error)
+
+	mu     sync.Mutex
+	client *ssh.Client
+}
+
+// isLocal reports whether the hypervisor's machine is this one.
+func (g *GatewayLogin) IsLocal() bool {
+	target, err := g.Target()
+	return err == nil && target == nil
+}
+
+func (g *GatewayLogin) Connect(ctx context.Context) (*ssh.Client, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.client != nil {
+		return g.client, nil
+	}
+	target, err := g.Target()
+	if err != nil {
+		return nil, err
+	}
+	if target == nil {
+		return nil, errors.New("the hypervisor's machine is this one")
+	}
+	client, err := ssh.Dial(ctx, *target, nil)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { client.Close() })
+	g.client = client
+	return client, nil
+}
+
+// run executes a command on the hypervisor's machine, which may be this one, and
+// returns what it prints.
+func (g *GatewayLogin) Run(ctx context.Context, command string) (string, error) {
+	if g.IsLocal() {
+		words := strings.Fields(command)
+		out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", command, err)
+		}
+		return string(out), nil
+	}
+	client, err := g.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	result, err := client.Run(ctx, command)
+	if err == nil && result.ExitCode != 0 {
+		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s on %s: %w", command, client, err)
+	}
+	return result.Stdout, nil
+}
