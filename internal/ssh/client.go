@@ -3,51 +3,39 @@ package ssh
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"sync"
 	"time"
 
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// patience is how long an interrupted operation may take to wind up before
-// its caller is no longer kept waiting.
-const patience = time.Second
+// cancelGrace is how long callers wait for the end of what they have cancelled.
+const cancelGrace = time.Second
 
-// A Client is a connection to a machine. Its methods may be used by several
-// goroutines at once.
+// A Client is a login on a machine: one connection, and as many more as it
+// takes to run commands at once (see [Client.Run]). Its methods may be used by
+// several goroutines at once.
 type Client struct {
-	conn     *xssh.Client
 	endpoint endpoint
 	under    *Client // closed with this one
 	opts     Options
+	first    *connection
+	sessions *sessionPool
 
-	ctx    context.Context // ends with Close
+	ctx    context.Context // ends when Close is called
 	cancel context.CancelFunc
-	done   chan struct{}
 
 	mu     sync.Mutex
-	cause  error // why the connection ended
-	closed bool  // nothing new is begun
+	closed bool // no task is started any longer
 	tasks  sync.WaitGroup
 }
 
-func newClient(conn *xssh.Client, e endpoint, under *Client, opts Options) *Client {
-	c := &Client{conn: conn, endpoint: e, under: under, opts: opts, done: make(chan struct{})}
+func newClient(conn *xssh.Client, login func(context.Context) (*xssh.Client, error), e endpoint, under *Client, opts Options) *Client {
+	c := &Client{endpoint: e, under: under, opts: opts}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.spawn(func() {
-		err := conn.Wait()
-		if err == nil {
-			err = errors.New("closed by the machine")
-		}
-		c.end(err)
-		close(c.done)
-	})
-	if opts.KeepAlive > 0 {
-		c.spawn(c.keepAlive)
-	}
+	c.first = newConnection(c, conn)
+	c.sessions = newSessionPool(c, c.first, login)
+	c.first.start(func() { c.sessions.close(c.first.reason()) })
 	return c
 }
 
@@ -55,51 +43,36 @@ func newClient(conn *xssh.Client, e endpoint, under *Client, opts Options) *Clie
 func (c *Client) String() string { return c.endpoint.User + "@" + c.endpoint.addr() }
 
 // Done is closed when the connection has ended, for whatever reason.
-func (c *Client) Done() <-chan struct{} { return c.done }
+func (c *Client) Done() <-chan struct{} { return c.first.done }
 
 // Err is nil while the connection lasts, and then says why it ended; it wraps
 // [ErrConnectionLost].
-func (c *Client) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %s: %w", ErrConnectionLost, c, c.cause)
-}
+func (c *Client) Err() error { return c.first.err() }
 
 // Wait returns when the connection has ended, with Err.
 func (c *Client) Wait() error {
-	<-c.done
+	<-c.Done()
 	return c.Err()
 }
 
-// Close ends the connection and whatever is under way on it, and returns when
-// all of it has ended. It may be called again, and on nil.
+// Close ends all operations, which fail with [ErrClosed], and closes the
+// connections. It returns when everything has ended. It may be called again, and
+// on nil.
 func (c *Client) Close() error {
 	if c == nil {
 		return nil
 	}
-	c.end(ErrClosed)
+	c.first.setCause(ErrClosed)
+	c.cancel()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.cancel()
+	c.first.end(ErrClosed)
 	c.tasks.Wait()
 	return c.under.Close()
 }
 
-// end closes the connection; the first cause is the one that counts.
-func (c *Client) end(cause error) {
-	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = cause
-	}
-	c.mu.Unlock()
-	c.conn.Close()
-}
-
-// spawn runs a task that Close waits for, unless it is too late for that.
+// spawn starts a task that Close waits for, unless the client was closed.
 func (c *Client) spawn(task func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,42 +83,18 @@ func (c *Client) spawn(task func()) bool {
 	return true
 }
 
-// orLost is why the connection ended, if it did: what fails then fails for
-// that reason, however it puts it. What ends without a word, or cannot write, may
-// have noticed the end before we did, so that is asked for.
-func (c *Client) orLost(err error) error {
-	if err == nil {
-		return nil
-	}
-	var silent *xssh.ExitMissingError
-	var unwritten *net.OpError
-	if errors.Is(err, io.EOF) || errors.As(err, &silent) || errors.As(err, &unwritten) {
-		c.awaitEnd()
-	}
-	if lost := c.Err(); lost != nil {
-		return lost
-	}
-	return err
-}
-
-// awaitEnd waits for the end of a connection that no longer works, and returns
-// at once for one that does.
-func (c *Client) awaitEnd() {
-	if _, _, gone := c.conn.SendRequest(keepAliveRequest, true, nil); gone != nil {
-		<-c.done
-	}
-}
-
 // An operation is work that cannot be interrupted itself.
 type operation[T any] struct {
 	work      func() (T, error)
-	interrupt func()  // makes work return soon; may itself block
-	discard   func(T) // for a result that came too late; may be nil
+	interrupt func()        // makes work return soon; may itself block
+	grace     time.Duration // how long the caller waits for both
+	discard   func(T)       // for a result that came too late; may be nil
 }
 
-// do waits for the operation or for the end of ctx, and then not longer than
-// patience: on a half-open connection nothing returns before keepalive has
-// noticed. What is left behind is a task of the client, which Close waits for.
+// do waits for the operation, or for the end of ctx and then for at most the
+// grace of the operation: on a half-open connection nothing returns before
+// keepalive ends the connection. What is left then is a task of the client,
+// which Close waits for.
 func do[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
 	type outcome struct {
 		value T
@@ -155,32 +104,54 @@ func do[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
 	if ctx.Err() != nil {
 		return zero, context.Cause(ctx)
 	}
+	if c.ctx.Err() != nil {
+		return zero, c.Err()
+	}
 	done := make(chan outcome, 1)
 	if !c.spawn(func() {
 		v, err := op.work()
-		done <- outcome{v, c.orLost(err)}
+		done <- outcome{v, err}
 	}) {
 		return zero, c.Err()
 	}
 	select {
 	case o := <-done:
 		return o.value, o.err
+	case <-c.ctx.Done():
+		return zero, c.Err()
 	case <-ctx.Done():
 	}
+	cause := context.Cause(ctx)
 	ended := make(chan struct{})
-	c.spawn(op.interrupt)
-	c.spawn(func() {
+	if !c.spawn(func() {
 		defer close(ended)
-		if o := <-done; o.err == nil && op.discard != nil {
+		op.interrupt()
+		o := <-done
+		if o.err == nil && op.discard != nil {
 			op.discard(o.value)
 		}
-	})
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	case <-c.ctx.Done():
+		if errors.Is(o.err, cause) {
+			cause = o.err // and what was waited for
+		}
+	}) {
+		return zero, c.Err()
+	}
+	if waitTimeout(ended, op.grace, c.ctx.Done()) {
+		return zero, cause
 	}
 	return zero, context.Cause(ctx)
+}
+
+// waitTimeout reports whether a channel is closed within the limit and before
+// any of the others is.
+func waitTimeout(closed <-chan struct{}, limit time.Duration, stop <-chan struct{}) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-closed:
+		return true
+	case <-timer.C:
+	case <-stop:
+	}
+	return false
 }

@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 // timeout in every phase, and fails with a [*DialError].
 func Dial(ctx context.Context, t Target, opts *Options) (*Client, error) {
 	o := opts.withDefaults()
-	timeout := cmp.Or(t.Timeout, DefaultTimeout)
+	timeout := t.loginTimeout()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("not done within %s (connectionTimeoutMillis sets that): %w", timeout, context.DeadlineExceeded))
 	defer cancel()
@@ -66,7 +65,15 @@ func (d dialing) connect(ctx context.Context, t Target, hostKeys HostKeys) (*Cli
 		d.under.Close()
 		return nil, err
 	}
-	return newClient(conn, e, d.under, d.opts), nil
+	loginAgain := func(ctx context.Context) (*xssh.Client, error) {
+		cred, err := gather(ctx, e, agent)
+		if err != nil {
+			return nil, &DialError{PhaseSettings, e.addr(), err}
+		}
+		defer cred.close()
+		return d.login(ctx, e, cred)
+	}
+	return newClient(conn, loginAgain, e, d.under, d.opts), nil
 }
 
 // login connects until the machine shows a key that can be judged: one whose

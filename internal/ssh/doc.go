@@ -27,6 +27,11 @@
 // [*HostKeyMismatchError] and [*LoginError] with what was found. No error and
 // no formatting of a [Target] ever shows a password or passphrase.
 //
+// # Commands
+//
+// [Client.Run] runs any number of commands at once, on as many connections as
+// that takes.
+//
 // # Half-open connections
 //
 // Each connection is kept alive with requests that the machine has to answer.

@@ -9,17 +9,18 @@ import (
 // do; most servers refuse it.
 const keepAliveRequest = "keepalive@openssh.com"
 
-// keepAlive asks the machine for an answer at each interval and ends the
-// connection when none came for so many intervals. Without it a connection
-// whose other end has vanished without a word waits for ever.
-func (c *Client) keepAlive() {
-	ticker := time.NewTicker(c.opts.KeepAlive)
+// keepAlive sends a request at each interval, and ends the connection when the
+// machine has answered none for KeepAliveMisses intervals. Without it, an
+// operation on a half-open connection would wait without limit.
+func (n *connection) keepAlive() {
+	opts := n.client.opts
+	ticker := time.NewTicker(opts.KeepAlive)
 	defer ticker.Stop()
 	answered := make(chan error, 1)
 	waiting, missed := false, 0
 	for {
 		select {
-		case <-c.done:
+		case <-n.done:
 			return
 		case err := <-answered:
 			if err != nil {
@@ -28,15 +29,15 @@ func (c *Client) keepAlive() {
 			waiting, missed = false, 0
 		case <-ticker.C:
 			if waiting {
-				if missed++; missed >= c.opts.KeepAliveMisses {
-					c.end(fmt.Errorf("no answer to keepalive requests for %s", time.Duration(missed)*c.opts.KeepAlive))
+				if missed++; missed >= opts.KeepAliveMisses {
+					n.end(fmt.Errorf("no answer to keepalive requests for %s", time.Duration(missed)*opts.KeepAlive))
 					return
 				}
 				continue
 			}
 			waiting = true
-			c.spawn(func() {
-				_, _, err := c.conn.SendRequest(keepAliveRequest, true, nil)
+			n.client.spawn(func() {
+				_, _, err := n.ssh.SendRequest(keepAliveRequest, true, nil)
 				answered <- err
 			})
 		}

@@ -6,11 +6,11 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// opened opens a channel, or fails when the connection has ended. The library
-// beneath does not see to that: a channel that is opened while it takes note
-// of the end waits for an answer for ever. Nothing else comes of one that is
-// left behind.
-func opened[T any](c *Client, open func() (T, error)) (T, error) {
+// openChannel opens a channel, and fails when the connection ends. The library
+// does not guarantee the latter: a channel that is opened while the library
+// handles the end of the connection waits for an answer without limit. In that
+// case the goroutine that opens it is left behind.
+func openChannel[T any](n *connection, open func() (T, error)) (T, error) {
 	type outcome struct {
 		channel T
 		err     error
@@ -24,14 +24,14 @@ func opened[T any](c *Client, open func() (T, error)) (T, error) {
 	case o := <-done:
 		var refused *xssh.OpenChannelError
 		if o.err != nil && !errors.As(o.err, &refused) {
-			c.awaitEnd() // it may have noticed before we did, in words of its own
-			if lost := c.Err(); lost != nil {
+			n.awaitEnd() // the library may notice the end before watch does
+			if lost := n.err(); lost != nil {
 				o.err = lost
 			}
 		}
 		return o.channel, o.err
-	case <-c.done:
+	case <-n.done:
 		var none T
-		return none, c.Err()
+		return none, n.err()
 	}
 }

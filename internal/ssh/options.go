@@ -53,6 +53,8 @@ type Options struct {
 	// MaxOutput bounds what is kept of a command's output, both streams
 	// together, in bytes. Default: 16 MiB.
 	MaxOutput int
+
+	idleTime time.Duration // after which an extra connection is closed
 }
 
 func (o *Options) withDefaults() Options {
@@ -75,6 +77,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.MaxOutput <= 0 {
 		d.MaxOutput = 16 << 20
+	}
+	if d.idleTime <= 0 {
+		d.idleTime = 10 * time.Second
 	}
 	return d
 }

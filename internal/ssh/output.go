@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"sync"
-	"time"
 )
 
 // output keeps what a command prints up to a bound on both streams together.
@@ -47,15 +46,3 @@ func (o *output) result() Result {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// within reports whether the channel was closed before the time was over.
-func within(closed <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-closed:
-		return true
-	case <-timer.C:
-		return false
-	}
-}

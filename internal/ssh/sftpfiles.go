@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/pkg/sftp"
-	xssh "golang.org/x/crypto/ssh"
 )
 
 // errNoSFTP means that the machine has no SFTP subsystem.
@@ -19,29 +19,37 @@ var errNoSFTP = errors.New("the machine offers no SFTP")
 // sftpFiles are remote files by SFTP.
 type sftpFiles struct {
 	c       *Client
-	session *xssh.Session
+	session *session
 	sftp    *sftp.Client
 }
 
 func (c *Client) openSFTP(ctx context.Context) (*sftpFiles, error) {
 	f := &sftpFiles{c: c}
-	handle := &sessionHandle{ended: make(chan struct{})}
+	handle := newSessionHandle()
 	return do(ctx, c, operation[*sftpFiles]{
 		work: func() (*sftpFiles, error) {
 			defer close(handle.ended)
-			return f, f.open(handle)
+			return f, f.open(ctx, handle)
 		},
-		interrupt: handle.interrupt,
+		interrupt: handle.close,
+		grace:     cancelGrace,
 		discard:   (*sftpFiles).close,
 	})
 }
 
-func (f *sftpFiles) open(handle *sessionHandle) (err error) {
-	if f.session, err = opened(f.c, f.c.conn.NewSession); err != nil {
-		return fmt.Errorf("opening a session: %w", err)
+func (f *sftpFiles) open(ctx context.Context, handle *sessionHandle) (err error) {
+	if f.session, err = f.c.sessions.openSession(ctx); err != nil {
+		return err
 	}
-	if !handle.set(f.session) {
+	if err = f.start(handle); err != nil {
 		f.session.Close()
+		f.session.release()
+	}
+	return f.session.conn.orLost(err)
+}
+
+func (f *sftpFiles) start(handle *sessionHandle) error {
+	if !handle.set(f.session) {
 		return context.Canceled
 	}
 	in, err := f.session.StdinPipe()
@@ -56,8 +64,7 @@ func (f *sftpFiles) open(handle *sessionHandle) (err error) {
 		f.sftp, err = sftp.NewClientPipe(out, in, sftp.UseConcurrentWrites(true))
 	}
 	if err != nil {
-		// Some servers accept and then have no program to run.
-		f.session.Close()
+		// Some servers accept the request and have no program for it.
 		return fmt.Errorf("%w (%v)", errNoSFTP, err)
 	}
 	return nil
@@ -66,10 +73,28 @@ func (f *sftpFiles) open(handle *sessionHandle) (err error) {
 // call runs one step; the end of ctx ends the whole SFTP session.
 func (f *sftpFiles) call(ctx context.Context, step func() error) error {
 	_, err := do(ctx, f.c, operation[struct{}]{
-		work:      func() (struct{}, error) { return struct{}{}, step() },
+		work:      func() (struct{}, error) { return struct{}{}, f.session.conn.orLost(step()) },
 		interrupt: func() { f.session.Close() },
+		grace:     cancelGrace,
 	})
 	return err
+}
+
+// close ends the SFTP session, and waits until the server's program has ended,
+// which counts as a session until then.
+func (f *sftpFiles) close() {
+	ended := make(chan struct{})
+	if !f.c.spawn(func() {
+		defer close(ended)
+		limit := time.AfterFunc(cancelGrace, func() { f.session.Close() })
+		f.sftp.Close()
+		limit.Stop()
+		f.session.Close()
+		f.session.release()
+	}) {
+		return // the client was closed, and the session with it
+	}
+	waitTimeout(ended, cancelGrace, f.c.ctx.Done())
 }
 
 func (f *sftpFiles) stat(ctx context.Context, name string) (mode fs.FileMode, err error) {
@@ -173,9 +198,4 @@ func (f *sftpFiles) get(ctx context.Context, name string, to io.Writer) error {
 		_, err = file.WriteTo(to)
 		return err
 	})
-}
-
-func (f *sftpFiles) close() {
-	f.session.Close()
-	f.sftp.Close()
 }

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -39,6 +40,8 @@ func (c ConnectionType) elevates() bool {
 // DefaultTimeout bounds connecting and logging in where the URL has no
 // connectionTimeoutMillis.
 const DefaultTimeout = 30 * time.Second
+
+func (t Target) loginTimeout() time.Duration { return cmp.Or(t.Timeout, DefaultTimeout) }
 
 // A Pty is a terminal to run commands on. The zero value is none.
 type Pty struct {

@@ -17,9 +17,10 @@ import (
 func (c *Client) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := do(ctx, c, operation[net.Conn]{
 		work: func() (net.Conn, error) {
-			return opened(c, func() (net.Conn, error) { return c.conn.Dial(network, addr) })
+			return openChannel(c.first, func() (net.Conn, error) { return c.first.ssh.Dial(network, addr) })
 		},
 		interrupt: func() {},
+		grace:     cancelGrace,
 		discard:   func(conn net.Conn) { conn.Close() },
 	})
 	if err != nil {
@@ -60,7 +61,7 @@ func (t *tunnel) start() bool {
 	if !t.client.spawn(func() {
 		defer close(finished)
 		io.Copy(t.received, onlyReader{t.channel})
-		t.client.orLost(io.EOF) // learn first whether it is the machine that is gone
+		t.client.first.orLost(io.EOF) // learn first whether it is the machine that is gone
 		t.received.Close()
 	}) {
 		release()

@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -34,6 +36,7 @@ type Config struct {
 	NoSFTP       bool // refuse the sftp subsystem
 	BrokenSFTP   bool // accept it, and then have no program for it
 	NoForwarding bool // refuse direct-tcpip
+	MaxSessions  int  // sessions of one connection; more are refused. 0: any number; negative: none
 
 	Dir string   // where commands and SFTP start; default: a new folder
 	Env []string // added to the environment of commands, as NAME=value
@@ -64,17 +67,19 @@ type Server struct {
 	tasks    sync.WaitGroup
 
 	mu         sync.Mutex
-	conns      map[*wire]bool
+	conns      []*wire       // in their order
 	frozen     chan struct{} // closed when frozen
 	commands   []string
 	logins     int
+	loggingIn  int // logins under way
+	mostAtOnce int // the most logins that were under way at once
 	keepAlives chan struct{}
 }
 
 // Start starts a server that ends with the test.
 func Start(t testing.TB, c Config) *Server {
 	t.Helper()
-	s := &Server{config: c, Dir: c.Dir, conns: map[*wire]bool{}, frozen: make(chan struct{}), keepAlives: make(chan struct{}, 1000)}
+	s := &Server{config: c, Dir: c.Dir, frozen: make(chan struct{}), keepAlives: make(chan struct{}, 1000)}
 	if s.config.User == "" {
 		s.config.User = DefaultUser
 	}
@@ -200,11 +205,25 @@ func (s *Server) Commands() []string {
 	return append([]string(nil), s.commands...)
 }
 
+// Connections counts the connections that are there now.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // Logins counts the connections that were let in.
 func (s *Server) Logins() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.logins
+}
+
+// LoginsAtOnce is the most logins that were under way at once.
+func (s *Server) LoginsAtOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mostAtOnce
 }
 
 // KeepAlives receives a value for each keepalive request.
@@ -226,9 +245,16 @@ func (s *Server) Freeze() {
 func (s *Server) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for w := range s.conns {
+	for _, w := range s.conns {
 		w.Close()
 	}
+}
+
+// DropNewest cuts the connection that was opened last.
+func (s *Server) DropNewest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[len(s.conns)-1].Close()
 }
 
 // Close ends the server, its connections and its commands, and waits for
@@ -248,7 +274,7 @@ func (s *Server) accept() {
 		}
 		w := &wire{Conn: conn, frozen: s.frozen, closed: make(chan struct{})}
 		s.mu.Lock()
-		s.conns[w] = true
+		s.conns = append(s.conns, w)
 		s.mu.Unlock()
 		if s.ctx.Err() != nil {
 			w.Close()
@@ -257,30 +283,50 @@ func (s *Server) accept() {
 			s.serve(w)
 			w.Close()
 			s.mu.Lock()
-			delete(s.conns, w)
+			s.conns = slices.DeleteFunc(s.conns, func(other *wire) bool { return other == w })
 			s.mu.Unlock()
 		})
 	}
 }
 
-func (s *Server) serve(w *wire) {
+// letIn does the handshake and counts logins.
+func (s *Server) letIn(w *wire) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	s.mu.Lock()
+	s.loggingIn++
+	s.mostAtOnce = max(s.mostAtOnce, s.loggingIn)
+	s.mu.Unlock()
 	conn, channels, requests, err := ssh.NewServerConn(w, s.ssh)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loggingIn--
+	if err == nil {
+		s.logins++
+	}
+	return conn, channels, requests, err
+}
+
+func (s *Server) serve(w *wire) {
+	conn, channels, requests, err := s.letIn(w)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	s.mu.Lock()
-	s.logins++
-	s.mu.Unlock()
 	s.tasks.Go(func() { s.answer(requests) })
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
+	var open atomic.Int32
 	for ch := range channels {
 		switch ch.ChannelType() {
 		case "session":
-			sessions.Go(func() { s.session(ctx, conn.User(), ch) })
+			if limit := int32(s.config.MaxSessions); limit != 0 && open.Load() >= limit {
+				ch.Reject(ssh.ConnectionFailed, "open failed") // as OpenSSH does
+				continue
+			}
+			open.Add(1)
+			ended := sync.OnceFunc(func() { open.Add(-1) })
+			sessions.Go(func() { s.session(ctx, conn.User(), ch, ended) })
 		case "direct-tcpip":
 			sessions.Go(func() { s.forward(ctx, ch) })
 		default:

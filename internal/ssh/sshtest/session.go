@@ -15,8 +15,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// session serves one session: a command or the sftp subsystem.
-func (s *Server) session(ctx context.Context, user string, ch ssh.NewChannel) {
+// session serves one session: a command or the sftp subsystem. It calls ended
+// when that has ended, before the client can know.
+func (s *Server) session(ctx context.Context, user string, ch ssh.NewChannel, ended func()) {
+	defer ended()
 	channel, requests, err := ch.Accept()
 	if err != nil {
 		return
@@ -35,6 +37,7 @@ func (s *Server) session(ctx context.Context, user string, ch ssh.NewChannel) {
 		if ok && start != nil {
 			running.Go(func() {
 				start(ctx)
+				ended()
 				channel.Close()
 			})
 		}
@@ -143,6 +146,13 @@ func (x *execution) begin(cmd *exec.Cmd) (io.WriteCloser, error) {
 	return stdin, nil
 }
 
+// signalNames are those that OpenSSH knows.
+var signalNames = map[syscall.Signal]string{
+	syscall.SIGABRT: "ABRT", syscall.SIGALRM: "ALRM", syscall.SIGFPE: "FPE", syscall.SIGHUP: "HUP", syscall.SIGILL: "ILL",
+	syscall.SIGINT: "INT", syscall.SIGKILL: "KILL", syscall.SIGPIPE: "PIPE", syscall.SIGQUIT: "QUIT", syscall.SIGSEGV: "SEGV",
+	syscall.SIGTERM: "TERM", syscall.SIGUSR1: "USR1", syscall.SIGUSR2: "USR2",
+}
+
 func (x *execution) report(err error) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -150,13 +160,16 @@ func (x *execution) report(err error) {
 		return
 	}
 	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
-		names := map[syscall.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGKILL: "KILL", syscall.SIGINT: "INT"}
+		name := signalNames[status.Signal()]
+		if name == "" {
+			name = "SIG@openssh.com"
+		}
 		x.channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Signal     string
 			CoreDumped bool
 			Message    string
 			Language   string
-		}{Signal: names[status.Signal()]}))
+		}{Signal: name}))
 		return
 	}
 	x.exit(exit.ExitCode())
