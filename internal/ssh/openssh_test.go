@@ -36,6 +36,24 @@ func TestOpenSSHLearnsALowerLimit(t *testing.T) {
 	all.Wait()
 }
 
+func TestOpenSSHReportsSignals(t *testing.T) {
+	server := sshtest.StartOpenSSH(t, sshtest.OpenSSHConfig{})
+	c := connect(t, server.URL(server.Users[0]), nil)
+	for signal, want := range map[string]ssh.Result{
+		"HUP":  {ExitCode: 129, Signal: "HUP"},
+		"KILL": {ExitCode: 137, Signal: "KILL"},
+		"TERM": {ExitCode: 143, Signal: "TERM"},
+		"USR1": {ExitCode: 138, Signal: "USR1"},
+		"USR2": {ExitCode: 140, Signal: "USR2"},
+		"BUS":  {ExitCode: 128, Signal: "unknown"},
+		"34":   {ExitCode: 128, Signal: "unknown"},
+	} {
+		assert.Equal(t, want, run(t, c, "kill -"+signal+" $$"), signal)
+	}
+	// A shell that does not end itself reports the number.
+	assert.Equal(t, 162, run(t, c, "sh -c 'kill -34 $$'; exit $?").ExitCode)
+}
+
 // BenchmarkMemoryOfCommands reports how much memory a command takes while it
 // runs, and while it waits for a session.
 func BenchmarkMemoryOfCommands(b *testing.B) {

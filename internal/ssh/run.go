@@ -2,21 +2,25 @@ package ssh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// A Result is what a command left behind.
+// A Result is what a command has printed, and how it has ended.
 type Result struct {
 	Stdout string
 	Stderr string // empty on a terminal, which has only one stream
-	// ExitCode is what the shell would call $?: a command ended by signal
-	// number n has 128+n.
+	// ExitCode is the exit code, or 128+n for a command that signal n ended. It
+	// is 128 where the server does not report which signal it was: OpenSSH
+	// reports ABRT, ALRM, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, TERM, USR1
+	// and USR2, dropbear before 2025 the same, and later all but real-time
+	// signals. This is about the shell itself: a command that a signal ended
+	// within the shell has the exit code that the shell gives it, 128+n.
 	ExitCode int
-	// Signal is the name of that signal without SIG, as in "KILL", or "".
+	// Signal is the name of that signal without SIG, as in "KILL", or "unknown".
+	// It is empty if no signal ended the shell.
 	Signal string
 }
 
@@ -130,18 +134,8 @@ func (c *Client) runInSession(ctx context.Context, handle *sessionHandle, e exec
 	if err := s.Start(e.cmd); err != nil {
 		return status{}, s.conn.orLost(fmt.Errorf("starting it: %w", err))
 	}
-	return exitStatus(s.conn.orLost(s.Wait()))
+	return s.exitStatus(s.conn.orLost(s.Wait()))
 }
 
 // plainTerminal neither repeats what is typed nor changes line ends.
 var plainTerminal = xssh.TerminalModes{xssh.ECHO: 0, xssh.OPOST: 0, xssh.ONLCR: 0}
-
-func exitStatus(err error) (status, error) {
-	var exit *xssh.ExitError
-	if !errors.As(err, &exit) {
-		return status{}, err
-	}
-	// Signals of OpenSSH have no status; Wait has made it 128+n for those
-	// that it knows, and 128 for others.
-	return status{exit.ExitStatus(), exit.Signal()}, nil
-}

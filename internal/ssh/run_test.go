@@ -24,6 +24,8 @@ func TestRun(t *testing.T) {
 		{"the seed's look-up", `echo "1 52:54:00:00:00:01 10.0.0.7 x" | grep 52:54:00:00:00:01 | cut -d " " -f 3`, ssh.Result{Stdout: "10.0.0.7\n"}},
 		{"nothing on standard input", "cat", ssh.Result{}},
 		{"ended by a signal", "kill -KILL $$", ssh.Result{ExitCode: 137, Signal: "KILL"}},
+		{"ended by a signal that the library does not know", "kill -USR1 $$", ssh.Result{ExitCode: 138, Signal: "USR1"}},
+		{"ended by a signal that the server does not name", "kill -34 $$", ssh.Result{ExitCode: 128, Signal: "unknown"}},
 		{"a command that is not there", "no-such-command 2>/dev/null", ssh.Result{ExitCode: 127}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
