@@ -80,7 +80,7 @@ func (h *Host) whileUp(ctx context.Context) (context.Context, context.CancelFunc
 
 // dial logs in by the route to the host, with a timeout for the TCP connection.
 func (h *Host) dial(ctx context.Context, target ssh.Target, keys ssh.HostKeys, timeout time.Duration) (*ssh.Client, error) {
-	options := &ssh.Options{HostKeys: keys, ConnectTimeout: timeout}
+	options := &ssh.Options{HostKeys: keys, ConnectTimeout: timeout, TrackProcesses: true}
 	if h.route.Reach() != provider.ReachDirect {
 		options.Dialer = h.route.WithTimeout(timeout)
 	}

@@ -9,8 +9,11 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// cancelGrace is how long callers wait for the end of what they have cancelled.
-const cancelGrace = time.Second
+// How long callers wait for the end of what they have cancelled.
+const (
+	cancelGrace = time.Second     // an operation of the connection
+	reapGrace   = 3 * time.Second // the processes of a command
+)
 
 // A Client is a login on a machine: one connection, and as many more as it
 // takes to run commands at once (see [Client.Run]). Its methods may be used by
@@ -21,6 +24,7 @@ type Client struct {
 	opts     Options
 	first    *connection
 	sessions *sessionPool
+	reaper   reaper
 
 	ctx    context.Context // ends when Close is called
 	cancel context.CancelFunc
@@ -33,6 +37,7 @@ type Client struct {
 func newClient(conn *xssh.Client, login func(context.Context) (*xssh.Client, error), e endpoint, under *Client, opts Options) *Client {
 	c := &Client{endpoint: e, under: under, opts: opts}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.reaper.client = c
 	c.first = newConnection(c, conn)
 	c.sessions = newSessionPool(c, c.first, login)
 	c.first.start(func() { c.sessions.close(c.first.reason()) })
@@ -55,15 +60,19 @@ func (c *Client) Wait() error {
 	return c.Err()
 }
 
-// Close ends all operations, which fail with [ErrClosed], and closes the
-// connections. It returns when everything has ended. It may be called again, and
-// on nil.
+// Close ends all operations, which fail with [ErrClosed] at once, and closes the
+// connections. Before, it ends the processes of tracked commands as [Client.Run]
+// does when a context ends, for at most 3 s. It returns when everything has
+// ended. It may be called again, and on nil.
 func (c *Client) Close() error {
 	if c == nil {
 		return nil
 	}
 	c.first.setCause(ErrClosed)
 	c.cancel()
+	limit := time.AfterFunc(reapGrace, func() { c.first.end(ErrClosed) })
+	c.reaper.close()
+	limit.Stop()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()

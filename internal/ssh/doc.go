@@ -30,7 +30,8 @@
 // # Commands
 //
 // [Client.Run] runs any number of commands at once, on as many connections as
-// that takes.
+// that takes, and ends those whose context ends. Its documentation says what
+// servers and guests have to offer for that, and what cannot be ended.
 //
 // # Half-open connections
 //

@@ -16,10 +16,12 @@ import (
 // What comes before the mark is between sudo and us: warnings, the lecture,
 // the prompt. What comes after is the command's. So a refusal by sudo is never
 // taken for a failure of the command. The mark is given in two halves, as sudo
-// may repeat the command line when it refuses.
+// may repeat the command line when it refuses. With it comes the process ID of
+// the command, and it marks the processes of the command (see mark).
 const (
-	plainScript = `printf %s%s "$1" "$2" >&2; exec sh -c "$3" </dev/null`
-	ptyScript   = `stty -opost -echo 2>/dev/null; printf %s%s "$1" "$2"; exec sh -c "$3" </dev/null`
+	plainScript = `printf "%s%s:%s\n" "$1" "$2" $$ >&2; ` + exportMark + `exec sh -c "$3" </dev/null`
+	ptyScript   = `stty -opost -echo 2>/dev/null; printf "%s%s:%s\n" "$1" "$2" $$; ` + exportMark + `exec sh -c "$3" </dev/null`
+	exportMark  = markVariable + `=$1$2; export ` + markVariable + `; `
 )
 
 // maxBefore bounds what is kept of the talk before the mark.
@@ -28,9 +30,27 @@ const maxBefore = 64 << 10
 // runElevated runs cmd as the user that the connection type is to become.
 func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
 	out := newOutput(c.opts.MaxOutput)
-	e := newElevation(c.endpoint, out.full)
-	x := execution{cmd: e.wrap(cmd), pty: e.pty, abort: out.full}
-	x.stdout, x.stderr = out.stream(&out.stdout), out.stream(&out.stderr)
+	e := execution{cmd: cmd, abort: out.full}
+	e.stdout, e.stderr = out.stream(&out.stdout), out.stream(&out.stderr)
+	e, verdict := c.elevate(e, out.full)
+	status, err := c.execute(ctx, e)
+	r := out.result()
+	r.ExitCode, r.Signal = status.code, status.signal
+	if err == nil {
+		err = verdict()
+	}
+	if err != nil {
+		return r, fmt.Errorf("running a command on %s: %w", c, err)
+	}
+	return r, nil
+}
+
+// elevate makes the command run as the user that the connection type is to
+// become. verdict is an error if sudo or su has not run it; abort gets the
+// error that is to end it early.
+func (c *Client) elevate(x execution, abort chan<- error) (elevated execution, verdict func() error) {
+	e := newElevation(c.endpoint, abort)
+	x.cmd, x.mark, x.pty = e.wrap(x.cmd), e.mark, e.pty
 	if e.pty == (Pty{}) {
 		x.stderr = e.after(x.stderr)
 	} else {
@@ -39,16 +59,7 @@ func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
 	if e.how != SUDO {
 		x.dialogue = e.talk
 	}
-	status, err := c.execute(ctx, x)
-	r := out.result()
-	r.ExitCode, r.Signal = status.code, status.signal
-	if err == nil {
-		err = e.verdict()
-	}
-	if err != nil {
-		return r, fmt.Errorf("running a command on %s: %w", c, err)
-	}
-	return r, nil
+	return x, e.verdict
 }
 
 // An elevation is the talk with sudo or su for one command.
@@ -58,7 +69,7 @@ type elevation struct {
 	pty      Pty
 	password secret
 	prompt   string // what sudo is told to ask
-	mark     [2]string
+	mark     *mark
 	abort    chan<- error
 
 	mu       sync.Mutex
@@ -70,7 +81,7 @@ type elevation struct {
 
 func newElevation(t endpoint, abort chan<- error) *elevation {
 	e := &elevation{how: t.ConnectionType, user: t.become(), pty: t.AllocatePty, password: t.password, abort: abort}
-	e.mark = [2]string{"overcast:" + rand.Text(), rand.Text()}
+	e.mark = newMark()
 	e.prompt = "overcast:" + rand.Text() + ": "
 	if e.how != SUDO {
 		e.pty = cmp.Or(e.pty, defaultPty) // they ask on a terminal only
@@ -87,7 +98,7 @@ func (e *elevation) wrap(cmd string) string {
 	if e.pty != (Pty{}) {
 		script = ptyScript
 	}
-	inner := "sh -c " + quote(script) + " sh " + e.mark[0] + " " + e.mark[1] + " " + quote(cmd)
+	inner := "sh -c " + quote(script) + " sh " + e.mark.text[:13] + " " + e.mark.text[13:] + " " + quote(cmd)
 	switch e.how {
 	case SU:
 		return "su " + quote(e.user) + " -c " + quote(inner)
@@ -114,8 +125,7 @@ func (e *elevation) after(next io.Writer) io.Writer {
 			return next.Write(p)
 		}
 		e.before.Write(p)
-		talk, rest, found := bytes.Cut(e.before.Bytes(), []byte(e.mark[0]+e.mark[1]))
-		if found {
+		if talk, rest, found := e.mark.cutLine(e.before.Bytes()); found {
 			e.marked = true
 			next.Write(rest)
 			e.before.Truncate(len(talk))

@@ -1,8 +1,12 @@
 package ssh_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -173,4 +177,41 @@ func TestElevatedFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// By sudo and su, no signal of the server reaches the command.
+func TestElevatedRunLeavesNoProcess(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, password, parameters string }{
+		{"sudo", "", "connectionType=SUDO"},
+		{"interactive sudo", "hunter2", "connectionType=INTERACTIVE_SUDO"},
+		{"su", "hunter2", "connectionType=SU"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := elevator(t, tc.password, sshtest.Config{NoSignals: true})
+			c := connect(t, elevate(server, tc.password, tc.parameters), nil)
+			leavesNoProcess(t, c, server.Dir)
+		})
+	}
+}
+
+// leavesNoProcess cancels a command with a process in another session, which
+// does not end with the command's. The server is this machine.
+func leavesNoProcess(t *testing.T, c *ssh.Client, dir string) {
+	t.Helper()
+	pipe := fifo(t, dir, "started")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		os.ReadFile(pipe) // until the command has opened it
+		cancel(errors.New("enough"))
+	}()
+	id := fmt.Sprint(int(1e9) + rand.IntN(1e9))
+	_, err := c.Run(ctx, "setsid sleep "+id+" & echo >"+pipe+"; wait")
+	if err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("got %v, want the cause of the context", err)
+	}
+	eventually(t, "the process has ended", func() bool {
+		lines, err := exec.Command("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; :").Output()
+		return err == nil && !strings.Contains(string(lines), id)
+	})
 }

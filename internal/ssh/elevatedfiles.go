@@ -51,11 +51,7 @@ func (b *dropbox) remove(ctx context.Context) {
 
 // elevated runs a script as the user to become.
 func (b *dropbox) elevated(ctx context.Context, text string, args ...string) error {
-	words := []string{"sh", "-c", quote(text), "sh"}
-	for _, a := range args {
-		words = append(words, quote(a))
-	}
-	r, err := b.c.runElevated(ctx, strings.Join(words, " "))
+	r, err := b.c.runElevated(ctx, shellCommand(text, args...))
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,14 @@ type Options struct {
 	// together, in bytes. Default: 16 MiB.
 	MaxOutput int
 
+	// TrackProcesses makes [Client.Run] mark the processes of each command, so
+	// that those of a command whose context ends can be found and ended. The
+	// command line then begins with a prefix that sets the environment
+	// variable OVERCAST_RUN. Leave it off for accounts that run only certain
+	// command lines (command= in authorized_keys), and for machines whose login
+	// shell is none of Bourne's, csh or fish.
+	TrackProcesses bool
+
 	idleTime time.Duration // after which an extra connection is closed
 }
 

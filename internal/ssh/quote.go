@@ -23,3 +23,12 @@ func cleanRemote(p string) string {
 	}
 	return p
 }
+
+// shellCommand is a command line that runs a script with arguments.
+func shellCommand(script string, args ...string) string {
+	words := []string{"sh", "-c", quote(script), "sh"}
+	for _, a := range args {
+		words = append(words, quote(a))
+	}
+	return strings.Join(words, " ")
+}

@@ -43,22 +43,53 @@ type Result struct {
 //
 // # Cancellation
 //
-// When ctx ends first, the command gets SIGTERM and, should that not end it
-// within half a second, SIGKILL; Run returns with the cause of ctx and what was
-// printed so far. Signals reach it only where the server passes them on
-// (OpenSSH since 7.9 and dropbear do, except through sudo and su).
+// When ctx ends, Run ends the command and returns the cause of ctx, with what
+// the command has printed so far. How it ends it depends on the options:
+//
+//   - With [Options.TrackProcesses], and always by sudo and su, Run opens a
+//     second session, which sends SIGTERM to all processes of the command and
+//     half a second later SIGKILL to those that are left. These are all
+//     processes in the session of the command, their descendants, and all
+//     that have the environment variable OVERCAST_RUN of the command, in
+//     whatever session. Not ended are processes that have cleared their
+//     environment and left the session (on dropbear, where commands have none
+//     of their own: whose parent has ended), and those of users whom the
+//     account may not send signals, as after a sudo in the command. Run waits
+//     for at most 3 s; the second session goes on until Close. It needs /proc
+//     and grep on the machine.
+//   - Otherwise, and where that has no effect, Run has the server send SIGTERM
+//     and half a second later SIGKILL, and closes the session. OpenSSH sends
+//     them to the process group of the shell, and before version 9.8 sends none
+//     if the login is root's; dropbear sends them to the shell alone.
+//
+// [Client.Close] ends commands in the same way. When the connection is lost, the
+// server closes the streams of the commands and lets them run: neither OpenSSH
+// nor dropbear sends a signal, except to commands on a terminal (SIGHUP).
 func (c *Client) Run(ctx context.Context, cmd string) (Result, error) {
 	if c.endpoint.ConnectionType.elevates() {
 		return c.runElevated(ctx, cmd)
 	}
-	return c.run(ctx, execution{cmd: cmd, pty: c.endpoint.AllocatePty})
+	e := execution{cmd: cmd, pty: c.endpoint.AllocatePty}
+	if c.opts.TrackProcesses {
+		e.mark = newMark()
+		e.cmd = e.mark.wrap(cmd)
+	}
+	return c.run(ctx, e)
 }
 
 // run executes with both streams kept up to the bound.
 func (c *Client) run(ctx context.Context, e execution) (Result, error) {
 	out := newOutput(c.opts.MaxOutput)
 	e.stdout, e.stderr, e.abort = out.stream(&out.stdout), out.stream(&out.stderr), out.full
+	flush := func() {}
+	if e.mark != nil {
+		var flushStdout, flushStderr func()
+		e.stdout, flushStdout = e.mark.strip(e.stdout)
+		e.stderr, flushStderr = e.mark.strip(e.stderr)
+		flush = func() { flushStdout(); flushStderr() }
+	}
 	status, err := c.execute(ctx, e)
+	flush()
 	r := out.result()
 	r.ExitCode, r.Signal = status.code, status.signal
 	if err != nil {
@@ -70,6 +101,8 @@ func (c *Client) run(ctx context.Context, e execution) (Result, error) {
 // An execution is one command as the server gets it.
 type execution struct {
 	cmd            string
+	mark           *mark // of its processes; nil if they are not marked
+	urgent         bool  // gets a session ahead of others, and during Close
 	pty            Pty
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -98,19 +131,25 @@ func (c *Client) execute(ctx context.Context, e execution) (status, error) {
 		})
 	}
 	handle := newSessionHandle()
-	return do(ctx, c, operation[status]{
+	op := operation[status]{
 		work: func() (status, error) {
 			defer close(handle.ended)
 			return c.runInSession(ctx, handle, e)
 		},
 		interrupt: handle.endCommand,
 		grace:     cancelGrace,
-	})
+	}
+	if e.mark != nil {
+		e.mark.ended = handle.ended
+		op.interrupt = func() { handle.endProcesses(e.mark) }
+		op.grace = reapGrace
+	}
+	return do(ctx, c, op)
 }
 
 // runInSession opens a session, runs e in it and waits for its end.
 func (c *Client) runInSession(ctx context.Context, handle *sessionHandle, e execution) (status, error) {
-	s, err := c.sessions.openSession(ctx)
+	s, err := c.sessions.openSession(ctx, e.urgent)
 	if err != nil {
 		return status{}, err
 	}
@@ -130,6 +169,12 @@ func (c *Client) runInSession(ctx context.Context, handle *sessionHandle, e exec
 		if err := s.RequestPty(e.pty.Term, e.pty.Rows, e.pty.Columns, plainTerminal); err != nil {
 			return status{}, s.conn.orLost(fmt.Errorf("asking for a terminal: %w", err))
 		}
+	}
+	if e.mark != nil && !e.urgent {
+		if !c.reaper.add(e.mark) {
+			return status{}, c.Err()
+		}
+		defer c.reaper.remove(e.mark)
 	}
 	if err := s.Start(e.cmd); err != nil {
 		return status{}, s.conn.orLost(fmt.Errorf("starting it: %w", err))

@@ -88,6 +88,31 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestTrackedRunLeavesNoProcess(t *testing.T) {
+	t.Parallel()
+	server := sshtest.Start(t, sshtest.Config{NoSignals: true})
+	leavesNoProcess(t, connect(t, server.URL(), tracking(t)), server.Dir)
+}
+
+func TestTrackedRunHidesItsMark(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	opts := tracking(t)
+	opts.MaxOutput = 10
+	c := connect(t, server.URL(), opts)
+	if got := run(t, c, "printf 0123456789; exit 3"); got != (ssh.Result{Stdout: "0123456789", ExitCode: 3}) {
+		t.Errorf("got %+v", got)
+	}
+	if got := run(t, c, "printf '%s' te"); got.Stdout != "te" { // the prefix begins with the same
+		t.Errorf("got %+v", got)
+	}
+	if got := server.Commands()[0]; got != "printf 0123456789; exit 3" {
+		t.Errorf("the server reports the command as %q", got)
+	}
+	if r, err := c.Run(t.Context(), "yes"); err == nil || r.Stdout != "y\ny\ny\ny\ny\n" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 func TestRunWithAContextThatHasEnded(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	c := connect(t, server.URL(), nil)

@@ -74,6 +74,26 @@ func (h *sessionHandle) endCommand() {
 	}
 }
 
+// endProcesses ends a command whose processes are marked. It uses signals of the
+// server last: they may end the shell alone, and then its descendants cannot be
+// found. It tries twice because a command that has just been started may not
+// have its mark yet.
+func (h *sessionHandle) endProcesses(m *mark) {
+	s := h.stop()
+	if s == nil {
+		return
+	}
+	reaper := &s.pool.client.reaper
+	reaper.remove(m)
+	for range 2 {
+		reaper.end(m)
+		if h.hasEnded(signalGrace) {
+			return
+		}
+	}
+	h.endCommand()
+}
+
 func (h *sessionHandle) kill(s *session) {
 	s.Signal(xssh.SIGKILL)
 	if !h.hasEnded(signalGrace) {

@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +55,7 @@ type pooledConn struct {
 	lost  int // sessions that were abandoned, and that the server may still count
 	limit int // how many there may be
 	most  int // how far the limit grows
+	spare int // how many more there may be for urgent requests
 
 	allows bool          // the server has allowed a session
 	pause  time.Duration // the last pause before the limit was to grow
@@ -65,7 +65,7 @@ type pooledConn struct {
 
 func newPooledConn(n *connection, limit int) *pooledConn {
 	if closesConnections(string(n.ssh.ServerVersion())) {
-		return &pooledConn{connection: n, limit: 1, most: 1}
+		return &pooledConn{connection: n, limit: 1, most: 1, spare: 1}
 	}
 	return &pooledConn{connection: n, limit: limit, most: maxSessions}
 }
@@ -79,16 +79,29 @@ func closesConnections(version string) bool {
 	return release >= "2022.82" && release < "2024.86"
 }
 
-func (n *pooledConn) hasRoom() bool { return n.used+n.lost < n.limit }
+func (n *pooledConn) hasRoom(r *sessionRequest) bool {
+	limit := n.limit
+	if r.urgent {
+		limit += n.spare
+	}
+	return n.used+n.lost < limit
+}
 
 // A sessionRequest is the place of a caller in the queue.
 type sessionRequest struct {
 	number  uint64
+	urgent  bool             // ahead of all others; may take one connection more
 	granted chan *pooledConn // has room for one
 }
 
 func (r *sessionRequest) compare(other *sessionRequest) int {
-	return cmp.Compare(r.number, other.number)
+	switch {
+	case r == other:
+		return 0
+	case r.urgent != other.urgent && r.urgent, r.urgent == other.urgent && r.number < other.number:
+		return -1
+	}
+	return 1
 }
 
 // A session is an open session and its share of the limit.
@@ -104,11 +117,12 @@ func newSessionPool(c *Client, first *connection, login func(context.Context) (*
 	return p
 }
 
-// openSession opens a session. It waits for one as long as ctx lasts.
-func (p *sessionPool) openSession(ctx context.Context) (*session, error) {
+// openSession opens a session. It waits for one as long as ctx lasts. Requests
+// that are urgent are served during Close as well.
+func (p *sessionPool) openSession(ctx context.Context, urgent bool) (*session, error) {
 	p.mu.Lock()
 	p.requests++
-	r := &sessionRequest{number: p.requests, granted: make(chan *pooledConn, 1)}
+	r := &sessionRequest{number: p.requests, urgent: urgent, granted: make(chan *pooledConn, 1)}
 	p.mu.Unlock()
 	for {
 		n, err := p.acquire(ctx, r)
@@ -144,13 +158,17 @@ func (p *sessionPool) acquire(ctx context.Context, r *sessionRequest) (*pooledCo
 	p.queue = slices.Insert(p.queue, at, r)
 	p.dispatch()
 	p.mu.Unlock()
+	closing := p.client.ctx.Done()
+	if r.urgent {
+		closing = nil
+	}
 	var err error
 	select {
 	case n := <-r.granted:
 		return n, nil
 	case <-p.client.first.done:
 		err = p.client.Err()
-	case <-p.client.ctx.Done():
+	case <-closing:
 		err = p.client.Err()
 	case <-ctx.Done():
 		err = context.Cause(ctx)
@@ -184,12 +202,13 @@ func (p *sessionPool) withdraw(r *sessionRequest, err error) error {
 // dispatch grants requests while there is room. The lock is held.
 func (p *sessionPool) dispatch() {
 	for len(p.queue) > 0 {
-		at := slices.IndexFunc(p.conns, (*pooledConn).hasRoom)
+		r := p.queue[0]
+		at := slices.IndexFunc(p.conns, func(n *pooledConn) bool { return n.hasRoom(r) })
 		if at < 0 {
 			p.extend(extraDelay)
 			return
 		}
-		n, r := p.conns[at], p.queue[0]
+		n := p.conns[at]
 		p.queue = p.queue[1:]
 		n.used++
 		n.idle = stop(n.idle)
@@ -305,7 +324,8 @@ func (p *sessionPool) extend(after time.Duration) {
 
 // mayExtend reports whether a request waits, and may have another connection.
 func (p *sessionPool) mayExtend() bool {
-	return len(p.queue) > 0 && len(p.conns)-1 < maxExtraConnections
+	extra := len(p.conns) - 1
+	return len(p.queue) > 0 && (extra < maxExtraConnections || extra == maxExtraConnections && p.queue[0].urgent)
 }
 
 // dial opens another connection. It is a task of the client.

@@ -38,7 +38,7 @@ func (c *Client) openSFTP(ctx context.Context) (*sftpFiles, error) {
 }
 
 func (f *sftpFiles) open(ctx context.Context, handle *sessionHandle) (err error) {
-	if f.session, err = f.c.sessions.openSession(ctx); err != nil {
+	if f.session, err = f.c.sessions.openSession(ctx, false); err != nil {
 		return err
 	}
 	if err = f.start(handle); err != nil {

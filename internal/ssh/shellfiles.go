@@ -20,13 +20,9 @@ type shellFiles struct{ c *Client }
 const exitNotThere = 44
 
 func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, text string, args ...string) error {
-	words := []string{"sh", "-c", quote(text), "sh"}
-	for _, a := range args {
-		words = append(words, quote(a))
-	}
 	said := newOutput(maxBefore)
 	status, err := f.c.execute(ctx, execution{
-		cmd: strings.Join(words, " "), stdin: in, stdout: out, stderr: said.stream(&said.stderr),
+		cmd: shellCommand(text, args...), stdin: in, stdout: out, stderr: said.stream(&said.stderr),
 	})
 	switch {
 	case err != nil:

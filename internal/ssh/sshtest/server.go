@@ -36,12 +36,14 @@ type Config struct {
 	NoSFTP       bool // refuse the sftp subsystem
 	BrokenSFTP   bool // accept it, and then have no program for it
 	NoForwarding bool // refuse direct-tcpip
+	NoSignals    bool // refuse to send signals, as OpenSSH before 9.8 does for root
 	MaxSessions  int  // sessions of one connection; more are refused. 0: any number; negative: none
 
 	Dir string   // where commands and SFTP start; default: a new folder
 	Env []string // added to the environment of commands, as NAME=value
 
-	// Exec runs commands in place of /bin/sh, and gives the exit code.
+	// Exec runs commands in place of /bin/sh, and gives the exit code. It gets
+	// them without the prefix by which ssh.Client marks their processes.
 	Exec func(ctx context.Context, cmd string, s Session) int
 }
 
@@ -198,7 +200,8 @@ func (s *Server) KnownHosts(t testing.TB, file string, types ...string) {
 	}
 }
 
-// Commands are the command lines that the server was given so far.
+// Commands are the command lines that the server was given so far, without the
+// prefix by which ssh.Client marks their processes.
 func (s *Server) Commands() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

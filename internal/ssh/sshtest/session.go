@@ -13,6 +13,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	overcastssh "github.com/overcast-go/overcast/internal/ssh"
 )
 
 // session serves one session: a command or the sftp subsystem. It calls ended
@@ -66,7 +68,7 @@ func (x *execution) request(r *ssh.Request) (ok bool, start func(context.Context
 			return false, nil
 		}
 		x.server.mu.Lock()
-		x.server.commands = append(x.server.commands, m.Command)
+		x.server.commands = append(x.server.commands, overcastssh.CommandText(m.Command))
 		x.server.mu.Unlock()
 		return true, func(ctx context.Context) { x.run(ctx, m.Command) }
 	case "subsystem":
@@ -78,7 +80,7 @@ func (x *execution) request(r *ssh.Request) (ok bool, start func(context.Context
 	case "signal":
 		var m struct{ Name string }
 		signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "INT": syscall.SIGINT}
-		if ssh.Unmarshal(r.Payload, &m) == nil {
+		if ssh.Unmarshal(r.Payload, &m) == nil && !x.server.config.NoSignals {
 			x.kill(signals[m.Name])
 		}
 	}
@@ -100,7 +102,7 @@ func (x *execution) run(ctx context.Context, command string) {
 		session.Stderr = x.channel // a terminal has one stream
 	}
 	if x.server.config.Exec != nil {
-		x.exit(x.server.config.Exec(ctx, command, session))
+		x.exit(x.server.config.Exec(ctx, overcastssh.CommandText(command), session))
 		return
 	}
 	x.shell(ctx, command, session)
