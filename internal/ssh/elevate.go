@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -39,10 +38,7 @@ func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
 	if err == nil {
 		err = verdict()
 	}
-	if err != nil {
-		return r, fmt.Errorf("running a command on %s: %w", c, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // elevate makes the command run as the user that the connection type is to

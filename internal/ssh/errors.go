@@ -137,6 +137,17 @@ func (e *HostKeyRevokedError) Error() string {
 	return fmt.Sprintf("%s shows the key %s, which %s marks as revoked", e.Addr, e.Fingerprint, e.Where)
 }
 
+// An OperationError is the error of Run, Upload and Download: it names the
+// operation and the machine.
+type OperationError struct {
+	Op  string // what was done, on which machine: uploading a to b on user@host:22
+	Err error
+}
+
+func (e *OperationError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+func (e *OperationError) Unwrap() error { return e.Err }
+
 // An OutputLimitError says that a command printed more than is kept.
 type OutputLimitError struct{ Limit int }
 

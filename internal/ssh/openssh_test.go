@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -12,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/internal/ssh/sshtest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // tracking are the options with which guests are used.
@@ -209,6 +212,27 @@ func TestOpenSSHReportsSignals(t *testing.T) {
 	}
 	// A shell that does not end itself reports the number.
 	assert.Equal(t, 162, run(t, c, "sh -c 'kill -34 $$'; exit $?").ExitCode)
+}
+
+func TestOpenSSHUploadToAFullDisk(t *testing.T) {
+	server := sshtest.StartOpenSSH(t, sshtest.OpenSSHConfig{})
+	if server.SmallDir == "" {
+		t.Skip("only root can make a small file system")
+	}
+	local := filepath.Join(t.TempDir(), "large")
+	require.NoError(t, os.WriteFile(local, make([]byte, 1<<20), 0o600))
+	remote := filepath.Join(server.SmallDir, "copy")
+	for _, user := range server.Users {
+		c := connect(t, server.URL(user), nil)
+		err := c.Upload(t.Context(), local, remote)
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		assert.Regexp(t, `^uploading `+local+` to `+remote+` on `+user+`@127.0.0.1:\d+: writing `+remote+`: no space left on device \(\d+ bytes are free\)$`, err.Error())
+		run(t, c, "rm "+remote)
+	}
+	c := connect(t, server.URL("root"), nil)
+	run(t, c, "mount -o remount,ro "+server.SmallDir)
+	require.ErrorIs(t, c.Upload(t.Context(), local, remote), syscall.EROFS)
+	require.ErrorIs(t, c.Upload(t.Context(), "testdata", remote), syscall.EROFS)
 }
 
 // BenchmarkMemoryOfCommands reports how much memory a command takes while it

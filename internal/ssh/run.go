@@ -26,7 +26,7 @@ type Result struct {
 
 // Run runs a command with the login shell of the machine, or by sudo or su as
 // the connection type says, and waits for its end. Its standard input is empty.
-// A command that fails is no error, see [Result].
+// A command that fails is no error, see [Result]. Errors are an [*OperationError].
 //
 // # Many commands at once
 //
@@ -66,6 +66,14 @@ type Result struct {
 // server closes the streams of the commands and lets them run: neither OpenSSH
 // nor dropbear sends a signal, except to commands on a terminal (SIGHUP).
 func (c *Client) Run(ctx context.Context, cmd string) (Result, error) {
+	r, err := c.runAsConfigured(ctx, cmd)
+	if err != nil {
+		return r, &OperationError{fmt.Sprintf("running %q on %s", cmd, c), err}
+	}
+	return r, nil
+}
+
+func (c *Client) runAsConfigured(ctx context.Context, cmd string) (Result, error) {
 	if c.endpoint.ConnectionType.elevates() {
 		return c.runElevated(ctx, cmd)
 	}
@@ -92,10 +100,7 @@ func (c *Client) run(ctx context.Context, e execution) (Result, error) {
 	flush()
 	r := out.result()
 	r.ExitCode, r.Signal = status.code, status.signal
-	if err != nil {
-		return r, fmt.Errorf("running a command on %s: %w", c, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // An execution is one command as the server gets it.

@@ -144,14 +144,15 @@ func (f *sftpFiles) walk(root, below string) ([]remoteEntry, error) {
 }
 
 func (f *sftpFiles) mkdir(ctx context.Context, name string) error {
-	name = cleanRemote(name)
-	return f.call(ctx, func() error {
-		err := f.sftp.Mkdir(name)
-		if info, statErr := f.sftp.Stat(name); statErr == nil && info.IsDir() {
+	path := cleanRemote(name)
+	err := f.call(ctx, func() error {
+		err := f.sftp.Mkdir(path)
+		if info, statErr := f.sftp.Stat(path); statErr == nil && info.IsDir() {
 			return nil
 		}
 		return err
 	})
+	return f.explain(ctx, name, 0, err)
 }
 
 func (f *sftpFiles) chmod(ctx context.Context, name string, mode fs.FileMode) error {
@@ -159,20 +160,27 @@ func (f *sftpFiles) chmod(ctx context.Context, name string, mode fs.FileMode) er
 }
 
 func (f *sftpFiles) symlink(ctx context.Context, target, name string) error {
-	name = cleanRemote(name)
-	return f.call(ctx, func() error {
-		if info, err := f.sftp.Lstat(name); err == nil && !info.IsDir() {
-			if err := f.sftp.Remove(name); err != nil {
+	path := cleanRemote(name)
+	err := f.call(ctx, func() error {
+		if info, err := f.sftp.Lstat(path); err == nil && !info.IsDir() {
+			if err := f.sftp.Remove(path); err != nil {
 				return err
 			}
 		}
-		return f.sftp.Symlink(target, name)
+		return f.sftp.Symlink(target, path)
 	})
+	return f.explain(ctx, name, 0, err)
 }
 
 // put sets the mode before there is anything to read.
 func (f *sftpFiles) put(ctx context.Context, from io.Reader, name string, mode fs.FileMode) error {
-	return f.call(ctx, func() error {
+	var size int64
+	if file, ok := from.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := file.Stat(); err == nil {
+			size = info.Size()
+		}
+	}
+	err := f.call(ctx, func() error {
 		file, err := f.sftp.Create(cleanRemote(name))
 		if err != nil {
 			return err
@@ -186,6 +194,7 @@ func (f *sftpFiles) put(ctx context.Context, from io.Reader, name string, mode f
 		}
 		return file.Close()
 	})
+	return f.explain(ctx, name, size, err)
 }
 
 func (f *sftpFiles) get(ctx context.Context, name string, to io.Writer) error {

@@ -26,7 +26,7 @@ func (c *Client) Upload(ctx context.Context, local, remote string) error {
 		return upload(ctx, f, local, remote, 0)
 	})
 	if err != nil {
-		return fmt.Errorf("uploading %s to %s on %s: %w", local, remote, c, err)
+		return &OperationError{fmt.Sprintf("uploading %s to %s on %s", local, remote, c), err}
 	}
 	return nil
 }
@@ -43,7 +43,7 @@ func (c *Client) Download(ctx context.Context, remote, local string) error {
 		return download(ctx, f, remote, local, path.Base(cleanRemote(remote)))
 	})
 	if err != nil {
-		return fmt.Errorf("downloading %s on %s to %s: %w", remote, c, local, err)
+		return &OperationError{fmt.Sprintf("downloading %s on %s to %s", remote, c, local), err}
 	}
 	return nil
 }
