@@ -118,6 +118,9 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		Expect(os.ReadFile(filepath.Join(folder, "file"))).To(Equal([]byte("mine\n")))
 	})
 
+	itRunsCommands(func() *fixture.CloudHost { return uefi }, 50, 500)
+	itNamesAFullDisk(func() *fixture.CloudHost { return uefi })
+
 	It("can be used again after it has rebooted", func(ctx SpecContext) {
 		before := says(ctx, bios, "cat /proc/sys/kernel/random/boot_id")
 		in(ctx, bios, "systemctl --no-block reboot")
