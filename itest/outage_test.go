@@ -24,9 +24,9 @@ import (
 // registry has the hosts of this process.
 var registry = registries.Default
 
-// outageLimit is what calls under way are given: far less than the time after
-// which SSH notices by itself that a machine does not answer.
-const outageLimit = 10 * time.Second
+// outageLimit is what calls under way are given: less than the time after which
+// SSH notices by itself that a machine does not answer.
+const outageLimit = 15 * time.Second
 
 // callsUnderWay makes calls that do not end by themselves, and returns once they
 // are under way; results has the error of each by its name.
@@ -36,7 +36,7 @@ func callsUnderWay(ctx context.Context, host *fixture.CloudHost) (results map[st
 	endless := filepath.Join(dir, "endless")
 	Expect(os.WriteFile(endless, nil, 0o666)).To(Succeed())
 	Expect(os.Truncate(endless, 20<<30)).To(Succeed())
-	Expect(host.Run(ctx, "truncate -s 20G /tmp/endless")).To(Equal(fixture.Result{}))
+	Expect(host.Run(ctx, "kill -KILL $(pidof sftp-server) 2>/dev/null; truncate -s 20G /tmp/endless")).To(Equal(fixture.Result{}))
 	port := unanswered(host)
 	results = map[string]chan error{}
 	begin := func(name string, call func() error) {
@@ -50,10 +50,10 @@ func callsUnderWay(ctx context.Context, host *fixture.CloudHost) (results map[st
 	for _, command := range []string{"sleep 1234", "sleep 5678"} {
 		Eventually(host).WithTimeout(time.Minute).Should(HaveProcess(ContainSubstring(command)).Within(10 * time.Second))
 	}
-	// Then, as they keep the guest busy.
 	begin("Upload", func() error { return host.Upload(ctx, endless, "/dev/null") })
 	begin("Download", func() error { return host.Download(ctx, "/tmp/endless", filepath.Join(dir, "copy")) })
-	Eventually(filepath.Glob).WithArguments(filepath.Join(dir, ".overcast-*")).WithTimeout(30 * time.Second).ShouldNot(BeEmpty())
+	// They would keep the guest busy, and the connection with it.
+	Eventually(host).WithTimeout(time.Minute).Should(RunCommand("set -- $(pidof sftp-server) && [ $# = 2 ] && kill -STOP $*").Within(10 * time.Second))
 	return results
 }
 
@@ -74,7 +74,7 @@ func expectOutage(ctx context.Context, host *fixture.CloudHost, results map[stri
 	GinkgoHelper()
 	for name, ended := range results {
 		var err error
-		Eventually(ended).WithTimeout(outageLimit + 5*time.Second).Should(Receive(&err))
+		Eventually(ended).WithTimeout(outageLimit).Should(Receive(&err))
 		GinkgoWriter.Println(name, "ended with", err)
 		Expect(err).To(MatchError(outage), name)
 		Expect(err).To(MatchError(ContainSubstring(how)), name)
@@ -97,7 +97,9 @@ var _ = Describe("a host whose machine does not run", func() {
 		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		results := callsUnderWay(limited, host)
-		_, err := host.Run(limited, "poweroff -f")
+		soon, cancel := context.WithTimeout(ctx, outageLimit)
+		defer cancel()
+		_, err := host.Run(soon, "poweroff -f")
 		Expect(err).To(MatchError(fixture.ErrHostStopped))
 		expectStopped(err, ContainSubstring("is shut off: the guest powered itself off"))
 		expectOutage(ctx, host, results, fixture.ErrHostStopped, "shut off: the guest powered itself off")
@@ -164,7 +166,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		Eventually(host).WithTimeout(2 * time.Minute).Should(BeReachableOnSSH().Within(10 * time.Second))
 		Expect(host.Exited()).To(Succeed())
 
-		limited, cancel = context.WithTimeout(ctx, 2*outageLimit)
+		limited, cancel = context.WithTimeout(ctx, outageLimit)
 		defer cancel()
 		_, err = host.Run(limited, "poweroff; sleep 1234")
 		Expect(err).To(MatchError(fixture.ErrHostStopped))
