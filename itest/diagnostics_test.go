@@ -81,7 +81,7 @@ var _ = Describe("progress and diagnostics", func() {
 		}
 		Expect(syscall.Kill(processes[0], syscall.SIGUSR1)).To(Succeed())
 		r.says("You've requested a progress report", 1)
-		r.says(r.name+"_plain: up, running at 192.0.2.1", 1)
+		r.says(r.name+"_plain: up, running at 198.18.", 1)
 		r.word()
 		r.leaves(tornDown, 0)
 	})
@@ -93,7 +93,7 @@ var _ = Describe("progress and diagnostics", func() {
 		xml, err := os.ReadFile(filepath.Join(r.dir, "report.xml"))
 		Expect(err).NotTo(HaveOccurred())
 		for _, text := range []string{string(r.Out.Contents()), string(xml)} {
-			Expect(text).To(ContainSubstring(r.name + "_plain: up, running at 192.0.2.1"))
+			Expect(text).To(ContainSubstring(r.name + "_plain: up, running at 198.18."))
 			Expect(text).To(MatchRegexp(`screenshot: artifacts/specs-number-\d-\d-%s_plain-\d+\.png`, r.name))
 		}
 		var reports []types.Report

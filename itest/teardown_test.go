@@ -51,8 +51,8 @@ type childRun struct {
 // childHosts are the hosts of a run: one as most are, one whose overlay is a
 // file, and one with a static address, which process 1 sets up for both, and has
 // for itself in its specs; one that cannot be logged in to; and hosts of all
-// three kinds that take longer than any run. Nothing boots in their base:
-// somebody who is asked makes their address up.
+// three kinds that take longer than any run. Nothing boots in their base: a
+// command makes their address up, from the MAC address.
 const childHosts = `
 child {
 	libvirtURL = "qemu:///system"
@@ -61,7 +61,7 @@ child {
 	ipLookupStrategy = "SSH"
 	SSH {
 		url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa&passphrase=bigsecret"
-		command = "echo 192.0.2.1 # {0}"
+		command = """set -- $(echo {0} | tr : " "); echo 198.18.$((0x$5)).$((0x$6))"""
 	}
 }
 %[1]s_plain = ${child}

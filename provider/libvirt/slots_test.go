@@ -60,7 +60,7 @@ func TestSlots(t *testing.T) {
 		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)
 		for slot := range 4 {
 			if s := slotSeed(hypervisor, from.UUID, slot); s.UUID() == c.UUID {
-				assert.Equal(t, s.MAC(""), c.MAC)
+				assert.Equal(t, s.MAC(" interface 0"), c.MAC)
 				return fmt.Sprint(slot)
 			}
 		}

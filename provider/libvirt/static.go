@@ -74,7 +74,7 @@ func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 		return nil
 	}
 	lock := newAddressLock(i.label, i.config.Static.IP)
-	i.plan.SetIdentity(domainxml.StaticSeed(lock.address))
+	i.plan.SetStaticIdentity(lock.address)
 	limit := i.config.Static.Wait
 	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("static.wait of %v expired", limit))
 	defer cancel()

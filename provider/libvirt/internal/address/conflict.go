@@ -162,6 +162,9 @@ type metadataChanger func(ctx context.Context, change func(*owner.Metadata)) err
 // in the metadata of all other clones.
 func (a *Check) publish(ctx context.Context, change metadataChanger) error {
 	own := &owner.MetadataAddress{Network: a.clone.Segment(), IP: a.Address.String()}
+	if own.Network == "" {
+		return nil // it is not known where the address has to be unique
+	}
 	err := change(ctx, func(m *owner.Metadata) { m.Address = own })
 	if err != nil && !virt.IsCode(err, libvirt.ERR_NO_SUPPORT) && !errors.Is(err, virt.ErrNoMetadata) {
 		return fmt.Errorf("writing it to the metadata of domain %s: %w", a.clone.Name, virt.StripCodes(err))

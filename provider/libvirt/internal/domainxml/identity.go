@@ -41,18 +41,37 @@ func (s Seed) hash(part string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("overcast " + string(s) + part))
 }
 
-// setIdentity gives a clone the UUID and the MAC addresses of a seed.
+// SetIdentity gives a clone the UUID and the MAC addresses of a seed. An interface
+// has the same MAC address whichever of them is looked up: the networks of a base
+// keep their leases apart.
 func (c *Clone) SetIdentity(s Seed) {
 	c.UUID, c.Definition.UUID = s.UUID(), s.UUID()
 	if c.OwnTPM != "" {
 		c.OwnTPM = path.Join(path.Dir(path.Dir(c.OwnTPM)), c.UUID, path.Base(c.OwnTPM))
 	}
-	interfaces := c.Definition.Devices.Interfaces
-	lookedUp := c.MAC
+	c.setMACs(func(n int, _ bool) net.HardwareAddr { return s.MAC(fmt.Sprintf(" interface %d", n)) })
+}
+
+// SetStaticIdentity is SetIdentity for a static address. The interface that is
+// looked up has the MAC address of that address, in whatever base it is.
+func (c *Clone) SetStaticIdentity(address netip.Addr) {
+	s := StaticSeed(address)
+	c.SetIdentity(s)
+	c.setMACs(func(n int, lookedUp bool) net.HardwareAddr {
+		if lookedUp {
+			return s.MAC("")
+		}
+		return s.MAC(fmt.Sprintf(" interface %d", n))
+	})
+}
+
+// setMACs sets the MAC addresses of all interfaces.
+func (c *Clone) setMACs(of func(n int, lookedUp bool) net.HardwareAddr) {
+	interfaces, before := c.Definition.Devices.Interfaces, c.MAC.String()
 	for n := range interfaces {
-		mac := s.MAC(fmt.Sprintf(" interface %d", n))
-		if lookedUp != nil && strings.EqualFold(interfaces[n].MAC.Address, lookedUp.String()) {
-			mac = s.MAC("")
+		lookedUp := c.MAC != nil && strings.EqualFold(interfaces[n].MAC.Address, before)
+		mac := of(n, lookedUp)
+		if lookedUp {
 			c.MAC = mac
 		}
 		interfaces[n].MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}

@@ -29,7 +29,7 @@ func TestIdentityOfASeed(t *testing.T) {
 		assert.Equal(t, c.UUID, c.Definition.UUID)
 		assert.Equal(t, "/swtpm/"+c.UUID+"/tpm2", c.OwnTPM)
 		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[1].MAC.Address, "the interface that is looked up")
-		assert.Equal(t, s.MAC(""), c.MAC)
+		assert.Equal(t, s.MAC(" interface 1"), c.MAC)
 		assert.NotEqual(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)
 		return c
 	}
@@ -39,5 +39,30 @@ func TestIdentityOfASeed(t *testing.T) {
 	assert.NotEqual(t, one.UUID, other.UUID)
 	for n, i := range one.Definition.Devices.Interfaces {
 		assert.NotEqual(t, i.MAC.Address, other.Definition.Devices.Interfaces[n].MAC.Address)
+	}
+}
+
+func TestInterfaceThatIsLookedUpDoesNotChangeMACAddresses(t *testing.T) {
+	from := base(t, fileDisk+onNetwork+onBridge)
+	macs := func(network string) (all []string) {
+		c, err := PlanClone(from, Plan{Label: "web", Network: network, Cache: "unsafe"})
+		require.NoError(t, err)
+		c.SetIdentity("slot 0")
+		for _, i := range c.Definition.Devices.Interfaces {
+			all = append(all, i.MAC.Address)
+		}
+		return all
+	}
+	assert.Equal(t, macs("my_nat_network"), macs("br0"))
+}
+
+func TestStaticAddressGivesTheSameMACAddressOnEachInterface(t *testing.T) {
+	from, address := base(t, fileDisk+onNetwork+onBridge), netip.MustParseAddr("10.0.0.9")
+	for _, network := range []string{"my_nat_network", "br0"} {
+		c, err := PlanClone(from, Plan{Label: "web", Network: network, Cache: "unsafe"})
+		require.NoError(t, err)
+		c.SetStaticIdentity(address)
+		assert.Equal(t, StaticSeed(address).UUID(), c.UUID)
+		assert.Equal(t, StaticSeed(address).MAC(""), c.MAC)
 	}
 }
