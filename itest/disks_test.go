@@ -103,7 +103,7 @@ var _ = Describe("overlays of a base domain", func() {
 		virsh("start", "writer")
 		_, err := fixture.SetUp(ctx, "sharing_host")
 		virsh("destroy", "writer")
-		Expect(err).To(MatchError(ContainSubstring(`disk vda: domain "writer", which runs, shares it and may write to it`)))
+		Expect(err).To(MatchError(ContainSubstring(`disk vda: the running domain "writer" shares it and may write to it`)))
 		Expect(leftovers("sharing_host")).To(BeEmpty())
 
 		before := contentOf(path)

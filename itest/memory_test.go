@@ -67,7 +67,7 @@ var _ = Describe("memory admission", Serial, func() {
 		By("telling who has the memory, if somebody does not want to wait")
 		impatient := somebody{config: fmt.Sprintf(vastConfig, "four", "memoryWait = 0")}.bringsUp("four")
 		Eventually(impatient, time.Minute).Should(gexec.Exit(1))
-		Expect(impatient.Out).To(gbytes.Say(`a clone of "vast" needs .* of memory at qemu:///system, where .* are free \(.*(one|two|three) of process \d+ .*have some, or come first\); waited .*: memoryWait of 0s expired`))
+		Expect(impatient.Out).To(gbytes.Say(`a clone of "vast" needs .* of memory at qemu:///system, where .* are free \(.*(one|two|three) of process \d+ .*hold memory or are queued ahead\); waited .*: memoryWait of 0s expired`))
 
 		By("taking back what a run had that is killed")
 		runs[first[0]].Kill().Wait(time.Minute)

@@ -240,11 +240,11 @@ var _ = Describe("set-up with an invalid folder", func() {
 		dir := openDir()
 		file := filepath.Join(dir, "file")
 		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
-		refusedFor(ctx, `hostPath = "`+dir+`/nothing"`, "hostPath", dir+"/nothing does not exist on this machine, where the hypervisor is (qemu:///system)")
+		refusedFor(ctx, `hostPath = "`+dir+`/nothing"`, "hostPath", dir+"/nothing does not exist on this machine, the hypervisor's machine (qemu:///system)")
 		refusedFor(ctx, `hostPath = "`+file+`"`, "hostPath", file+" is not a folder")
 		deep := filepath.Join(dir, "deep")
 		Expect(os.Mkdir(deep, 0o700)).To(Succeed())
-		refusedFor(ctx, `hostPath = "`+deep+`"`, "hostPath", deep+" cannot be read by user libvirt-qemu, as whom QEMU runs (it has mode 0700, and belongs to user 0, group 0): chmod o+rx "+deep)
+		refusedFor(ctx, `hostPath = "`+deep+`"`, "hostPath", deep+" cannot be read by user libvirt-qemu, which QEMU runs as (it has mode 0700, and belongs to user 0, group 0): chmod o+rx "+deep)
 		Expect(os.Chmod(deep, 0o755)).To(Succeed())
 		Expect(os.Chmod(dir, 0o750)).To(Succeed())
 		refusedFor(ctx, `hostPath = "`+deep+`"`, "hostPath", dir+" cannot be passed through by user libvirt-qemu")
@@ -258,11 +258,11 @@ var _ = Describe("set-up with an invalid folder", func() {
 		Expect(os.Chmod(dir, 0o700)).To(Succeed())
 		file := filepath.Join(dir, "file")
 		Expect(os.WriteFile(file, nil, 0o644)).To(Succeed())
-		const there = " on the machine of the hypervisor (qemu+ssh://user@linux-box/system)"
+		const there = " on the hypervisor's machine (qemu+ssh://user@linux-box/system)"
 		for path, words := range map[string]string{
-			dir + "/nothing": dir + "/nothing does not exist" + there + ", where it is looked for; sync = true would copy it over from this machine",
+			dir + "/nothing": dir + "/nothing does not exist" + there + ": create it there, or create it on this machine and set sync = true",
 			file:             file + there + " is not a folder",
-			dir:              dir + there + " cannot be read by the user as whom QEMU runs there",
+			dir:              dir + there + " cannot be read by the user that QEMU runs as there",
 		} {
 			configure(`unmapped = ${booting} { libvirtURL = "qemu+ssh://user@linux-box/system", fsMapping.data.hostPath = %q }`, path)
 			Expect(unmapped(ctx, "unmapped")).To(MatchError(And(ContainSubstring("unmapped.fsMapping.data.hostPath: "), ContainSubstring(words))))
@@ -275,7 +275,7 @@ var _ = Describe("set-up with an invalid folder", func() {
 		dir := share()
 		said, code := doctor(seed("nat-network") + fmt.Sprintf("\nnat_host.fsMapping { data.hostPath = %q, gone.hostPath = \"%[1]s/nothing\" }\n", dir))
 		Expect(code).To(Equal(1))
-		Expect(said).To(MatchRegexp(`(?m)^FAILED +nat_host: folders: .*fsMapping\.gone\.hostPath: ` + dir + `/nothing does not exist on the machine of the hypervisor`))
+		Expect(said).To(MatchRegexp(`(?m)^FAILED +nat_host: folders: .*fsMapping\.gone\.hostPath: ` + dir + `/nothing does not exist on the hypervisor's machine`))
 		said, code = doctor(seed("nat-network") + fmt.Sprintf("\nnat_host.fsMapping { data.hostPath = %q }\n", dir))
 		Expect(code).To(BeZero())
 		Expect(said).To(MatchRegexp(`(?m)^ok +nat_host: folders: 1 of fsMapping$`))
@@ -381,6 +381,6 @@ var _ = Describe("a folder with sync", func() {
 		}
 		fails(dir+"/nothing", dir+"/nothing does not exist on this machine, from which sync = true copies it")
 		Expect(os.Chmod(dir, 0o700)).To(Succeed())
-		fails(dir, "fsMapping.docs.sync: the copy of "+dir+" has the modes of what it was made of: ")
+		fails(dir, "fsMapping.docs.sync: the copy of "+dir+" has the same modes: ")
 	})
 })

@@ -65,7 +65,7 @@ var _ = Describe("set-up", func() {
 
 	It("refuses a base domain with several networks if the configuration names none", func(ctx SpecContext) {
 		configure(`torn = ${guest} { networkDeviceId = null }`)
-		Expect(refused(ctx, "torn")).To(MatchError(ContainSubstring("say which one by networkDeviceId")))
+		Expect(refused(ctx, "torn")).To(MatchError(ContainSubstring("set networkDeviceId to one of them")))
 	})
 
 	It("refuses a disk whose file does not exist", func(ctx SpecContext) {

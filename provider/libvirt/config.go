@@ -97,7 +97,7 @@ func defaults() config {
 		MemoryWait:     5 * time.Minute,
 		StartTimeout:   30 * time.Second,
 		AddressTimeout: 2 * time.Minute,
-		Overlay:        overlayAnonymous,
+		Overlay:        overlayUnlinked,
 		Cache:          "unsafe",
 		OwnerLease:     15 * time.Minute,
 	}
@@ -105,8 +105,8 @@ func defaults() config {
 
 // Values of overlay.
 const (
-	overlayAnonymous = "anonymous"
-	overlayFile      = "file"
+	overlayUnlinked = "anonymous"
+	overlayFile     = "file"
 )
 
 // cacheModes are libvirt's.
@@ -122,8 +122,8 @@ const (
 	lookupStatic = "static"
 )
 
-// settle checks what decoding cannot, and replaces auto by what it means.
-func (c *config) settle(section *hocon.Value) error {
+// validate checks what decoding cannot, and replaces auto by what it means.
+func (c *config) validate(section *hocon.Value) error {
 	switch {
 	case c.BaseDomain == "":
 		return section.Invalid("libvirtBaseDomain", "is empty")
@@ -145,8 +145,8 @@ func (c *config) settle(section *hocon.Value) error {
 	if err := fsmapping.CheckEntries(section, fsmapping.Entries(section, c.FSMapping), c.ConnectionURL() != ""); err != nil {
 		return err
 	}
-	if c.Overlay != overlayAnonymous && c.Overlay != overlayFile {
-		return section.Invalid("overlay", "it is neither %q nor %q", overlayAnonymous, overlayFile)
+	if c.Overlay != overlayUnlinked && c.Overlay != overlayFile {
+		return section.Invalid("overlay", "it is neither %q nor %q", overlayUnlinked, overlayFile)
 	}
 	switch c.Lookup = strings.ToLower(c.Lookup); {
 	case c.Lookup != lookupAuto:

@@ -52,9 +52,9 @@ func (d *diagnosis) warn(link, warning string) {
 	d.findings = append(d.findings, provider.Result{Name: link, Warning: warning})
 }
 
-// find notes what came of a link, and says whether it holds. What libvirt
+// report notes what came of a link, and says whether it holds. What libvirt
 // forbids is not the fault of the link that it was found at.
-func (d *diagnosis) find(link, seen string, err error) bool {
+func (d *diagnosis) report(link, seen string, err error) bool {
 	if virt.IsCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
 		link, err = "permissions", fmt.Errorf("%w: libvirt lets this account only look: connect to the socket that is for reading and writing, and have polkit, or libvirt's access control, grant it the management of domains, volumes and networks", err)
 	}
@@ -64,37 +64,37 @@ func (d *diagnosis) find(link, seen string, err error) bool {
 
 func (d *diagnosis) run(ctx context.Context) {
 	on, err := d.connect(ctx)
-	if !d.find("connection", virt.RedactURL(d.config.URL), err) {
+	if !d.report("connection", virt.RedactURL(d.config.URL), err) {
 		return
 	}
 	defer d.disconnect()
 	if d.isLocal() {
 		seen, err := checkKVM(kvmDevice, qemuUser(d.config.URL))
-		d.find("/dev/kvm", seen, err)
+		d.report("/dev/kvm", seen, err)
 	}
 	base, err := virt.ReadBase(on.Conn, d.config.URL, d.config.BaseDomain)
-	if !d.find("base domain", d.config.BaseDomain+" is shut off", err) {
+	if !d.report("base domain", d.config.BaseDomain+" is shut off", err) {
 		return
 	}
 	known, err := domainxml.ReadBridges(on.Conn)
 	if err != nil {
-		d.find("network", "", err)
+		d.report("network", "", err)
 		return
 	}
-	c, err := domainxml.PlanClone(base, domainxml.Plan{Label: d.label, Network: d.config.Network, Bridges: known, Cache: d.config.Cache})
+	c, err := domainxml.PlanClone(base, domainxml.Options{Label: d.label, Network: d.config.Network, Bridges: known, Cache: d.config.Cache})
 	if err != nil {
 		link := "disks"
 		if strings.Contains(err.Error(), "interface") {
 			link = "network"
 		}
-		d.find(link, "", err)
+		d.report(link, "", err)
 		return
 	}
 	if len(d.config.FSMapping) > 0 {
 		err := errors.Join(d.folders.Plan(ctx, on.Conn, c), d.undo.Run(ctx, on.Conn))
-		d.find("folders", fmt.Sprintf("%d of fsMapping", len(d.folders.Mappings)), err)
+		d.report("folders", fmt.Sprintf("%d of fsMapping", len(d.folders.Mappings)), err)
 	}
-	c.Describe(owner.NewMetadata(c.Name, base.Name, d.label, d.config.OwnerLease).Text())
+	c.AddMetadata(owner.NewMetadata(c.Name, base.Name, d.label, d.config.OwnerLease).XML())
 	d.checkDisks(ctx, on.Conn, c, base.Name)
 	d.checkNetwork(ctx, on.Conn, c, known)
 	d.checkClientIDs(c)
@@ -114,18 +114,18 @@ const mendDisk = "check that the file is there, and that libvirtd and the user t
 func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, base string) {
 	if err := storage.LocateOverlays(conn, c, base, d.config.OverlayPool); err != nil {
 		if strings.Contains(strings.ToLower(err.Error()), "pool") {
-			d.find("pool", "", err)
+			d.report("pool", "", err)
 			return
 		}
-		d.find("disks", "", fmt.Errorf("%w: %s", err, mendDisk))
+		d.report("disks", "", fmt.Errorf("%w: %s", err, mendDisk))
 		return
 	}
 	var pools []string
 	var u storage.Undo
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
-		if err := storage.MakeOverlay(conn, &u, o); err != nil {
-			d.find("disks", "", errors.Join(fmt.Errorf("disk %s: %w: %s", o.Target, err, mendDisk), u.Run(ctx, conn)))
+		if err := storage.CreateOverlay(conn, &u, o); err != nil {
+			d.report("disks", "", errors.Join(fmt.Errorf("disk %s: %w: %s", o.Target, err, mendDisk), u.Run(ctx, conn)))
 			return
 		}
 		if !slices.Contains(pools, o.Pool) {
@@ -133,9 +133,9 @@ func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *do
 		}
 	}
 	err := u.Run(ctx, conn)
-	if d.find("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.Overlays)), err) {
-		d.find("pool", strings.Join(pools, ", "), nil)
-		d.find("permissions", "this account may make and remove volumes", nil)
+	if d.report("disks", fmt.Sprintf("%d, each with an overlay that can be made", len(c.Overlays)), err) {
+		d.report("pool", strings.Join(pools, ", "), nil)
+		d.report("permissions", "this account may make and remove volumes", nil)
 	}
 }
 
@@ -143,7 +143,7 @@ func (d *diagnosis) checkDisks(ctx context.Context, conn *libvirt.Connect, c *do
 func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) {
 	find, err := d.strategy(conn, c)
 	if err != nil {
-		d.find("look-up", "", err)
+		d.report("look-up", "", err)
 		return
 	}
 	if by, ok := find.(strategy.SSH); ok {
@@ -166,7 +166,7 @@ func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *d
 	case lookupStatic:
 		err = d.checkClaim(conn)
 	}
-	d.find("look-up", fmt.Sprint(find), err)
+	d.report("look-up", fmt.Sprint(find), err)
 }
 
 // checkLookupHost logs in and runs the command once.
@@ -177,11 +177,11 @@ func (d *diagnosis) checkLookupHost(ctx context.Context, by strategy.SSH, mac ne
 	if err != nil {
 		err = fmt.Errorf("%w: check SSH.url, and that this works: ssh %s", err, by.Target.Host)
 	}
-	if !d.find("look-up host", by.Target.String(), err) {
+	if !d.report("look-up host", by.Target.String(), err) {
 		return
 	}
 	defer client.Close()
-	d.find("look-up command", by.Command, checkCommand(ctx, client, by.Command, mac))
+	d.report("look-up command", by.Command, checkCommand(ctx, client, by.Command, mac))
 }
 
 // checkCommand runs a look-up command for an interface that there is not: it

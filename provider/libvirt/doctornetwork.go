@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -19,19 +20,19 @@ const networkLink = "network"
 func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, known domainxml.Bridges) {
 	switch {
 	case c.Network == "":
-		d.find(networkLink, "the base domain has none", nil)
+		d.report(networkLink, "the base domain has none", nil)
 		return
 	case !isNetworkOf(c, c.Network):
-		d.find(networkLink, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
+		d.report(networkLink, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
 		return
 	}
 	if _, ok := known[c.Network]; !ok {
-		d.find(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.Network, virt.RedactURL(d.config.URL)))
+		d.report(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.Network, virt.RedactURL(d.config.URL)))
 		return
 	}
 	network, err := conn.LookupNetworkByName(c.Network)
 	if err != nil {
-		d.find(networkLink, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
+		d.report(networkLink, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
 		return
 	}
 	defer network.Free()
@@ -40,7 +41,7 @@ func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *
 		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.Network, virt.RedactURL(d.config.URL))
 	}
 	if err != nil {
-		d.find(networkLink, "", err)
+		d.report(networkLink, "", err)
 		return
 	}
 	d.checkDHCP(ctx, conn, network)
@@ -51,20 +52,20 @@ func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *
 func (d *diagnosis) checkDHCP(ctx context.Context, conn *libvirt.Connect, network *libvirt.Network) {
 	definition, err := address.ReadNetwork(network)
 	if err != nil {
-		d.find(networkLink, "", err)
+		d.report(networkLink, "", err)
 		return
 	}
 	leases, err := address.ReadLeases(conn, definition.Name)
-	used := address.DhcpUsage(definition, leases)
+	used := address.DHCPUsage(definition, leases)
 	if err != nil || used.Total == 0 {
-		d.find(networkLink, definition.Name+" is active", err)
+		d.report(networkLink, definition.Name+" is active", err)
 		return
 	}
-	gateway := &virt.GatewayLogin{Target: d.gatewayTarget}
+	gateway := &virt.Gateway{Target: d.gatewayTarget}
 	if definition.Bridge != nil {
 		err = address.CheckDHCPServer(ctx, gateway, definition.Name, definition.Bridge.Name)
 	}
-	if d.find(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.NearlyFull() {
+	if d.report(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.NearlyFull() {
 		d.warn("DHCP range", (&address.RangeFullError{Network: definition.Name, Used: used}).Error())
 	}
 }
@@ -78,7 +79,7 @@ func (d *diagnosis) checkClientIDs(c *domainxml.Clone) {
 		return
 	}
 	d.warn(link, fmt.Sprintf("clones of base domain %q with MAC addresses %s have sent the same DHCP client identifier, %s: those that run at the same time are given one address: %s:\n%s",
-		d.config.BaseDomain, strings.Join(macs, " and "), id, address.WaysToDistinguish, ignoreClientIDs))
+		d.config.BaseDomain, strings.Join(macs, " and "), id, address.ClientIDHint, ignoreClientIDs))
 }
 
 // ignoreClientIDs is what to add to a libvirt network (virsh net-edit), so that
@@ -123,4 +124,47 @@ func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
 		err = missing
 	}
 	return err
+}
+
+// checkReach logs in to the hypervisor's machine where specs may have to go
+// through it. Where a direct way may do, it is no fault that they cannot.
+func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, network string) {
+	const reachLink = "reach"
+	if d.config.Reach == provider.ReachDirect {
+		return
+	}
+	gateway, err := d.gatewayTarget()
+	if err != nil {
+		d.report(reachLink, "", err)
+		return
+	}
+	if gateway == nil {
+		return
+	}
+	client, err := ssh.Dial(ctx, *gateway, nil)
+	if err == nil {
+		d.report(reachLink, fmt.Sprintf("by way of %v, where need be", gateway), client.Close())
+		return
+	}
+	if d.config.Reach == provider.ReachAuto && !isHidden(conn, network) {
+		d.report(reachLink, fmt.Sprintf("directly only: %v", err), nil)
+		return
+	}
+	d.report(reachLink, "", fmt.Errorf("guests of %s are reached by way of the hypervisor's machine: %w: "+
+		"have this work: ssh %s true; or say reach = direct, if there is a route to them", network, err, gateway.Host))
+}
+
+// isHidden says whether the guests of a network can be reached from its
+// hypervisor's machine only, as far as libvirt knows.
+func isHidden(conn *libvirt.Connect, name string) bool {
+	network, err := conn.LookupNetworkByName(name)
+	if err != nil {
+		return false
+	}
+	defer network.Free()
+	definition, err := address.ReadNetwork(network)
+	if err != nil {
+		return false
+	}
+	return definition.Forward == nil || definition.Forward.Mode == "" || definition.Forward.Mode == "nat"
 }

@@ -40,7 +40,7 @@ type instance struct {
 
 	address netip.Addr
 	check   *address.Check    // of address; nil before it is known
-	making  *virt.PendingCall // that prepares or creates; nil before that
+	pending *virt.PendingCall // that prepares or creates; nil before that
 	foundBy string            // the strategy
 
 	mu      sync.Mutex
@@ -58,9 +58,9 @@ func (i *instance) Common() provider.Settings { return i.config.Settings }
 // Address is the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
 
-// lastCall is how long a set-up that is to end waits for libvirt's answer to
+// cancelGrace is how long a set-up that is to end waits for libvirt's answer to
 // what it has asked for.
-const lastCall = 2 * time.Second
+const cancelGrace = 2 * time.Second
 
 // SetUp clones and boots, and finds the address. It ends with ctx, also while
 // libvirt does not answer, and with a *[ConnectionLostError] when the connection
@@ -86,21 +86,21 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 	}
 	ctx, release := on.Context(ctx)
 	defer release()
-	i.making = virt.Async(func() error { return do(ctx, on) })
-	if !i.making.Await(ctx) {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
+	i.pending = virt.Async(func() error { return do(ctx, on) })
+	if !i.pending.Await(ctx) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
 		defer cancel()
-		if !i.making.Await(last) {
+		if !i.pending.Await(last) {
 			return on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
 		}
 	}
-	return on.OrLost(i.making.Err)
+	return on.OrLost(i.pending.Err)
 }
 
 // makePlan works out the clone, down to the files and pools that it takes, the
 // strategy that finds its address, and the memory that it needs.
 func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
-	i.pool.First(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
+	i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
 	c, err := i.planClone(on)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error
 // If only another machine's list of leases has the address, the identity is a new
 // one: an earlier clone's may still be in the list.
 func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
-	if !i.exclusive() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
+	if !i.hasExclusiveAddress() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
 		if err := i.takeSlot(ctx, on.Conn, c); err != nil {
 			return err
 		}
@@ -153,14 +153,14 @@ func (i *instance) planClone(on *virt.Connection) (*domainxml.Clone, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := domainxml.PlanClone(base, domainxml.Plan{Label: i.label, Network: i.config.Network, Bridges: known, Cache: i.config.Cache, TPMs: domainxml.TpmFolder(i.config.URL)})
+	c, err := domainxml.PlanClone(base, domainxml.Options{Label: i.label, Network: i.config.Network, Bridges: known, Cache: i.config.Cache, TPMDir: domainxml.TPMDir(i.config.URL)})
 	if err != nil {
 		return nil, err
 	}
 	if err := c.PlanFirmware(on.Conn, base); err != nil {
 		return nil, err
 	}
-	c.Describe(owner.NewMetadata(c.Name, base.Name, i.label, i.config.OwnerLease).Text())
+	c.AddMetadata(owner.NewMetadata(c.Name, base.Name, i.label, i.config.OwnerLease).XML())
 	return c, storage.LocateOverlays(on.Conn, c, base.Name, i.config.OverlayPool)
 }
 
@@ -237,7 +237,7 @@ func (i *instance) TearDown(ctx context.Context) error {
 
 // awaitSetUp waits until nothing more is being made behind SetUp's back.
 func (i *instance) awaitSetUp(ctx context.Context) error {
-	if i.making == nil || i.making.Await(ctx) {
+	if i.pending == nil || i.pending.Await(ctx) {
 		return nil
 	}
 	return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
@@ -275,7 +275,7 @@ func (i *instance) stopWatching() {
 // started and after it is torn down.
 func (i *instance) Outage() (changed <-chan struct{}, err error) {
 	if w := i.getWatcher(); w != nil {
-		return w.Get()
+		return w.Outage()
 	}
 	return nil, nil
 }
@@ -284,7 +284,7 @@ func (i *instance) Outage() (changed <-chan struct{}, err error) {
 // says at the most.
 func (i *instance) Console(lines int) []string {
 	if w := i.getWatcher(); w != nil {
-		return w.GetConsole().Tail(lines)
+		return w.Console().LastLines(lines)
 	}
 	return nil
 }
@@ -293,3 +293,40 @@ var _ provider.Mounter = (*instance)(nil)
 
 // Mounts are the folders to mount in the guest.
 func (i *instance) Mounts() []provider.Mount { return i.folders.Mounts() }
+
+var _ provider.Attacher = (*instance)(nil)
+
+// ID is the name of the clone's domain.
+func (i *instance) ID() string {
+	if w := i.getWatcher(); w != nil {
+		return w.Domain
+	}
+	return ""
+}
+
+// Attach watches a clone that another process has made. It may be paused, or
+// have stopped.
+func (i *instance) Attach(ctx context.Context, domain string) error {
+	on, err := i.connect(ctx)
+	if err != nil {
+		return err
+	}
+	w := virt.NewDomainWatcher(on, domain, virt.DomainState{Phase: virt.PhaseUnknown})
+	i.setWatcher(w)
+	if err := virt.WithContext(ctx, on.Conn, func() error { return w.ReadState(on.Conn) }); err != nil {
+		i.Detach()
+		return fmt.Errorf("looking at domain %s: %w", domain, virt.StripCodes(err))
+	}
+	return nil
+}
+
+// Detach ends that.
+func (i *instance) Detach() {
+	i.stopWatching()
+	i.disconnect()
+}
+
+var _ provider.Cloned = (*instance)(nil)
+
+// BaseDomain is the name of the domain that was cloned.
+func (i *instance) BaseDomain() string { return i.config.BaseDomain }

@@ -21,7 +21,7 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 	conn := i.on.Conn
 	err := virt.WithContext(ctx, conn, func() error {
 		return owner.ChangeMetadata(conn, w.Domain, func(m *owner.Metadata) {
-			m.Kept = &owner.MetadataKeeping{Since: time.Now().UTC().Truncate(time.Second)}
+			m.Kept = &owner.MetadataKept{Since: time.Now().UTC().Truncate(time.Second)}
 		})
 	})
 	if err != nil {
@@ -30,18 +30,18 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 	i.stopWatching()
 	err = i.undo.Forget(ctx)
 	i.disconnect()
-	return i.howToReach(w.Domain), err
+	return i.keptHint(w.Domain), err
 }
 
-// howToReach tells a person what to type.
-func (i *instance) howToReach(domain string) string {
+// keptHint tells a person what to type.
+func (i *instance) keptHint(domain string) string {
 	virsh := "virsh -c '" + virt.RedactURL(i.config.URL) + "'"
 	lines := []string{"domain " + domain + " at " + virt.RedactURL(i.config.URL) + " is kept"}
 	if i.address.IsValid() {
 		lines = append(lines, "address: "+i.address.String())
 	}
 	remove := "overcast gc, as soon as this process has ended"
-	if i.config.Overlay == overlayAnonymous {
+	if i.config.Overlay == overlayUnlinked {
 		remove += "; or " + virsh + " destroy " + domain // it has no files that would stay
 	}
 	lines = append(lines, "look at it: "+virsh+" console "+domain, "remove it:  "+remove)

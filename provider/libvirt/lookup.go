@@ -14,6 +14,7 @@ import (
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
 )
@@ -66,11 +67,11 @@ func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, patience t
 
 // leasesBefore are the leases of the clone's network before it is started.
 func (i *instance) leasesBefore(conn *libvirt.Connect, c *domainxml.Clone) (*address.Leases, error) {
-	network, err := address.LeasingNetwork(conn, c.Network)
+	network, err := address.FindLeases(conn, c.Network)
 	if err != nil {
 		return nil, err
 	}
-	return network, network.Before(i.newAddressCheck(conn, c))
+	return network, network.Snapshot(i.newAddressCheck(conn, c))
 }
 
 // hasLeases reports whether libvirt knows the leases of the clone's network.
@@ -78,7 +79,7 @@ func (i *instance) hasLeases(conn *libvirt.Connect, c *domainxml.Clone) bool {
 	if c.Leases == "" {
 		return false
 	}
-	_, err := address.LeasingNetwork(conn, c.Leases)
+	_, err := address.FindLeases(conn, c.Leases)
 	return err == nil
 }
 
@@ -167,4 +168,61 @@ func (i *instance) Explain(ctx context.Context) string {
 		return fmt.Sprintf("address %s is known (%s), but nothing was seen to answer there: check that the system of base domain %q keeps the address that it was given", i.address, i.foundBy, i.config.BaseDomain)
 	}
 	return fmt.Sprintf("%s, so that its system is up (%s): check that base domain %q runs sshd, and what firewall it has", how, i.foundBy, i.config.BaseDomain)
+}
+
+// newAddressCheck prepares the check of the clone's address, as far as it is known.
+func (i *instance) newAddressCheck(conn *libvirt.Connect, c *domainxml.Clone) *address.Check {
+	return address.NewCheck(conn, c, address.Settings{
+		Label: i.label, Base: i.config.BaseDomain, Address: i.address,
+		Static: i.config.Lookup == lookupStatic, Silent: i.config.Reach == provider.ReachHypervisor,
+		Gateway: &virt.Gateway{Target: i.gatewayTarget},
+	})
+}
+
+// checkAddress publishes the address that was found and checks that no other
+// machine has it.
+func (i *instance) checkAddress(ctx context.Context, c *domainxml.Clone) error {
+	if i.address.IsLoopback() {
+		return nil
+	}
+	i.check = i.newAddressCheck(i.on.Conn, c)
+	return i.check.CheckFound(ctx, i.lease.Change)
+}
+
+var _ provider.AddressVerifier = (*instance)(nil)
+
+// VerifyAddress checks that the machine that was logged in to is the clone, and
+// again that no other machine has its address.
+func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	if i.check == nil {
+		return nil
+	}
+	return i.check.CheckLogin(ctx, run)
+}
+
+// addressError returns the error of a look-up that has found no address: the
+// cause first. What a strategy saw explains nothing if the domain did not run or
+// the connection was lost. ctx is the context of the look-up, and asked that of
+// its caller.
+func (i *instance) addressError(ctx, asked context.Context, domain string, err error) error {
+	if loss := i.on.CheckLost(); loss != nil {
+		return loss
+	}
+	_, outage := i.Outage()
+	var stopped *virt.StoppedError
+	var paused *virt.PausedError
+	cause := context.Cause(ctx)
+	switch {
+	case errors.As(cause, &stopped): // has the console's last lines itself
+		return fmt.Errorf("%w: %w", provider.ErrAddressNotFound, stopped)
+	case errors.As(cause, &paused):
+		err = paused
+	case asked.Err() != nil:
+		return fmt.Errorf("looking for the address of domain %s: %w", domain, err)
+	case outage != nil:
+		err = fmt.Errorf("domain %s: %w: %w", domain, err, outage)
+	default:
+		err = fmt.Errorf("domain %s: %w", domain, err)
+	}
+	return fmt.Errorf("%w: %w%s", provider.ErrAddressNotFound, err, virt.Quoted("last lines of the console", i.Console(virt.MaxShownLines)))
 }

@@ -28,7 +28,7 @@ func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.I
 	if err := section.Decode(&config); err != nil {
 		return nil, err
 	}
-	if err := config.settle(section); err != nil {
+	if err := config.validate(section); err != nil {
 		return nil, err
 	}
 	i := &instance{label: label, config: config, pool: p.pool, undo: &storage.Undo{}}

@@ -61,7 +61,7 @@ func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, 
 // lockAddresses acquires the static addresses of a batch, in their order, so that
 // two batches cannot deadlock.
 func lockAddresses(ctx context.Context, batch []*instance) error {
-	exclusive := slices.DeleteFunc(slices.Clone(batch), func(i *instance) bool { return !i.exclusive() })
+	exclusive := slices.DeleteFunc(slices.Clone(batch), func(i *instance) bool { return !i.hasExclusiveAddress() })
 	slices.SortFunc(exclusive, func(a, b *instance) int { return a.config.Static.IP.Compare(b.config.Static.IP) })
 	for _, i := range exclusive {
 		if err := i.call(ctx, i.lockAddress); err != nil {

@@ -21,7 +21,7 @@ var (
 // State is the state of the clone as virsh shows it, as events have reported it.
 func (i *instance) State() string {
 	if w := i.getWatcher(); w != nil {
-		return w.StateText()
+		return w.StateName()
 	}
 	return ""
 }

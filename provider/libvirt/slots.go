@@ -51,7 +51,7 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domai
 		}
 		free, err := isUUIDFree(conn, s.UUID())
 		if free {
-			i.undo.RecordHere(fmt.Sprintf("the lock of slot %d", slot), held.Release)
+			i.undo.RecordLocal(fmt.Sprintf("the lock of slot %d", slot), held.Release)
 			c.SetIdentity(s)
 			return nil
 		}

@@ -54,7 +54,7 @@ func TestSlots(t *testing.T) {
 	defer all.Run(t.Context(), nil)
 	take := func(u *storage.Undo) string {
 		t.Helper()
-		c, err := domainxml.PlanClone(from, domainxml.Plan{Label: "web", Cache: "unsafe"})
+		c, err := domainxml.PlanClone(from, domainxml.Options{Label: "web", Cache: "unsafe"})
 		require.NoError(t, err)
 		require.NoError(t, (&instance{label: "web", undo: u}).takeSlot(t.Context(), on.Conn, c))
 		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)

@@ -13,9 +13,9 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// make makes the overlays and starts the clone. Every step is recorded before
+// create makes the overlays and starts the clone. Every step is recorded before
 // it is taken.
-func (i *instance) make(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
+func (i *instance) create(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	starting := false
 	defer func() {
 		if !starting {
@@ -31,13 +31,13 @@ func (i *instance) make(ctx context.Context, on *virt.Connection, c *domainxml.C
 		}
 	}
 	starting = true
-	return i.bringUp(ctx, on, c, i.launch, i.releaseMemory)
+	return i.createAndStart(ctx, on, c, i.launch, i.releaseMemory)
 }
 
-// bringUp makes the overlays and has the clone launched. Then, or when it has
+// createAndStart makes the overlays and has the clone launched. Then, or when it has
 // come to nothing, launched is called: that is after bringUp has given up where
 // libvirt goes on starting the clone.
-func (i *instance) bringUp(ctx context.Context, on *virt.Connection, c *domainxml.Clone, launch launcher, launched func()) error {
+func (i *instance) createAndStart(ctx context.Context, on *virt.Connection, c *domainxml.Clone, launch launcher, launched func()) error {
 	launching := false
 	defer func() {
 		if !launching {
@@ -67,7 +67,7 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *d
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := storage.MakeOverlay(conn, i.undo, &c.Overlays[n]); err != nil {
+		if err := storage.CreateOverlay(conn, i.undo, &c.Overlays[n]); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxm
 	defer cancel()
 	within, unwatch := provider.WatchSetUp(within, i)
 	defer unwatch()
-	err := i.startWithin(within, c, w, launch)
+	err := i.startAndWait(within, c, w, launch)
 	if errors.Is(err, late) {
 		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
 	}
@@ -91,7 +91,7 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxm
 
 // stateNow is for people: what libvirt says of a domain, if it still answers.
 func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
-	ctx, cancel := context.WithTimeout(ctx, lastCall)
+	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
 	defer cancel()
 	found := make(chan libvirt.DomainState, 1)
 	err := virt.WithContext(ctx, conn, func() error {
@@ -108,8 +108,8 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 	return fmt.Sprintf("the domain's state is unknown: %v", virt.StripCodes(err))
 }
 
-// startWithin starts the clone and waits until libvirt says that it runs.
-func (i *instance) startWithin(ctx context.Context, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
+// startAndWait starts the clone and waits until libvirt says that it runs.
+func (i *instance) startAndWait(ctx context.Context, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
 	var launching *virt.PendingCall
 	// Undoing waits until libvirt has started the domain, or has failed to, so
 	// that nothing comes up behind its back.
@@ -141,13 +141,13 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 // nothing is left to be lost: by then its files have no names any more, and
 // somebody listens to its console.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
-	domain, err := i.create(ctx, conn, c)
+	domain, err := i.createDomain(ctx, conn, c)
 	if err != nil {
 		return err
 	}
 	defer domain.Free()
-	if i.config.Overlay == overlayAnonymous {
-		if err := makeAnonymous(conn, domain, c); err != nil {
+	if i.config.Overlay == overlayUnlinked {
+		if err := unlinkFiles(conn, domain, c); err != nil {
 			return err
 		}
 	}
@@ -162,9 +162,9 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 	return domain.Resume()
 }
 
-// create starts the domain, paused. One whose firmware or TPM has state of its
+// createDomain starts the domain, paused. One whose firmware or TPM has state of its
 // own is defined before: libvirt takes that state away with the definition.
-func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	flags := libvirt.DOMAIN_START_PAUSED
 	if i.config.KeepPolicy() == provider.KeepNever {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
@@ -180,17 +180,17 @@ func (i *instance) create(ctx context.Context, conn *libvirt.Connect, c *domainx
 	if err != nil {
 		return nil, err
 	}
-	if c.TPM != "" {
+	if c.BaseTPMDir != "" {
 		// The copy goes with the clone's definition, which is recorded by now.
-		if err := storage.CopyFolder(ctx, conn, i.undo, c.Name+"-tpm", c.TPM, c.OwnTPM); err != nil {
+		if err := storage.CopyDir(ctx, conn, i.undo, c.Name+"-tpm", c.BaseTPMDir, c.TPMDir); err != nil {
 			_ = domain.Free()
 			return nil, fmt.Errorf("copying TPM state: %w", err)
 		}
 	}
 	err = domain.CreateWithFlags(flags)
-	if c.IsMissingVariables(err) {
+	if c.IsMissingNVRAM(err) {
 		_ = domain.Free()
-		c.BootFresh()
+		c.BootFromTemplate()
 		if domain, err = define(conn, c); err != nil {
 			return nil, err
 		}
@@ -215,15 +215,15 @@ func define(conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) 
 	return domain, nil
 }
 
-// makeAnonymous takes the names of the clone's files away. QEMU has them open:
+// unlinkFiles takes the names of the clone's files away. QEMU has them open:
 // their space is freed when it ends, however it ends.
-func makeAnonymous(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clone) error {
+func unlinkFiles(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clone) error {
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
 		if err := storage.DeleteVolume(conn, o.Pool, o.Volume); err != nil {
 			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.Volume, o.Pool, virt.StripCodes(err))
 		}
-		o.Anonymous.Store(true)
+		o.Unlinked.Store(true)
 	}
 	if !c.NeedsDefinition() {
 		return nil
@@ -254,7 +254,7 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 		return // destroying it tells why
 	}
 	select {
-	case <-w.Ended:
+	case <-w.Done:
 	case <-time.After(limit):
 	case <-ctx.Done():
 	}

@@ -28,7 +28,7 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	goOn := make(chan struct{})
 	launched := make(chan struct{})
 	c := &domainxml.Clone{Name: "overcast-late"}
-	err := i.bringUp(t.Context(), on, c, func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error {
+	err := i.createAndStart(t.Context(), on, c, func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error {
 		<-goOn
 		return nil
 	}, func() { close(launched) })
@@ -53,7 +53,7 @@ func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	launched := 0
-	err := i.bringUp(ended, testDriver(t), &domainxml.Clone{Overlays: make([]domainxml.Overlay, 1)}, i.launch, func() { launched++ })
+	err := i.createAndStart(ended, testDriver(t), &domainxml.Clone{Overlays: make([]domainxml.Overlay, 1)}, i.launch, func() { launched++ })
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, 1, launched)
 }

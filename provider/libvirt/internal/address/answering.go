@@ -13,12 +13,11 @@ import (
 	"github.com/overcast-go/overcast/internal/probe"
 )
 
-// pacer limits how often something is done.
-type pacer struct{ last time.Time }
+// throttle limits how often something is done.
+type throttle struct{ last time.Time }
 
-// due reports whether the pause since the last time is over, and begins another
-// one then.
-func (p *pacer) due(pause time.Duration) bool {
+// due reports whether the pause has passed since due last returned true.
+func (p *throttle) due(pause time.Duration) bool {
 	if time.Since(p.last) < pause {
 		return false
 	}
@@ -26,11 +25,11 @@ func (p *pacer) due(pause time.Duration) bool {
 	return true
 }
 
-// tcpLimit bounds a connection that only has to show that a machine is there.
+// tcpLimit limits a connection attempt that only detects a machine.
 const tcpLimit = 300 * time.Millisecond
 
-// cloneAnswers reports whether a machine answers at an address that is known to
-// be the clone's, or an earlier clone's with the same MAC address.
+// cloneAnswers reports whether a machine answers at an address that belongs to the clone
+// or to an earlier clone with the same MAC address.
 func (a *Check) cloneAnswers(ctx context.Context, address netip.Addr) bool {
 	if a.link != "" && !a.Silent {
 		if macs, err := arpAnswers(ctx, a.link, address, arpGrace); err == nil {
@@ -40,15 +39,14 @@ func (a *Check) cloneAnswers(ctx context.Context, address netip.Addr) bool {
 	if !a.Silent && acceptsTCP(ctx, new(net.Dialer), address) {
 		return true
 	}
-	if a.link != "" { // the attempt to connect has made the kernel send an ARP request
+	if a.link != "" { // the connection attempt made the kernel send an ARP request
 		return a.isNeighbour(address, func(n probe.Neighbour) bool { return n.Confirmed })
 	}
 	client, err := a.Gateway.Connect(ctx)
 	return err == nil && acceptsTCP(ctx, client, address)
 }
 
-// sharesAddress reports whether the clone is seen to have the address of another
-// machine.
+// sharesAddress reports whether the clone answers at the address of another machine.
 func (a *Check) sharesAddress(ctx context.Context, address netip.Addr) bool {
 	if a.link == "" || a.Silent {
 		return false
@@ -62,13 +60,13 @@ func (a *Check) sharesAddress(ctx context.Context, address netip.Addr) bool {
 // isNeighbour reports whether the kernel's neighbour table has the clone at an
 // address, in an entry that counts.
 func (a *Check) isNeighbour(address netip.Addr, counts func(probe.Neighbour) bool) bool {
-	table, _ := probe.Neighbours() // none is no answer
+	table, _ := probe.Neighbours() // an error counts as an empty table
 	return slices.ContainsFunc(table, func(n probe.Neighbour) bool {
 		return n.Addr == address && a.clone.HasMAC(n.MAC.String()) && counts(n)
 	})
 }
 
-// acceptsTCP reports whether a machine accepts a connection, or refuses it.
+// acceptsTCP reports whether a machine accepts or refuses a connection.
 func acceptsTCP(ctx context.Context, by probe.Dialer, address netip.Addr) bool {
 	ctx, cancel := context.WithTimeout(ctx, tcpLimit)
 	defer cancel()

@@ -10,22 +10,22 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// clientIDs watches the DHCP client identifiers of a network while a clone has
-// no lease. A DHCP server knows a machine by its client identifier first: where
-// clones send the same one, it moves one lease from each to the next, and the
-// clone may never be seen to hold it.
+// clientIDs watches the DHCP client identifiers of a network while a clone has no
+// lease. A DHCP server identifies a machine by its client identifier before its MAC
+// address: if clones send the same identifier, the server moves one lease from clone to
+// clone, and the leases may never show it with this clone.
 type clientIDs struct {
 	check *Check            // of the clone
 	first map[string]string // MAC address that each identifier was seen with first
 
 	suspect string // a clone that may have the same identifier; "" if there is none
 
-	live   []*liveDomain
+	live   []*LiveDomain
 	liveAt time.Time
-	asked  pacer // of the question whether the clone has the address of another
+	asked  throttle // check whether the clone has the address of another
 }
 
-// newClientIDs starts from the leases of before the clone is started.
+// newClientIDs starts with the leases before the clone is started.
 func newClientIDs(check *Check, leases []libvirt.NetworkDHCPLease) *clientIDs {
 	ids := &clientIDs{check: check, first: map[string]string{}}
 	for _, l := range leases {
@@ -34,8 +34,8 @@ func newClientIDs(check *Check, leases []libvirt.NetworkDHCPLease) *clientIDs {
 	return ids
 }
 
-// siblingPause is how often the live domains are listed, and the clone is asked
-// for the address of another clone.
+// siblingPause is the interval at which live domains are listed, and at which the clone
+// is checked for the address of another clone.
 const siblingPause = time.Second
 
 // conflict returns an *AddressConflictError if the clone has the client
@@ -72,8 +72,8 @@ func (ids *clientIDs) conflict(ctx context.Context, leases []libvirt.NetworkDHCP
 	return nil
 }
 
-// compare looks at the lease of one identifier, which another machine with a
-// MAC address has, or had.
+// compare checks the lease of an identifier that the machine with a MAC address holds or
+// held.
 func (ids *clientIDs) compare(ctx context.Context, l libvirt.NetworkDHCPLease, mac string, moved bool) error {
 	sibling, err := ids.sibling(mac)
 	if sibling == nil {
@@ -94,9 +94,9 @@ func (ids *clientIDs) compare(ctx context.Context, l libvirt.NetworkDHCPLease, m
 }
 
 // sibling finds the live clone of the same base that has a MAC address.
-func (ids *clientIDs) sibling(mac string) (*liveDomain, error) {
+func (ids *clientIDs) sibling(mac string) (*LiveDomain, error) {
 	if time.Since(ids.liveAt) >= siblingPause {
-		live, err := LiveDomains(ids.check.conn)
+		live, err := ListLiveDomains(ids.check.conn)
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +109,8 @@ func (ids *clientIDs) sibling(mac string) (*liveDomain, error) {
 	return d, nil
 }
 
-// isFromMAC reports whether a client identifier is made from a MAC address: it
-// has the address's last four bytes.
+// isFromMAC reports whether a client identifier is derived from a MAC address: it
+// contains the last four bytes of the address.
 func isFromMAC(id, mac string) bool {
 	const prefix = len("52:54:")
 	return len(mac) > prefix && strings.Contains(strings.ToLower(id), strings.ToLower(mac[prefix:]))

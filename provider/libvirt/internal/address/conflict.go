@@ -22,24 +22,24 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// AddressConflictError says that a clone was given an address that another
-// machine has. It is a [provider.ErrAddressConflict].
+// AddressConflictError reports that another machine has the address of a clone. It is a
+// [provider.ErrAddressConflict].
 type AddressConflictError struct {
 	Address    netip.Addr
-	Domain     string // the clone
-	BaseDomain string // that it was cloned from
+	Domain     string // name of the clone
+	BaseDomain string // of the clone
 	ClientID   string // DHCP client identifier of the address's lease; "" if there is none
 	Owner      AddressOwner
 }
 
-// AddressOwner is the other machine.
+// AddressOwner is the machine that has the address of a clone.
 type AddressOwner struct {
 	MAC        string // "" if it is not known
 	Domain     string // "" for a machine that is no domain of the hypervisor
 	Label      string // of the host, for a clone
-	Process    string // that the clone belongs to
+	Process    string // that owns the clone
 	BaseDomain string // of a clone
-	Evidence   string // as in "it holds the DHCP lease"
+	Evidence   string // such as "it holds the DHCP lease"
 }
 
 // String names the machine as far as it is known.
@@ -66,14 +66,14 @@ func (e *AddressConflictError) Error() string {
 	}
 	if e.ClientID == "" {
 		return text + fmt.Sprintf(": the system of base domain %q gives itself the address: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: %s",
-			e.BaseDomain, WaysToDistinguish)
+			e.BaseDomain, ClientIDHint)
 	}
 	return text + fmt.Sprintf(": clones of base domain %q send the same DHCP client identifier (%s), so the DHCP server gives all of them one address: %s",
-		e.BaseDomain, e.ClientID, WaysToDistinguish)
+		e.BaseDomain, e.ClientID, ClientIDHint)
 }
 
-// waysToDistinguish is what to do about clones with the same client identifier.
-const WaysToDistinguish = "empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; " +
+// ClientIDHint says what to do about clones with the same client identifier.
+const ClientIDHint = "empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; " +
 	"or set ClientIdentifier=mac in section [DHCPv4] of its .network file; or add the dnsmasq option dhcp-ignore-clid to the libvirt network (overcast doctor shows how)"
 
 // Is makes the error a [provider.ErrAddressConflict], and final for all
@@ -82,7 +82,7 @@ func (e *AddressConflictError) Is(target error) bool {
 	return target == provider.ErrAddressConflict || target == strategy.ErrFinal
 }
 
-// addressCheck finds out whether another machine has the address of a clone.
+// Check checks whether another machine has the address of a clone.
 type Check struct {
 	Settings
 	conn  *libvirt.Connect
@@ -90,44 +90,43 @@ type Check struct {
 	link  string // this machine's interface to the clone's network; "" if the hypervisor is another machine
 }
 
-// addressSettings are what a check of an address depends on.
+// Settings are the parameters of a check.
 type Settings struct {
 	Label   string // of the host
 	Base    string // name of the base domain
 	Address netip.Addr
-	Static  bool // the clone's system was not given the address: it may use it with another MAC address
+	Static  bool // the clone configures the address itself, possibly with another MAC address
 	Silent  bool // the addresses of this machine's networks are not those of the clone's network
-	Gateway *virt.GatewayLogin
+	Gateway *virt.Gateway
 }
 
-// newAddressCheck prepares the check of a clone's address.
+// NewCheck prepares the check of a clone's address.
 func NewCheck(conn *libvirt.Connect, c *domainxml.Clone, s Settings) *Check {
 	a := &Check{conn: conn, clone: c, Settings: s}
 	if _, err := net.InterfaceByName(c.Bridge); err == nil && a.Gateway.IsLocal() {
-		a.link = c.Bridge // this process may also be in a container of that machine
+		a.link = c.Bridge // without the interface, this process is in a container
 	}
 	return a
 }
 
-// onceFound publishes the address that was found, and fails with an
-// *AddressConflictError if another machine has it. Of two processes that find the
-// same address at the same time at least one sees the other: each writes first and
-// reads then.
-func (a *Check) OnceFound(ctx context.Context, change metadataChanger) error {
+// CheckFound publishes the address that was found, and fails with an
+// *[AddressConflictError] if another machine has it. If two processes find the same
+// address at the same time, at least one of them fails: each writes before it reads.
+func (a *Check) CheckFound(ctx context.Context, change metadataChanger) error {
 	checks := []func(context.Context) error{
 		func(ctx context.Context) error { return a.publish(ctx, change) },
 		a.byLeases,
 	}
-	if !a.Static { // its address was tried before the clone was started
-		// onceLoggedIn waits for more answers than the first.
+	if !a.Static { // a static address was checked before the clone was started
+		// CheckLogin waits for more answers than the first.
 		checks = append(checks, func(ctx context.Context) error { return a.byARP(ctx, 0) })
 	}
 	return a.all(ctx, checks...)
 }
 
-// onceLoggedIn checks that the machine that was logged in to is the clone, and
-// again that no other machine has its address.
-func (a *Check) OnceLoggedIn(ctx context.Context, run func(context.Context, string) (string, error)) error {
+// CheckLogin checks that the login reached the clone, and again that no other machine
+// has its address.
+func (a *Check) CheckLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
 	return a.all(ctx,
 		func(ctx context.Context) error { return a.byLogin(ctx, run) },
 		a.byLeases,
@@ -149,7 +148,7 @@ func (a *Check) all(ctx context.Context, checks ...func(context.Context) error) 
 			return conflict
 		}
 		if err != nil {
-			return fmt.Errorf("checking that address %s is the clone's alone: %w", a.Address, err)
+			return fmt.Errorf("checking whether another machine has address %s: %w", a.Address, err)
 		}
 	}
 	return nil
@@ -163,7 +162,7 @@ type metadataChanger func(ctx context.Context, change func(*owner.Metadata)) err
 func (a *Check) publish(ctx context.Context, change metadataChanger) error {
 	own := &owner.MetadataAddress{Network: a.clone.Segment(), IP: a.Address.String()}
 	if own.Network == "" {
-		return nil // it is not known where the address has to be unique
+		return nil // the network on which the address must be unique is not known
 	}
 	err := change(ctx, func(m *owner.Metadata) { m.Address = own })
 	if err != nil && !virt.IsCode(err, libvirt.ERR_NO_SUPPORT) && !errors.Is(err, virt.ErrNoMetadata) {
@@ -178,12 +177,12 @@ func (a *Check) byMetadata(own *owner.MetadataAddress) error {
 	if err != nil {
 		return fmt.Errorf("listing domains: %w", virt.StripCodes(err))
 	}
-	var other *liveDomain
+	var other *LiveDomain
 	for n := range domains {
 		name, err := domains[n].GetName()
 		if err == nil && other == nil && name != a.clone.Name && strings.HasPrefix(name, owner.NamePrefix) {
 			text, err := domains[n].GetXMLDesc(0)
-			if err == nil && strings.Contains(text, own.IP) { // or else it need not be parsed
+			if err == nil && strings.Contains(text, own.IP) { // otherwise it need not be parsed
 				other = publisher(text, own)
 			}
 		}
@@ -195,9 +194,9 @@ func (a *Check) byMetadata(own *owner.MetadataAddress) error {
 	return a.conflict(other, "", "its metadata has the same address")
 }
 
-// publisher is the domain with a definition, if it is a clone that has published
-// an address, or nil.
-func publisher(text string, address *owner.MetadataAddress) *liveDomain {
+// publisher parses the definition of a domain. It returns nil unless the domain is a
+// clone that has published the address.
+func publisher(text string, address *owner.MetadataAddress) *LiveDomain {
 	d := parseLiveDomain(text)
 	if d == nil || d.clone == nil || d.clone.Address == nil || *d.clone.Address != *address {
 		return nil
@@ -225,7 +224,7 @@ func (a *Check) byLeases(ctx context.Context) error {
 		if len(others) == 0 {
 			return nil
 		}
-		live, err := LiveDomains(a.conn)
+		live, err := ListLiveDomains(a.conn)
 		if err != nil {
 			return err
 		}
@@ -238,8 +237,8 @@ func (a *Check) byLeases(ctx context.Context) error {
 	})
 }
 
-// leasesOfOthers are the MAC addresses, other than the clone's, that have a
-// lease of the clone's address, or one with its client identifier.
+// leasesOfOthers returns the MAC addresses of other machines with a lease of the clone's
+// address or with its client identifier.
 func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
 	clientID := ""
 	for _, l := range all {
@@ -256,14 +255,13 @@ func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
 	return macs
 }
 
-// How long machines may take to answer an ARP request: for the first answer,
-// and for others after it.
+// Limits of the wait for the first answer to an ARP request, and for more answers.
 const (
 	arpWait  = 50 * time.Millisecond
 	arpGrace = 30 * time.Millisecond
 )
 
-// byARP asks who has the address, where this process may do that. No answer
+// byARP sends an ARP request for the address, if this process may. A missing answer
 // proves nothing: the clone's system may not be up.
 func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
 	if a.Silent {
@@ -271,14 +269,14 @@ func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
 	}
 	macs, err := arpAnswers(ctx, a.link, a.Address, grace)
 	if err != nil {
-		return nil // this process may not ask, or cannot from here
+		return nil // this process may not send requests, or cannot reach the network
 	}
 	foreign := slices.DeleteFunc(slices.Clone(macs), a.clone.HasMAC)
 	if len(foreign) == 0 {
 		return nil
 	}
 	const evidence = "it answers ARP requests for it"
-	live, err := LiveDomains(a.conn)
+	live, err := ListLiveDomains(a.conn)
 	if err != nil {
 		return err
 	}
@@ -294,8 +292,8 @@ func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// arpAnswers are the MAC addresses that answer for an address, until grace has
-// passed since the first answer.
+// arpAnswers returns the MAC addresses that answer for an address, until grace has passed
+// since the first answer.
 func arpAnswers(ctx context.Context, link string, address netip.Addr, grace time.Duration) (macs []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, arpWait)
 	defer cancel()
@@ -306,8 +304,8 @@ func arpAnswers(ctx context.Context, link string, address netip.Addr, grace time
 	return macs, err
 }
 
-// byNeighbours looks up the machine that the connection to the address has just
-// gone to: this process may not be allowed to send ARP requests.
+// byNeighbours looks up the machine that the login has just reached: this process may
+// not be allowed to send ARP requests.
 func (a *Check) byNeighbours(context.Context) error {
 	if a.link == "" || a.Silent {
 		return nil
@@ -320,7 +318,7 @@ func (a *Check) byNeighbours(context.Context) error {
 		if n.Addr != a.Address || !n.Confirmed || a.clone.HasMAC(n.MAC.String()) {
 			continue
 		}
-		live, err := LiveDomains(a.conn)
+		live, err := ListLiveDomains(a.conn)
 		if err != nil {
 			return err
 		}
@@ -331,15 +329,15 @@ func (a *Check) byNeighbours(context.Context) error {
 	return nil
 }
 
-// identityCommand prints the UUID of a machine, which root may read, and the
-// MAC addresses of its interfaces. What a system does not have, it leaves out.
+// identityCommand prints the UUID of a machine, which only root may read, and the MAC
+// addresses of its interfaces, as far as the system has them.
 const identityCommand = "exec cat /sys/class/dmi/id/product_uuid /sys/class/net/*/address"
 
-// identityLimit bounds the command.
+// identityLimit limits the command.
 const identityLimit = 10 * time.Second
 
-// byLogin compares the machine that was logged in to with the clone. A system
-// that does not tell its identity is accepted.
+// byLogin compares the machine that the login reached with the clone. A system that does
+// not show its identity is accepted.
 func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
 	limited, cancel := context.WithTimeout(ctx, identityLimit)
 	defer cancel()
@@ -348,7 +346,7 @@ func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (
 	case ctx.Err() != nil || errors.Is(err, ssh.ErrConnectionLost):
 		return fmt.Errorf("reading the identity of the machine: %w", err)
 	case err != nil:
-		return nil // it runs no commands, or none that end
+		return nil // the command cannot be run there, or does not end
 	}
 	uuid, macs := parseIdentity(stdout)
 	if strings.EqualFold(uuid, a.clone.UUID) || slices.ContainsFunc(macs, a.clone.HasMAC) {
@@ -358,7 +356,7 @@ func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (
 		return nil
 	}
 	const evidence = "the login reached it"
-	live, err := LiveDomains(a.conn)
+	live, err := ListLiveDomains(a.conn)
 	if err != nil {
 		return err
 	}
@@ -367,8 +365,8 @@ func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (
 			return a.conflict(other, mac, evidence)
 		}
 	}
-	// Without its UUID, a machine counts as another one if it has a MAC address
-	// of QEMU's: the login may have been to a container of the clone's.
+	// Without its UUID, a machine counts as another one only if it has a MAC address of
+	// QEMU's: the login may have reached a container in the clone.
 	virtual := slices.IndexFunc(macs, func(mac string) bool { return strings.HasPrefix(mac, qemuMACs) })
 	switch {
 	case virtual >= 0:
@@ -387,10 +385,10 @@ var (
 	macLine  = regexp.MustCompile(`(?mi)^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
 )
 
-// noMAC is the address of an interface that has none, such as lo.
+// noMAC is the address of an interface without one, such as lo.
 const noMAC = "00:00:00:00:00:00"
 
-// parseIdentity reads the output of identityCommand.
+// parseIdentity parses the output of identityCommand.
 func parseIdentity(text string) (uuid string, macs []string) {
 	for _, mac := range macLine.FindAllString(text, -1) {
 		if mac != noMAC {
@@ -400,12 +398,12 @@ func parseIdentity(text string) (uuid string, macs []string) {
 	return strings.ToLower(uuidLine.FindString(text)), macs
 }
 
-// conflict is the error for another machine that has the address; other is nil
-// if it is no domain of the hypervisor.
-func (a *Check) conflict(other *liveDomain, mac, evidence string) error {
+// conflict returns the error for another machine that has the address. other is nil if
+// the machine is not a domain of the hypervisor.
+func (a *Check) conflict(other *LiveDomain, mac, evidence string) error {
 	e := &AddressConflictError{Address: a.Address, Domain: a.clone.Name, BaseDomain: a.Base, Owner: newAddressOwner(other, mac, evidence)}
 	if a.clone.Leases != "" {
-		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error says less
+		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error has less detail
 		for _, l := range all {
 			if l.IPaddr == a.Address.String() {
 				e.ClientID = l.Clientid
@@ -415,14 +413,14 @@ func (a *Check) conflict(other *liveDomain, mac, evidence string) error {
 	return e
 }
 
-func newAddressOwner(other *liveDomain, mac, evidence string) AddressOwner {
+func newAddressOwner(other *LiveDomain, mac, evidence string) AddressOwner {
 	o := AddressOwner{MAC: mac, Evidence: evidence}
 	if other == nil {
 		return o
 	}
 	o.Domain = other.Name
-	if o.MAC == "" && len(other.Macs) > 0 {
-		o.MAC = strings.Join(other.Macs, ", ")
+	if o.MAC == "" && len(other.MACs) > 0 {
+		o.MAC = strings.Join(other.MACs, ", ")
 	}
 	if m := other.clone; m != nil {
 		o.Label, o.Process, o.BaseDomain = m.Label, owner.Process(m.Owner).String(), m.Parent
@@ -430,7 +428,7 @@ func newAddressOwner(other *liveDomain, mac, evidence string) AddressOwner {
 	return o
 }
 
-// addressConflict is the conflict among the causes of an error, or nil.
+// ConflictOf returns the conflict among the causes of an error, or nil.
 func ConflictOf(err error) *AddressConflictError {
 	var conflict *AddressConflictError
 	errors.As(err, &conflict)

@@ -42,7 +42,7 @@ func conflictCheck(t *testing.T, siblingAt string) (check *Check, sibling string
 		m.Address = &owner.MetadataAddress{Network: "virbr0", IP: siblingAt}
 	}
 	domain, err := conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>%s</name><metadata>%s</metadata><memory>8192</memory><os><type>hvm</type></os>
-		<devices><interface type='network'><mac address='%s'/><source network='default'/></interface></devices></domain>`, m.Name, m.Text(), siblingMAC), 0)
+		<devices><interface type='network'><mac address='%s'/><source network='default'/></interface></devices></domain>`, m.Name, m.XML(), siblingMAC), 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = domain.Destroy(); _ = domain.Free() })
 	return &Check{conn: conn, clone: c, Settings: Settings{Base: "base", Address: netip.MustParseAddr("10.0.0.9")}}, m.Name

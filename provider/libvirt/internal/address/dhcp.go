@@ -13,20 +13,20 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// dhcpRange is how far the DHCP ranges of a libvirt network are used up, for
-// IPv4.
-type dhcpRange struct {
+// DHCPRange is the usage of the IPv4 DHCP ranges of a libvirt network.
+type DHCPRange struct {
 	leased, reserved, Total int
 	frees                   time.Time // when the first lease expires; zero if none does
 }
 
 // full reports whether no machine without a lease can get an address.
-func (r dhcpRange) full() bool { return r.Total > 0 && r.leased+r.reserved >= r.Total }
+func (r DHCPRange) full() bool { return r.Total > 0 && r.leased+r.reserved >= r.Total }
 
-// nearlyFull reports whether less than a tenth of the range is left.
-func (r dhcpRange) NearlyFull() bool { return r.Total > 0 && (r.leased+r.reserved)*10 > r.Total*9 }
+// NearlyFull reports whether less than a tenth of the range is free.
+func (r DHCPRange) NearlyFull() bool { return r.Total > 0 && (r.leased+r.reserved)*10 > r.Total*9 }
 
-func (r dhcpRange) String() string {
+// String returns the counts.
+func (r DHCPRange) String() string {
 	text := fmt.Sprintf("%d of %d addresses leased", r.leased, r.Total)
 	if r.reserved > 0 {
 		text += fmt.Sprintf(", %d reserved", r.reserved)
@@ -34,10 +34,10 @@ func (r dhcpRange) String() string {
 	return text
 }
 
-// dhcpUsage counts the addresses of a network's ranges that are leased, and
-// those that are reserved for a host and not leased.
-func DhcpUsage(definition *libvirtxml.Network, leases []libvirt.NetworkDHCPLease) dhcpRange {
-	var r dhcpRange
+// DHCPUsage counts the addresses of a network's ranges that are leased, and those that
+// are reserved for a host and not leased.
+func DHCPUsage(definition *libvirtxml.Network, leases []libvirt.NetworkDHCPLease) DHCPRange {
+	var r DHCPRange
 	used := map[netip.Addr]bool{}
 	for _, ip := range definition.IPs {
 		if ip.DHCP == nil || ip.Family == "ipv6" {
@@ -47,7 +47,7 @@ func DhcpUsage(definition *libvirtxml.Network, leases []libvirt.NetworkDHCPLease
 			start, err := netip.ParseAddr(part.Start)
 			end, endErr := netip.ParseAddr(part.End)
 			if err != nil || endErr != nil {
-				continue // libvirt refuses such a network
+				continue // libvirt rejects such a network
 			}
 			r.Total += distance(start, end) + 1
 			inside := func(text string) bool {
@@ -89,7 +89,7 @@ func distance(from, to netip.Addr) int {
 	return number(to) - number(from)
 }
 
-// noDHCPServerError says that no DHCP server listens on a network.
+// noDHCPServerError reports that no DHCP server listens on a network.
 type noDHCPServerError struct {
 	network, bridge string
 	final           bool // no strategy can find an address
@@ -97,7 +97,7 @@ type noDHCPServerError struct {
 
 func (e *noDHCPServerError) Error() string {
 	return fmt.Sprintf("no DHCP server listens on bridge %s of network %s, although libvirt says that it is active: its dnsmasq has ended: "+
-		"have libvirt start another one (systemctl reload libvirtd, or virtnetworkd)", e.bridge, e.network)
+		"make libvirt start it again (systemctl reload libvirtd, or virtnetworkd)", e.bridge, e.network)
 }
 
 func (e *noDHCPServerError) Is(target error) bool { return e.final && target == strategy.ErrFinal }
@@ -105,9 +105,9 @@ func (e *noDHCPServerError) Is(target error) bool { return e.final && target == 
 // dhcpSockets prints the UDP sockets of DHCP servers.
 const dhcpSockets = "ss -Hlun sport = :67"
 
-// checkDHCPServer fails with a *noDHCPServerError if no DHCP server listens on the
-// bridge of a network. Where that cannot be determined, it succeeds.
-func CheckDHCPServer(ctx context.Context, gateway *virt.GatewayLogin, network, bridge string) error {
+// CheckDHCPServer fails with a *noDHCPServerError if no DHCP server listens on the bridge
+// of a network. It succeeds if that cannot be determined.
+func CheckDHCPServer(ctx context.Context, gateway *virt.Gateway, network, bridge string) error {
 	if bridge == "" {
 		return nil
 	}
@@ -118,8 +118,8 @@ func CheckDHCPServer(ctx context.Context, gateway *virt.GatewayLogin, network, b
 	return &noDHCPServerError{network: network, bridge: bridge}
 }
 
-// listensOn reports whether one of the sockets in a list of ss receives what
-// comes in on a bridge. Lines are as
+// listensOn reports whether one of the sockets that ss lists receives packets from a
+// bridge. Lines look like
 //
 //	UNCONN 0 0 0.0.0.0%virbr0:67 0.0.0.0:*
 func listensOn(sockets, bridge string) bool {
@@ -137,22 +137,21 @@ func listensOn(sockets, bridge string) bool {
 	return false
 }
 
-// dhcpHealth looks for what keeps a clone from getting a lease, while it has
-// none.
-type dhcpHealth struct {
+// DHCPHealth looks for the reason why a clone has no lease.
+type DHCPHealth struct {
 	definition *libvirtxml.Network
-	gateway    *virt.GatewayLogin
+	gateway    *virt.Gateway
 	bridge     string
-	Patience   time.Duration // how long a missing server is no error: other strategies may find an address
+	Patience   time.Duration // how long a missing server is not an error: other strategies may find an address
 
-	since   time.Time // when the clone was first seen to have none
-	next    time.Time // when the server is looked for
-	missing int       // how often in a row it was not found
+	since   time.Time // when the clone was first checked without a lease
+	next    time.Time // when the server is checked next
+	missing int       // number of successive checks that did not find it
 }
 
-// When the DHCP server is looked for, here and where that takes a login to
-// another machine, and how often then. One that is being restarted is missing for
-// a moment.
+// Delay of the first check of the DHCP server, here and on another machine, where it
+// needs a login; interval of the checks; and number of checks that must fail, as a server
+// that is being restarted is missing for a moment.
 const (
 	healthAfter    = 3 * time.Second
 	healthAfterFar = 15 * time.Second
@@ -161,9 +160,9 @@ const (
 	missingTimes   = 2
 )
 
-// check fails with a *noDHCPServerError, or with a [strategy.ErrNotYet] if there
-// is something to say about the leases.
-func (h *dhcpHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLease) error {
+// check fails with a *noDHCPServerError, or with a [strategy.ErrNotYet] that says why
+// the clone has no lease yet.
+func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLease) error {
 	now := time.Now()
 	if h.since.IsZero() {
 		h.since, h.next = now, now.Add(healthAfter)
@@ -189,19 +188,19 @@ func (h *dhcpHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 		missing.final = true
 		return missing
 	}
-	if used := DhcpUsage(h.definition, leases); used.full() {
+	if used := DHCPUsage(h.definition, leases); used.full() {
 		return strategy.NotYet("%v", &RangeFullError{h.definition.Name, used})
 	}
 	return nil
 }
 
-// rangeFullError says that all addresses of the DHCP range of a network are in
-// use.
+// RangeFullError reports that all addresses of the DHCP range of a network are in use.
 type RangeFullError struct {
 	Network string
-	Used    dhcpRange
+	Used    DHCPRange
 }
 
+// Error names the network, its usage, and what to do.
 func (e *RangeFullError) Error() string {
 	ends := ""
 	if !e.Used.frees.IsZero() {

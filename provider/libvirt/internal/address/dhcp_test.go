@@ -25,24 +25,24 @@ func TestUseOfADHCPRange(t *testing.T) {
 		{IPaddr: "10.0.0.10", ExpiryTime: late}, {IPaddr: "10.0.0.11", ExpiryTime: soon}, {IPaddr: "10.0.0.11", ExpiryTime: soon},
 		{IPaddr: "10.0.0.77", ExpiryTime: soon}, {IPaddr: "fd00::10", ExpiryTime: soon},
 	}
-	used := DhcpUsage(&network, leases)
-	assert.Equal(t, dhcpRange{leased: 2, reserved: 1, Total: 5, frees: soon}, used)
+	used := DHCPUsage(&network, leases)
+	assert.Equal(t, DHCPRange{leased: 2, reserved: 1, Total: 5, frees: soon}, used)
 	assert.Equal(t, "2 of 5 addresses leased, 1 reserved", used.String())
 	assert.False(t, used.full())
 	assert.False(t, used.NearlyFull())
 
 	leases = append(leases, libvirt.NetworkDHCPLease{IPaddr: "10.0.0.254", ExpiryTime: time.Unix(0, 0)}, libvirt.NetworkDHCPLease{IPaddr: "10.0.0.13", ExpiryTime: late})
-	used = DhcpUsage(&network, leases)
+	used = DHCPUsage(&network, leases)
 	assert.True(t, used.full())
 	assert.True(t, used.NearlyFull())
 	assert.Equal(t, "the DHCP range of network small is used up (4 of 5 addresses leased, 1 reserved, the first until "+soon.Local().Format(time.TimeOnly)+"): "+
 		"give it a larger range, or leases that expire sooner (<lease expiry='5' unit='minutes'/> in its <range>; virsh net-edit small)", (&RangeFullError{"small", used}).Error())
 
-	used = DhcpUsage(&network, []libvirt.NetworkDHCPLease{{IPaddr: "10.0.0.10"}})
+	used = DHCPUsage(&network, []libvirt.NetworkDHCPLease{{IPaddr: "10.0.0.10"}})
 	assert.True(t, used.frees.IsZero(), "a lease that never expires")
-	assert.False(t, DhcpUsage(&libvirtxml.Network{}, nil).full(), "a network without a range")
-	assert.True(t, dhcpRange{leased: 140, Total: 151}.NearlyFull())
-	assert.False(t, dhcpRange{leased: 135, Total: 151}.NearlyFull())
+	assert.False(t, DHCPUsage(&libvirtxml.Network{}, nil).full(), "a network without a range")
+	assert.True(t, DHCPRange{leased: 140, Total: 151}.NearlyFull())
+	assert.False(t, DHCPRange{leased: 135, Total: 151}.NearlyFull())
 }
 
 func TestWhetherADHCPServerListens(t *testing.T) {
@@ -65,7 +65,7 @@ func TestAMissingDHCPServerIsFinalForAllStrategiesLater(t *testing.T) {
 
 func TestClientIdentifiersThatClonesShare(t *testing.T) {
 	now := time.Now()
-	record := clientIDRecord{"52:54:00:00:00:01": {"ff:01", now}, "52:54:00:00:00:02": {"ff:02", now}}
+	record := ClientIDRecord{"52:54:00:00:00:01": {"ff:01", now}, "52:54:00:00:00:02": {"ff:02", now}}
 	id, _ := SharedClientID(record)
 	assert.Empty(t, id)
 	record["52:54:00:00:00:03"] = clientIDNote{"ff:01", now}

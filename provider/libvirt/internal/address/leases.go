@@ -16,29 +16,28 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// leases looks up the address of a clone in the DHCP leases of a libvirt
-// network.
+// Leases looks up the address of a clone in the DHCP leases of a libvirt network.
 type Leases struct {
 	conn    *libvirt.Connect
 	network string
-	Health  dhcpHealth
-	Earlier map[Lease]bool // of the interface, from before there was a clone
+	Health  DHCPHealth
+	earlier map[lease]bool // of the interface, from before the clone existed
 	check   *Check         // of the clone
 	ids     *clientIDs
-	echoed  pacer // of the question whether the clone has an earlier lease
+	echoed  throttle // check whether the clone has an earlier lease
 }
 
-// lease is one that cannot be told from another of the same address and end.
-type Lease struct {
+// lease is a DHCP lease of an interface.
+type lease struct {
 	Addr string
 	Ends time.Time
 }
 
 var _ strategy.Source = (*Leases)(nil)
 
-// leasingNetwork finds the libvirt network by its name or by its bridge, and
-// refuses one that gives no leases.
-func LeasingNetwork(conn *libvirt.Connect, id string) (*Leases, error) {
+// FindLeases returns the leases of a libvirt network, by its name or its bridge. It fails
+// for a network that gives no leases.
+func FindLeases(conn *libvirt.Connect, id string) (*Leases, error) {
 	networks, err := conn.ListAllNetworks(0)
 	if err != nil {
 		return nil, fmt.Errorf("listing networks: %w", virt.StripCodes(err))
@@ -50,7 +49,7 @@ func LeasingNetwork(conn *libvirt.Connect, id string) (*Leases, error) {
 		defer network.Free()
 		name, err := network.GetName()
 		if err != nil {
-			continue // undefined since it was listed
+			continue // it no longer exists
 		}
 		known = append(known, name)
 		bridge, err := network.GetBridgeName()
@@ -64,7 +63,7 @@ func LeasingNetwork(conn *libvirt.Connect, id string) (*Leases, error) {
 	return checkLeasing(conn, found)
 }
 
-// checkLeasing refuses a network on which nobody will ever be given a lease.
+// checkLeasing fails for a network that gives no leases.
 func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (*Leases, error) {
 	definition, err := ReadNetwork(network)
 	if err != nil {
@@ -86,6 +85,7 @@ func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (*Leases, err
 	return nil, fmt.Errorf("network %q gives no DHCP leases: use ipLookupStrategy = SSH, or static, or give the network a <dhcp> range (virsh net-edit %[1]s)", definition.Name)
 }
 
+// ReadNetwork reads the definition of a network.
 func ReadNetwork(network *libvirt.Network) (*libvirtxml.Network, error) {
 	text, err := network.GetXMLDesc(0)
 	if err != nil {
@@ -98,25 +98,26 @@ func ReadNetwork(network *libvirt.Network) (*libvirtxml.Network, error) {
 	return definition, nil
 }
 
+// String names the source.
 func (l *Leases) String() string { return "libvirt network " + l.network }
 
-// before notes the leases of the network before the clone is started: those of
-// its MAC address are an earlier clone's.
-func (l *Leases) Before(check *Check) error {
+// Snapshot records the leases of the network before the clone is started: leases of its
+// MAC address belong to an earlier clone.
+func (l *Leases) Snapshot(check *Check) error {
 	all, err := ReadLeases(l.conn, l.network)
 	if err != nil {
 		return err
 	}
-	l.Earlier = map[Lease]bool{}
+	l.earlier = map[lease]bool{}
 	for _, one := range leasesOf(all, check.clone.MAC) {
-		l.Earlier[one] = true
+		l.earlier[one] = true
 	}
 	l.check, l.ids, l.Health.gateway = check, newClientIDs(check, all), check.Gateway
 	return nil
 }
 
-// Addresses returns those that are leased to the interface at present. It fails
-// with an *AddressConflictError if the lease moves between clones, and with a
+// Addresses returns the addresses that are leased to the interface. It fails with an
+// *[AddressConflictError] if the lease moves between clones, and with a
 // *noDHCPServerError.
 func (l *Leases) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	all, err := ReadLeases(l.conn, l.network)
@@ -127,7 +128,7 @@ func (l *Leases) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.A
 		return nil, err
 	}
 	own := leasesOf(all, mac)
-	if fresh := l.Since(own); len(fresh) > 0 {
+	if fresh := l.since(own); len(fresh) > 0 {
 		return l.addresses(fresh)
 	}
 	if len(own) > 0 && l.echoed.due(leasePause) {
@@ -140,7 +141,7 @@ func (l *Leases) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.A
 	return nil, l.missing(ctx, all)
 }
 
-// missing says what is known of why the clone has no lease, or nothing.
+// missing returns why the clone has no lease, or nil if that is not known.
 func (l *Leases) missing(ctx context.Context, all []libvirt.NetworkDHCPLease) error {
 	if err := l.Health.check(ctx, all); err != nil {
 		return err
@@ -151,10 +152,10 @@ func (l *Leases) missing(ctx context.Context, all []libvirt.NetworkDHCPLease) er
 	return nil
 }
 
-// leasePause is how often a clone is asked for the address of an earlier lease.
+// leasePause is the interval of the checks of earlier leases.
 const leasePause = time.Second
 
-func (l *Leases) addresses(of []Lease) ([]netip.Addr, error) {
+func (l *Leases) addresses(of []lease) ([]netip.Addr, error) {
 	var found []netip.Addr
 	for _, one := range of {
 		addr, err := netip.ParseAddr(one.Addr)
@@ -166,29 +167,28 @@ func (l *Leases) addresses(of []Lease) ([]netip.Addr, error) {
 	return found, nil
 }
 
-// since are the leases that were not there before. One that has been renewed
-// since then ends later, and so is another. A lease that never ends looks the
-// same when it is renewed: the clone has it once it answers at the address.
-func (l *Leases) Since(known []Lease) []Lease {
-	return slices.DeleteFunc(slices.Clone(known), func(one Lease) bool { return l.Earlier[one] })
+// since returns the leases that are not in the snapshot. A renewed lease ends later, so
+// it counts as new. A lease that never ends looks the same when it is renewed: then the
+// clone has it once it answers at the address.
+func (l *Leases) since(known []lease) []lease {
+	return slices.DeleteFunc(slices.Clone(known), func(one lease) bool { return l.earlier[one] })
 }
 
-// isStale reports whether an address is only known from before the clone was
+// IsStale reports whether an address is only known from before the clone was
 // started.
 func (l *Leases) IsStale(ctx context.Context, addr netip.Addr) bool {
 	all, err := ReadLeases(l.conn, l.network)
 	if err != nil {
 		return false
 	}
-	isAddr := func(one Lease) bool { return one.Addr == addr.String() }
-	if slices.ContainsFunc(l.Since(leasesOf(all, l.check.clone.MAC)), isAddr) {
+	isAddr := func(one lease) bool { return one.Addr == addr.String() }
+	if slices.ContainsFunc(l.since(leasesOf(all, l.check.clone.MAC)), isAddr) {
 		return false
 	}
-	return slices.ContainsFunc(slices.Collect(maps.Keys(l.Earlier)), isAddr) && !l.check.cloneAnswers(ctx, addr)
+	return slices.ContainsFunc(slices.Collect(maps.Keys(l.earlier)), isAddr) && !l.check.cloneAnswers(ctx, addr)
 }
 
-// readLeases asks a libvirt network for all of its leases. libvirt leaves out
-// those that have expired, by the clock of its machine.
+// ReadLeases reads the leases of a libvirt network, without expired ones.
 func ReadLeases(conn *libvirt.Connect, name string) ([]libvirt.NetworkDHCPLease, error) {
 	network, err := conn.LookupNetworkByName(name)
 	if err != nil {
@@ -202,12 +202,12 @@ func ReadLeases(conn *libvirt.Connect, name string) ([]libvirt.NetworkDHCPLease,
 	return all, nil
 }
 
-// leasesOf are the leases of an interface.
-func leasesOf(all []libvirt.NetworkDHCPLease, mac net.HardwareAddr) []Lease {
-	var found []Lease
+// leasesOf returns the leases of an interface.
+func leasesOf(all []libvirt.NetworkDHCPLease, mac net.HardwareAddr) []lease {
+	var found []lease
 	for _, one := range all {
 		if strings.EqualFold(one.Mac, mac.String()) {
-			found = append(found, Lease{Addr: one.IPaddr, Ends: one.ExpiryTime})
+			found = append(found, lease{Addr: one.IPaddr, Ends: one.ExpiryTime})
 		}
 	}
 	return found

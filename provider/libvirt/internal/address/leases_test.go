@@ -19,16 +19,16 @@ fe80::5054:ff:fe7a:29db dev virbr0 lladdr 52:54:00:7a:29:db router STALE
 `
 	mac, err := net.ParseMAC("52:54:00:7a:29:db")
 	require.NoError(t, err)
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.122.195"), netip.MustParseAddr("fe80::5054:ff:fe7a:29db")}, NeighboursOf(table, mac))
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.122.195"), netip.MustParseAddr("fe80::5054:ff:fe7a:29db")}, parseNeighbours(table, mac))
 }
 
 func TestALeaseFromBeforeIsNotTheClones(t *testing.T) {
 	then := time.Now()
-	stale, renewed := Lease{"192.168.122.9", then}, Lease{"192.168.122.9", then.Add(time.Hour)}
-	other := Lease{"192.168.122.10", then}
-	l := &Leases{Earlier: map[Lease]bool{stale: true}}
-	assert.Empty(t, l.Since([]Lease{stale}))
-	assert.Equal(t, []Lease{other}, l.Since([]Lease{stale, other}))
-	assert.Equal(t, []Lease{renewed}, l.Since([]Lease{renewed}))
-	assert.Equal(t, []Lease{stale}, (&Leases{}).Since([]Lease{stale}))
+	stale, renewed := lease{"192.168.122.9", then}, lease{"192.168.122.9", then.Add(time.Hour)}
+	other := lease{"192.168.122.10", then}
+	l := &Leases{earlier: map[lease]bool{stale: true}}
+	assert.Empty(t, l.since([]lease{stale}))
+	assert.Equal(t, []lease{other}, l.since([]lease{stale, other}))
+	assert.Equal(t, []lease{renewed}, l.since([]lease{renewed}))
+	assert.Equal(t, []lease{stale}, (&Leases{}).since([]lease{stale}))
 }

@@ -9,8 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// clone is what is going to be made from a base domain: its definition, and
-// what must be there before it starts. Making the plan touches no hypervisor.
+// Clone is the plan of a clone: its definition, and what must exist before it starts.
 type Clone struct {
 	Name       string
 	UUID       string
@@ -20,25 +19,26 @@ type Clone struct {
 	MAC        net.HardwareAddr // of the interface whose address is looked up; nil if there is none
 	Network    string           // that it is on: the name of a libvirt network or of a bridge
 	Bridge     string           // that it is on; "" if it is on none, or that is not known
-	Leases     string           // name of the libvirt network that may lease it an address; "" if there is none
-	boot       *variables       // the base's UEFI variables, which the clone gets a copy of; nil without
-	TPM        string           // folder of the base's TPM state; "" without one
-	OwnTPM     string           // and of the clone's
+	Leases     string           // name of the libvirt network with its DHCP leases; "" if there is none
+	nvram      *nvram           // UEFI variables; nil if the base has none
+	BaseTPMDir string           // folder with the TPM state of the base; "" if it has no emulated TPM
+	TPMDir     string           // folder with the TPM state of the clone
 }
 
-// plan says what a plan needs to know beside the base.
-type Plan struct {
+// Options are the parameters of a plan.
+type Options struct {
 	Label   string
-	Network string  // whose interface is looked up
+	Network string  // of the interface whose address is looked up; "" if the base has only one
 	Bridges Bridges // of the hypervisor's networks
 	Cache   string  // mode of the disks
-	TPMs    string  // folder of the states of emulated TPMs; "" where nobody can know
+	TPMDir  string  // folder with the states of emulated TPMs; "" if it is not known
 }
 
-// planClone works out the clone of a base domain. A base that cannot be cloned
-// is refused with the reason.
-func PlanClone(base *libvirtxml.Domain, p Plan) (*Clone, error) {
-	if err := refuseDevices(base); err != nil {
+// PlanClone plans the clone of a base domain, except its firmware. It fails if the base
+// cannot be cloned, with a *[DisksError] or *[InterfaceError] where these are the
+// reason.
+func PlanClone(base *libvirtxml.Domain, p Options) (*Clone, error) {
+	if err := checkDevices(base); err != nil {
 		return nil, fmt.Errorf("base domain %q %w", base.Name, err)
 	}
 	definition, err := copyDefinition(base)
@@ -55,13 +55,13 @@ func PlanClone(base *libvirtxml.Domain, p Plan) (*Clone, error) {
 	if err := c.planInterfaces(base.Name, p.Network, p.Bridges); err != nil {
 		return nil, err
 	}
-	if err := c.planTPM(base, p.TPMs); err != nil {
+	if err := c.planTPM(base, p.TPMDir); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// copyDefinition makes a deep copy, so that a base can serve many plans.
+// copyDefinition returns a deep copy.
 func copyDefinition(base *libvirtxml.Domain) (*libvirtxml.Domain, error) {
 	text, err := base.Marshal()
 	if err != nil {
@@ -77,18 +77,18 @@ func copyDefinition(base *libvirtxml.Domain) (*libvirtxml.Domain, error) {
 	return &definition, nil
 }
 
-// planIdentity replaces what tells one domain from another, but for the MAC
-// addresses and paths of its devices.
+// planIdentity replaces everything that identifies a domain, except the MAC addresses
+// and the paths of its devices.
 func (c *Clone) planIdentity() {
 	d := c.Definition
 	d.Name, d.UUID, d.HWUUID, d.Title, d.ID = c.Name, c.UUID, "", "", nil
-	d.Devices.Leases = nil // they guard disks that the clone does not write to
+	d.Devices.Leases = nil // they protect disks that the clone does not write to
 	if d.GenID != nil {
-		d.GenID = &libvirtxml.DomainGenID{} // libvirt makes one: the guest has to notice that it is a copy
+		d.GenID = &libvirtxml.DomainGenID{} // libvirt generates one, by which the guest detects that it is a copy
 	}
 	for i := range d.SysInfo {
 		if smbios := d.SysInfo[i].SMBIOS; smbios != nil && smbios.System != nil {
-			smbios.System.Entry = withoutUUID(smbios.System.Entry) // libvirt refuses one that is not the domain's
+			smbios.System.Entry = withoutUUID(smbios.System.Entry) // libvirt requires it to be the domain's
 		}
 	}
 	inherited := ""
@@ -108,14 +108,14 @@ func withoutUUID(entries []libvirtxml.DomainSysInfoEntry) []libvirtxml.DomainSys
 	return kept
 }
 
-// describe adds this provider's element to the metadata of the clone.
-func (c *Clone) Describe(element string) { c.Definition.Metadata.XML += element }
+// AddMetadata adds an element to the metadata of the clone.
+func (c *Clone) AddMetadata(element string) { c.Definition.Metadata.XML += element }
 
-// needsDefinition says that the clone has files that libvirt makes for it and
-// takes away with its definition.
-func (c *Clone) NeedsDefinition() bool { return c.boot != nil || c.TPM != "" }
+// NeedsDefinition reports whether the clone must be defined before it is started: it
+// has files that libvirt creates, and removes together with the definition.
+func (c *Clone) NeedsDefinition() bool { return c.nvram != nil || c.BaseTPMDir != "" }
 
-// newUUID is a fresh random UUID (RFC 9562, version 4).
+// NewUUID returns a random UUID (RFC 9562, version 4).
 func NewUUID() string {
 	u := make([]byte, 16)
 	rand.Read(u) // never fails

@@ -31,9 +31,9 @@ const (
 
 func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
 	from := base(t, fileDisk+onNetwork)
-	one, err := PlanClone(from, Plan{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
+	one, err := PlanClone(from, Options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
 	require.NoError(t, err)
-	two, err := PlanClone(from, Plan{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
+	two, err := PlanClone(from, Options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Regexp(t, `^overcast-web_server_1-[0-9a-f]{12}-[0-9]+-[0-9]+-[0-9a-f]{8}$`, one.Name)
 	assert.Equal(t, one.Name, one.Definition.Name)
@@ -50,7 +50,7 @@ func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
 }
 
 func TestCloneWritesToOverlays(t *testing.T) {
-	c, err := PlanClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), Plan{Label: "web", Network: "", Cache: "unsafe"})
+	c, err := PlanClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), Options{Label: "web", Network: "", Cache: "unsafe"})
 	require.NoError(t, err)
 	require.Len(t, c.Overlays, 2)
 	assert.Equal(t, c.Name+"-vda.qcow2", c.Overlays[0].Volume)
@@ -59,7 +59,7 @@ func TestCloneWritesToOverlays(t *testing.T) {
 	assert.Equal(t, "/dev/vg/data", c.Overlays[1].Source.Block.Dev)
 
 	for n := range c.Overlays {
-		c.Overlays[n].Place("/images/" + c.Overlays[n].Volume)
+		c.Overlays[n].SetPath("/images/" + c.Overlays[n].Volume)
 	}
 	text, err := c.Definition.Marshal()
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestCloneIsLookedUpOnTheNetworkThatIsNamed(t *testing.T) {
 		"directly attached":       {onBridge + `<interface type='direct'><source dev='eno1' mode='bridge'/></interface>`, "eno1", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := PlanClone(base(t, fileDisk+test.devices), Plan{Label: "web", Network: test.network, Cache: "unsafe", Bridges: Bridges{"my_nat_network": "virbr0", "my_routed_network": "virbr1"}})
+			c, err := PlanClone(base(t, fileDisk+test.devices), Options{Label: "web", Network: test.network, Cache: "unsafe", Bridges: Bridges{"my_nat_network": "virbr0", "my_routed_network": "virbr1"}})
 			require.NoError(t, err)
 			assert.Equal(t, c.Definition.Devices.Interfaces[test.want].MAC.Address, c.MAC.String())
 		})
@@ -120,12 +120,12 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 		"a writable NVDIMM":       {fileDisk + `<memory model='nvdimm'><source><path>/images/nvdimm</path></source><target><size unit='MiB'>64</size><node>0</node></target></memory>`, "", `has a memory device (nvdimm) whose file /images/nvdimm`},
 		"a LUN":                   {`<disk type='block' device='lun'><source dev='/dev/sdb'/><target dev='sdb' bus='scsi'/></disk>`, "", `disk sdb is a LUN that is passed through`},
 		"another network":         {fileDisk + onNetwork + onBridge, "br1", `base domain "base" has no interface on "br1" (networkDeviceId), only on my_nat_network, br0`},
-		"none of two":             {fileDisk + onNetwork + onBridge, "", `has 2 interfaces (on my_nat_network, br0): say which one by networkDeviceId`},
+		"none of two":             {fileDisk + onNetwork + onBridge, "", `has 2 interfaces (on my_nat_network, br0): set networkDeviceId to one of them`},
 		"both of two":             {fileDisk + onNetwork + onNetwork, "my_nat_network", `has 2 interfaces on "my_nat_network"`},
 		"no interface":            {fileDisk, "br0", `has no network interface`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := PlanClone(base(t, test.devices), Plan{Label: "web", Network: test.network, Cache: "unsafe"})
+			_, err := PlanClone(base(t, test.devices), Options{Label: "web", Network: test.network, Cache: "unsafe"})
 			require.Error(t, err)
 			assert.Contains(t, err.Error(), test.want)
 		})
@@ -133,7 +133,7 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestCloneSharesAFloppyWithoutWritingToIt(t *testing.T) {
-	c, err := PlanClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), Plan{Label: "web", Network: "", Cache: "unsafe"})
+	c, err := PlanClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), Options{Label: "web", Network: "", Cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Len(t, c.Overlays, 1)
 	assert.NotNil(t, c.Definition.Devices.Disks[1].ReadOnly)
@@ -143,10 +143,10 @@ func TestMetadataOfOthersIsInherited(t *testing.T) {
 	const os = `<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo>`
 	const java = `<overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/mnt/Vagrantfile</provisioned_with><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata>`
 	from := base(t, fileDisk)
-	from.Metadata = metadataOf("\n  " + os + "\n  " + java + owner.NewMetadata("x", "y", "z", time.Minute).Text())
-	c, err := PlanClone(from, Plan{Label: "web", Cache: "unsafe"})
+	from.Metadata = metadataOf("\n  " + os + "\n  " + java + owner.NewMetadata("x", "y", "z", time.Minute).XML())
+	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
-	c.Describe(owner.NewMetadata(c.Name, "base", "web", time.Minute).Text())
+	c.AddMetadata(owner.NewMetadata(c.Name, "base", "web", time.Minute).XML())
 	assert.Contains(t, c.Definition.Metadata.XML, os)
 	assert.NotContains(t, c.Definition.Metadata.XML, "centos6", "the clone was not made by Overcast for Java")
 	assert.Equal(t, 1, strings.Count(c.Definition.Metadata.XML, owner.MetadataNamespace))

@@ -9,9 +9,9 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// refuseDevices says what of a base cannot be had by several domains at once,
-// and cannot be copied either. It is refused before anything is made.
-func refuseDevices(base *libvirtxml.Domain) error {
+// checkDevices fails if the base has a device that several domains cannot use at the
+// same time and that cannot be copied.
+func checkDevices(base *libvirtxml.Domain) error {
 	if base.Devices == nil {
 		return nil
 	}
@@ -24,13 +24,13 @@ func refuseDevices(base *libvirtxml.Domain) error {
 		}
 	}
 	for n := range base.Devices.Interfaces {
-		if err := refuseInterface(&base.Devices.Interfaces[n]); err != nil {
+		if err := checkInterface(&base.Devices.Interfaces[n]); err != nil {
 			return err
 		}
 	}
 	for _, tpm := range base.Devices.TPMs {
 		if tpm.Backend != nil && tpm.Backend.Emulator == nil {
-			return errors.New("has a TPM that is passed through or run by somebody else, which one domain at a time can have: give it an emulated one (<backend type='emulator'/>)")
+			return errors.New("has a TPM that is passed through or run by another program, which one domain at a time can have: use an emulated one (<backend type='emulator'/>)")
 		}
 	}
 	for _, card := range base.Devices.Smartcards {
@@ -46,7 +46,7 @@ func refuseDevices(base *libvirtxml.Domain) error {
 	return nil
 }
 
-// hostdevKind names what is passed through.
+// hostdevKind names the kind of a device that is passed through.
 func hostdevKind(device *libvirtxml.DomainHostdev) string {
 	switch {
 	case device.SubsysPCI != nil:
@@ -61,11 +61,11 @@ func hostdevKind(device *libvirtxml.DomainHostdev) string {
 	return "a device"
 }
 
-// refuseInterface is about interfaces whose other end is one of a kind.
-func refuseInterface(i *libvirtxml.DomainInterface) error {
+// checkInterface fails for an interface that one domain at a time can have.
+func checkInterface(i *libvirtxml.DomainInterface) error {
 	switch s := i.Source; {
 	case len(i.PortForward) > 0:
-		return errors.New("has an interface that ports of the hypervisor's machine are forwarded to (<portForward>), which one domain at a time can have: take them out")
+		return errors.New("has an interface that ports of the hypervisor's machine are forwarded to (<portForward>), which one domain at a time can have: remove them")
 	case s == nil:
 	case s.Hostdev != nil:
 		return errors.New("has a network device of the hypervisor's machine passed through (<interface type='hostdev'>), which one domain at a time can have: attach it to a network or bridge")
@@ -83,51 +83,50 @@ func refuseInterface(i *libvirtxml.DomainInterface) error {
 	return nil
 }
 
-// planCharacterDevices makes the paths and ports of serial ports, consoles and
-// channels the clone's own. Logs and files would stay behind when the clone
-// goes: it has none, and what a file would have taken goes to a terminal, where
-// it can be read while the clone runs.
+// planCharacterDevices replaces the paths and ports of serial ports, consoles and
+// channels. It removes logs and replaces files by terminals: a file would be left
+// behind, and a terminal can be read while the clone runs.
 func (c *Clone) planCharacterDevices() {
 	d := c.Definition.Devices
 	for i := range d.Serials {
 		d.Serials[i].Log = nil
-		c.own(d.Serials[i].Source)
+		c.privatize(d.Serials[i].Source)
 	}
 	for i := range d.Parallels {
 		d.Parallels[i].Log = nil
-		c.own(d.Parallels[i].Source)
+		c.privatize(d.Parallels[i].Source)
 	}
 	for i := range d.Consoles {
 		d.Consoles[i].Log, d.Consoles[i].TTY = nil, ""
-		c.own(d.Consoles[i].Source)
+		c.privatize(d.Consoles[i].Source)
 	}
 	for i := range d.Channels {
 		d.Channels[i].Log = nil
 		if s := d.Channels[i].Source; s != nil && s.UNIX != nil && s.UNIX.Mode != "connect" && d.Channels[i].Target != nil && d.Channels[i].Target.VirtIO != nil {
-			s.UNIX.Path = "" // libvirt gives one
+			s.UNIX.Path = "" // libvirt chooses one
 			continue
 		}
-		c.own(d.Channels[i].Source)
+		c.privatize(d.Channels[i].Source)
 	}
 	for i := range d.RedirDevs {
-		c.own(d.RedirDevs[i].Source)
+		c.privatize(d.RedirDevs[i].Source)
 	}
 	for i := range d.RNGs {
 		if backend := d.RNGs[i].Backend; backend != nil && backend.EGD != nil {
-			c.own(backend.EGD.Source)
+			c.privatize(backend.EGD.Source)
 		}
 	}
 }
 
-// longestSocket is how long the path of a socket can be, in bytes (unix(7)).
-const longestSocket = 107
+// maxSocketPath is the maximum length of the path of a socket, in bytes (unix(7)).
+const maxSocketPath = 107
 
-// shortName is what paths of sockets tell the clone by.
+// shortName identifies the clone in the paths of sockets.
 func (c *Clone) shortName() string { return owner.NamePrefix + c.Name[len(c.Name)-8:] }
 
-// own makes the end of a character device on the hypervisor's machine the
-// clone's own. What connects to somebody else stays as it is.
-func (c *Clone) own(s *libvirtxml.DomainChardevSource) {
+// privatize replaces what a character device uses exclusively on the hypervisor's
+// machine. A device that connects to another program stays as it is.
+func (c *Clone) privatize(s *libvirtxml.DomainChardevSource) {
 	if s == nil {
 		return
 	}
@@ -136,19 +135,19 @@ func (c *Clone) own(s *libvirtxml.DomainChardevSource) {
 		*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
 	case s.UNIX != nil && s.UNIX.Mode != "connect" && s.UNIX.Path != "":
 		s.UNIX.Path = path.Join(path.Dir(s.UNIX.Path), c.shortName()+"-"+path.Base(s.UNIX.Path))
-		if len(s.UNIX.Path) > longestSocket {
+		if len(s.UNIX.Path) > maxSocketPath {
 			*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
 		}
 	case s.TCP != nil && s.TCP.Mode != "connect":
-		// QEMU cannot be told to take any port: a terminal is as good.
+		// QEMU cannot choose a free port: the clone gets a terminal.
 		*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
 	case s.UDP != nil && s.UDP.BindService != "":
 		*s = libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}
 	}
 }
 
-// planGraphics has libvirt choose the ports, sockets and addresses that one
-// domain at a time can have.
+// planGraphics makes libvirt choose the ports, sockets and addresses that one domain at
+// a time can have.
 func (c *Clone) planGraphics() {
 	for i := range c.Definition.Devices.Graphics {
 		g := &c.Definition.Devices.Graphics[i]
@@ -158,39 +157,39 @@ func (c *Clone) planGraphics() {
 				g.VNC.Port, g.VNC.AutoPort = 0, "yes"
 			}
 			if g.VNC.WebSocket > 0 {
-				g.VNC.WebSocket = -1 // libvirt's word for any
+				g.VNC.WebSocket = -1 // any
 			}
-			g.VNC.Socket = "" // the same as a listener's, in older definitions
-			ownListeners(g.VNC.Listeners)
+			g.VNC.Socket = "" // older definitions repeat the listener's
+			privatizeListeners(g.VNC.Listeners)
 		case g.Spice != nil:
 			if g.Spice.Port > 0 || g.Spice.TLSPort > 0 {
 				g.Spice.Port, g.Spice.TLSPort, g.Spice.AutoPort = 0, 0, "yes"
 			}
-			ownListeners(g.Spice.Listeners)
+			privatizeListeners(g.Spice.Listeners)
 		case g.RDP != nil:
 			g.RDP.Port, g.RDP.AutoPort = 0, "yes"
 		}
 	}
 	if pstore := c.Definition.Devices.PStore; pstore != nil {
-		pstore.Path = "" // libvirt gives one
+		pstore.Path = "" // libvirt chooses one
 	}
 	if vsock := c.Definition.Devices.VSock; vsock != nil && vsock.CID != nil {
 		vsock.CID.Auto, vsock.CID.Address = "yes", ""
 	}
 }
 
-func ownListeners(listeners []libvirtxml.DomainGraphicListener) {
+func privatizeListeners(listeners []libvirtxml.DomainGraphicListener) {
 	for i := range listeners {
 		if listeners[i].Socket != nil {
-			listeners[i].Socket.Socket = "" // libvirt gives one
+			listeners[i].Socket.Socket = "" // libvirt chooses one
 		}
 	}
 }
 
-// agentChannel is the name of the channel that QEMU's guest agent listens on.
+// AgentChannel is the name of the channel that QEMU's guest agent listens on.
 const AgentChannel = "org.qemu.guest_agent.0"
 
-// hasAgentChannel says whether an agent in the clone could be heard.
+// HasAgentChannel reports whether the clone has a channel for QEMU's guest agent.
 func (c *Clone) HasAgentChannel() bool {
 	for _, channel := range c.Definition.Devices.Channels {
 		if channel.Target != nil && channel.Target.VirtIO != nil && channel.Target.VirtIO.Name == AgentChannel {

@@ -16,7 +16,7 @@ func metadataOf(inner string) *libvirtxml.DomainMetadata {
 // cloned is the definition of a clone of a base with these devices.
 func cloned(t *testing.T, devices string) (*Clone, string) {
 	t.Helper()
-	c, err := PlanClone(base(t, fileDisk+devices), Plan{Label: "web", Cache: "unsafe", TPMs: TpmFolder("qemu:///system")})
+	c, err := PlanClone(base(t, fileDisk+devices), Options{Label: "web", Cache: "unsafe", TPMDir: TPMDir("qemu:///system")})
 	require.NoError(t, err)
 	text, err := c.Definition.Marshal()
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestIdentityIsNotInherited(t *testing.T) {
 		<devices>`+fileDisk+`<lease><lockspace>somearea</lockspace><key>somekey</key><target path='/some/lease/path'/></lease>
 		<interface type='bridge'><source bridge='ovsbr'/><virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f' profileid='menial'/></virtualport></interface>
 		</devices></domain>`))
-	c, err := PlanClone(from, Plan{Label: "web", Cache: "unsafe"})
+	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
 	text, err := c.Definition.Marshal()
 	require.NoError(t, err)
@@ -77,11 +77,11 @@ func TestDisksKeepWhatIsTheirs(t *testing.T) {
 		<source file='/images/base.qcow2' startupPolicy='optional'/>
 		<backingStore type='file'><format type='raw'/><source file='/images/golden.img'/><backingStore/></backingStore>
 		<target dev='sda' bus='scsi'/><shareable/><transient/><serial>S1</serial><wwn>5000c50015ea71aa</wwn><boot order='2'/>
-		<address type='drive' controller='0' bus='0' target='3' unit='7'/></disk>`), Plan{Label: "web", Cache: "none"})
+		<address type='drive' controller='0' bus='0' target='3' unit='7'/></disk>`), Options{Label: "web", Cache: "none"})
 	require.NoError(t, err)
 	c.Overlays[0].Backing = "/images/base.qcow2"
 	assert.True(t, c.Overlays[0].Shareable)
-	c.Overlays[0].Place("/images/overlay.qcow2")
+	c.Overlays[0].SetPath("/images/overlay.qcow2")
 	disk := c.Definition.Devices.Disks[0]
 	assert.Equal(t, "none", disk.Driver.Cache, "as the configuration wants it")
 	assert.Equal(t, "native", disk.Driver.IO, "which goes with that")
@@ -102,19 +102,19 @@ func TestDisksKeepWhatIsTheirs(t *testing.T) {
 
 func TestTPMStateIsFoundByTheBasesUUID(t *testing.T) {
 	c, text := cloned(t, `<tpm model='tpm-crb'><backend type='emulator' version='2.0' persistent_state='yes'/></tpm>`)
-	assert.Equal(t, "/var/lib/libvirt/swtpm/0f6a7f0e-58b5-4b9c-a4a4-0d2b6d2f4d11/tpm2", c.TPM)
+	assert.Equal(t, "/var/lib/libvirt/swtpm/0f6a7f0e-58b5-4b9c-a4a4-0d2b6d2f4d11/tpm2", c.BaseTPMDir)
 	assert.NotContains(t, text, "persistent_state", "it goes with the clone")
 	c, _ = cloned(t, `<tpm model='tpm-tis'><backend type='emulator' version='1.2'/></tpm>`)
-	assert.Equal(t, "tpm1.2", c.TPM[len(c.TPM)-6:])
+	assert.Equal(t, "tpm1.2", c.BaseTPMDir[len(c.BaseTPMDir)-6:])
 	c, _ = cloned(t, "")
-	assert.Empty(t, c.TPM)
+	assert.Empty(t, c.BaseTPMDir)
 
 	t.Setenv("XDG_CONFIG_HOME", "/home/me/.config")
-	assert.Equal(t, "/home/me/.config/libvirt/qemu/swtpm", TpmFolder("qemu:///session"))
-	assert.Equal(t, "/var/lib/libvirt/swtpm", TpmFolder("qemu+ssh://user@box/system"))
-	assert.Empty(t, TpmFolder("qemu+ssh://user@box/session"))
-	_, err := PlanClone(base(t, fileDisk+`<tpm model='tpm-tis'><backend type='emulator'/></tpm>`), Plan{Label: "web", Cache: "unsafe"})
-	require.ErrorContains(t, err, "has a TPM whose state is in somebody's home on another machine")
+	assert.Equal(t, "/home/me/.config/libvirt/qemu/swtpm", TPMDir("qemu:///session"))
+	assert.Equal(t, "/var/lib/libvirt/swtpm", TPMDir("qemu+ssh://user@box/system"))
+	assert.Empty(t, TPMDir("qemu+ssh://user@box/session"))
+	_, err := PlanClone(base(t, fileDisk+`<tpm model='tpm-tis'><backend type='emulator'/></tpm>`), Options{Label: "web", Cache: "unsafe"})
+	require.ErrorContains(t, err, "has a TPM whose state is in a home folder on another machine")
 }
 
 func replaceName(pattern, short string) string { return strings.ReplaceAll(pattern, "SHORT", short) }

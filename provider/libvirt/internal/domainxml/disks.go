@@ -7,21 +7,21 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// overlay is a qcow2 volume that takes what the clone writes to a disk.
+// Overlay is the qcow2 volume that a clone's writes to a disk go to.
 type Overlay struct {
-	Volume    string                      // name of the volume to make
-	Pool      string                      // that it goes to, once it is placed
-	Backing   string                      // path of the base's disk, once it is placed
+	Volume    string                      // name of the volume
+	Pool      string                      // name of its pool; "" before it is located
+	Backing   string                      // path of the base's disk; "" before it is located
 	Target    string                      // of the disk, as in vda
 	Source    libvirtxml.DomainDiskSource // of the base's disk
 	Format    string                      // of the base's disk
-	Shareable bool                        // the base lets others write to it meanwhile
-	Anonymous atomic.Bool                 // the volume is deleted, but for QEMU
-	disk      *libvirtxml.DomainDisk      // the clone's, whose source is set once the volume is there
+	Shareable bool                        // other domains may write to the base's disk
+	Unlinked  atomic.Bool                 // the volume is deleted; QEMU still has it open
+	disk      *libvirtxml.DomainDisk      // of the clone; its source is set once the volume exists
 }
 
-// planDisks gives every disk that the clone may write to an overlay. A disk
-// that nobody writes to is shared with the base as it is.
+// planDisks plans an overlay for every disk that the clone may write to. Read-only
+// disks are shared with the base.
 func (c *Clone) planDisks(base, cache string) error {
 	for i := range c.Definition.Devices.Disks {
 		disk := &c.Definition.Devices.Disks[i]
@@ -29,11 +29,11 @@ func (c *Clone) planDisks(base, cache string) error {
 		case disk.ReadOnly != nil || disk.Device == "cdrom":
 			continue
 		case disk.Device == "floppy":
-			disk.ReadOnly = &libvirtxml.DomainDiskReadOnly{} // or else the clone would write to the base's
+			disk.ReadOnly = &libvirtxml.DomainDiskReadOnly{} // otherwise the clone would write to the base's
 			continue
 		}
 		target := targetOf(disk)
-		if err := refuseDisk(disk); err != nil {
+		if err := checkDisk(disk); err != nil {
 			return fmt.Errorf("base domain %q: disk %s %w", base, target, err)
 		}
 		c.Overlays = append(c.Overlays, Overlay{
@@ -59,8 +59,7 @@ func targetOf(disk *libvirtxml.DomainDisk) string {
 	return disk.Target.Dev
 }
 
-// formatOf is the format of a disk's file; without a word of it, libvirt takes
-// it for raw.
+// formatOf returns the format of a disk's file. libvirt's default is raw.
 func formatOf(disk *libvirtxml.DomainDisk) string {
 	if disk.Driver == nil || disk.Driver.Type == "" {
 		return "raw"
@@ -68,12 +67,12 @@ func formatOf(disk *libvirtxml.DomainDisk) string {
 	return disk.Driver.Type
 }
 
-// refuseDisk says why there can be no overlay over a disk.
-func refuseDisk(disk *libvirtxml.DomainDisk) error {
+// checkDisk fails for a disk that cannot be the backing store of an overlay.
+func checkDisk(disk *libvirtxml.DomainDisk) error {
 	s := disk.Source
 	switch {
 	case disk.Device == "lun":
-		return fmt.Errorf("is a LUN that is passed through, which every clone would write to: detach it from the base domain")
+		return fmt.Errorf("is a LUN that is passed through, so every clone would write to it: detach it from the base domain")
 	case s == nil || (s.File != nil && s.File.File == "") || (s.Block != nil && s.Block.Dev == ""):
 		return fmt.Errorf("has no source: give it one, or detach it from the base domain")
 	case s.Network != nil:
@@ -88,9 +87,7 @@ func refuseDisk(disk *libvirtxml.DomainDisk) error {
 	return nil
 }
 
-// planDriver sets what is different about an overlay's driver. What a clone
-// writes is thrown away, so that nobody waits for it to be safe, unless the
-// configuration wants otherwise.
+// planDriver configures the driver of an overlay.
 func planDriver(disk *libvirtxml.DomainDisk, cache string) {
 	if disk.Driver == nil {
 		disk.Driver = &libvirtxml.DomainDiskDriver{Name: "qemu"}
@@ -100,14 +97,14 @@ func planDriver(disk *libvirtxml.DomainDisk, cache string) {
 	if cache != "none" && cache != "directsync" && disk.Driver.IO == "native" {
 		disk.Driver.IO = "" // native works with these modes only
 	}
-	// The overlay is thrown away anyway, and is this clone's alone.
+	// The overlay is removed with the clone, and only this clone uses it.
 	disk.Transient, disk.Shareable = nil, nil
 }
 
-// place puts the overlay's volume, once it is there, in the disk's place. A
-// backing chain that the base spells out stays spelt out; any other libvirt
-// reads from the files.
-func (o *Overlay) Place(path string) {
+// SetPath makes the file of the overlay the source of the clone's disk. An explicit
+// backing chain of the base is extended; otherwise libvirt reads the chain from the
+// files.
+func (o *Overlay) SetPath(path string) {
 	chain := o.disk.BackingStore
 	o.disk.Source = &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
 	o.disk.BackingStore = nil

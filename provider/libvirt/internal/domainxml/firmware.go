@@ -12,24 +12,23 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// variables are where a base domain keeps its UEFI variables (NVRAM). libvirt
-// makes the clone's file as a copy of the base's when it starts the clone.
-type variables struct {
+// nvram is the file with the UEFI variables of a base domain. libvirt copies it to the
+// clone's file when it starts the clone.
+type nvram struct {
 	path string // of the base's file
-	// fresh is how the clone boots when the base has no such file yet, because
-	// it was never started.
-	fresh *libvirtxml.DomainOS
+	// fromTemplate is how the clone boots if the base has no such file yet because it
+	// was never started; nil once that is in use.
+	fromTemplate *libvirtxml.DomainOS
 }
 
-// firmware is what a domain boots by, found out of its definition.
+// firmware is the firmware that a domain boots from.
 type firmware struct {
-	loader, variables string // paths
-	format            string // of the variables; "" is raw
-	secure            bool   // only code in system management mode may write to them
+	loader, nvram string // paths
+	format        string // of the variables; "" is raw
+	secure        bool   // only code in system management mode may write the variables
 }
 
-// planFirmware gives the clone of a base that boots by UEFI variables of its
-// own, a copy of the base's.
+// PlanFirmware plans a copy of the UEFI variables, if the base boots from UEFI.
 func (c *Clone) PlanFirmware(conn *libvirt.Connect, base *libvirtxml.Domain) error {
 	found, err := firmwareOf(conn, base)
 	if err != nil || found == nil {
@@ -40,12 +39,12 @@ func (c *Clone) PlanFirmware(conn *libvirt.Connect, base *libvirtxml.Domain) err
 	if fresh.NVRam != nil {
 		fresh.NVRam = &libvirtxml.DomainNVRam{Template: fresh.NVRam.Template, TemplateFormat: fresh.NVRam.TemplateFormat, Format: fresh.NVRam.Format}
 	}
-	c.boot = &variables{path: found.variables, fresh: &fresh}
-	// What libvirt would select by itself is named: it takes no variables for
-	// a loader that it selects.
+	c.nvram = &nvram{path: found.nvram, fromTemplate: &fresh}
+	// The loader must be explicit: libvirt accepts no variables for a loader that it
+	// selects itself.
 	d.OS.Firmware, d.OS.FirmwareInfo = "", nil
 	d.OS.Loader = &libvirtxml.DomainLoader{Path: found.loader, Readonly: "yes", Type: "pflash"}
-	d.OS.NVRam = &libvirtxml.DomainNVRam{Template: found.variables, Format: found.format, TemplateFormat: found.format}
+	d.OS.NVRam = &libvirtxml.DomainNVRam{Template: found.nvram, Format: found.format, TemplateFormat: found.format}
 	if base.OS.Loader != nil {
 		d.OS.Loader.Format = base.OS.Loader.Format
 	}
@@ -61,23 +60,23 @@ func (c *Clone) PlanFirmware(conn *libvirt.Connect, base *libvirtxml.Domain) err
 	return nil
 }
 
-// firmwareOf answers with nil for a domain that has no variables of its own.
+// firmwareOf returns the firmware of a domain, or nil if it has no UEFI variables.
 func firmwareOf(conn *libvirt.Connect, base *libvirtxml.Domain) (*firmware, error) {
 	os := base.OS
 	switch {
 	case os == nil || (os.Firmware != "efi" && (os.Loader == nil || os.Loader.Type != "pflash")):
 		return nil, nil
 	case os.Loader != nil && os.Loader.Type == "pflash" && os.Loader.Readonly != "yes" && os.Loader.Path != "":
-		return nil, fmt.Errorf("base domain %q boots by a firmware file that it may write to, and so would its clones: make the loader read-only, with an <nvram> of its own", base.Name)
+		return nil, fmt.Errorf("base domain %q boots from a writable firmware file, which its clones would write to: make the loader read-only, with a separate <nvram>", base.Name)
 	case os.Loader != nil && os.Loader.Stateless == "yes":
 		return nil, nil
 	}
-	if found, err := spelledFirmware(base); err != nil || found != nil {
+	if found, err := explicitFirmware(base); err != nil || found != nil {
 		return found, err
 	}
 	text, err := base.Marshal()
 	if err != nil {
-		return nil, fmt.Errorf("reading how base domain %q boots: %w", base.Name, err)
+		return nil, fmt.Errorf("reading the definition of base domain %q: %w", base.Name, err)
 	}
 	// Only libvirt knows what it would select.
 	native, err := conn.DomainXMLToNative("qemu-argv", text, 0)
@@ -91,8 +90,8 @@ func firmwareOf(conn *libvirt.Connect, base *libvirtxml.Domain) (*firmware, erro
 	return found, nil
 }
 
-// spelledFirmware reads it from a definition that has it all, or answers with nil.
-func spelledFirmware(base *libvirtxml.Domain) (*firmware, error) {
+// explicitFirmware returns the firmware if the definition names all of it, or nil.
+func explicitFirmware(base *libvirtxml.Domain) (*firmware, error) {
 	loader, nvram := base.OS.Loader, base.OS.NVRam
 	if loader == nil || loader.Path == "" || nvram == nil {
 		return nil, nil
@@ -100,7 +99,7 @@ func spelledFirmware(base *libvirtxml.Domain) (*firmware, error) {
 	path := strings.TrimSpace(nvram.NVRam)
 	if nvram.Source != nil {
 		if nvram.Source.File == nil {
-			return nil, fmt.Errorf("base domain %q keeps its UEFI variables in something that is not a file, which cannot be copied: keep them in a file", base.Name)
+			return nil, fmt.Errorf("base domain %q does not keep its UEFI variables in a file, so they cannot be copied: keep them in a file", base.Name)
 		}
 		path = nvram.Source.File.File
 	}
@@ -111,7 +110,7 @@ func spelledFirmware(base *libvirtxml.Domain) (*firmware, error) {
 	if format == "raw" {
 		format = ""
 	}
-	return &firmware{loader: strings.TrimSpace(loader.Path), variables: path, format: format, secure: loader.Secure == "yes"}, nil
+	return &firmware{loader: strings.TrimSpace(loader.Path), nvram: path, format: format, secure: loader.Secure == "yes"}, nil
 }
 
 var (
@@ -119,8 +118,8 @@ var (
 	securePFlash = regexp.MustCompile(`cfi\.pflash01[^ ]*property=secure[^ ]*value=(on|true)`)
 )
 
-// nativeFirmware reads it from the command line of QEMU, as libvirt writes it:
-// the first flash device holds the code, the second the variables.
+// nativeFirmware reads the firmware from the command line that libvirt generates for
+// QEMU: the first flash device has the code, the second the variables.
 func nativeFirmware(native string) (*firmware, error) {
 	paths := map[string]string{}
 	for _, text := range pflashNode.FindAllString(native, -1) {
@@ -133,23 +132,24 @@ func nativeFirmware(native string) (*firmware, error) {
 		}
 		paths[node.Name] = node.File
 	}
-	found := &firmware{loader: paths["libvirt-pflash0-storage"], variables: paths["libvirt-pflash1-storage"], secure: securePFlash.MatchString(native)}
+	found := &firmware{loader: paths["libvirt-pflash0-storage"], nvram: paths["libvirt-pflash1-storage"], secure: securePFlash.MatchString(native)}
 	switch {
-	case found.loader == "" && found.variables == "":
-		return nil, errors.New("libvirt names none: name it in the base's definition (<loader> and <nvram>)")
-	case found.variables == "":
+	case found.loader == "" && found.nvram == "":
+		return nil, errors.New("libvirt does not name it: name it in the base's definition (<loader> and <nvram>)")
+	case found.nvram == "":
 		return nil, nil
 	}
 	return found, nil
 }
 
-// isMissingVariables says that a clone did not start because the base has no
-// variables yet: libvirt tells so by the path alone.
-func (c *Clone) IsMissingVariables(err error) bool {
-	return c.boot != nil && c.boot.fresh != nil && virt.IsCode(err, libvirt.ERR_SYSTEM_ERROR) && strings.Contains(err.Error(), c.boot.path)
+// IsMissingNVRAM reports whether a clone did not start because the base has no file
+// with UEFI variables yet. Only the path in libvirt's message shows that.
+func (c *Clone) IsMissingNVRAM(err error) bool {
+	return c.nvram != nil && c.nvram.fromTemplate != nil && virt.IsCode(err, libvirt.ERR_SYSTEM_ERROR) && strings.Contains(err.Error(), c.nvram.path)
 }
 
-// bootFresh has the clone boot as its base does that was never started.
-func (c *Clone) BootFresh() {
-	c.Definition.OS, c.boot.fresh = c.boot.fresh, nil
+// BootFromTemplate makes the clone boot from new UEFI variables, as the base does if it
+// was never started.
+func (c *Clone) BootFromTemplate() {
+	c.Definition.OS, c.nvram.fromTemplate = c.nvram.fromTemplate, nil
 }

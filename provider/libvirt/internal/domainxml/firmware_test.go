@@ -18,7 +18,7 @@ func booting(t *testing.T, os string) *libvirtxml.Domain {
 
 func TestFirmwareThatTheBaseNames(t *testing.T) {
 	from := booting(t, `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' secure='yes' type='pflash'>/fw/CODE.fd</loader><nvram template='/fw/VARS.fd'>/nvram/base_VARS.fd</nvram></os>`)
-	c, err := PlanClone(from, Plan{Label: "web", Cache: "unsafe"})
+	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
 	require.NoError(t, c.PlanFirmware(nil, from))
 	os := c.Definition.OS
@@ -29,7 +29,7 @@ func TestFirmwareThatTheBaseNames(t *testing.T) {
 	assert.Equal(t, "on", c.Definition.Features.SMM.State)
 	assert.True(t, c.NeedsDefinition())
 
-	c.BootFresh()
+	c.BootFromTemplate()
 	assert.Equal(t, "/fw/VARS.fd", c.Definition.OS.NVRam.Template, "a base that was never started has none")
 	assert.Empty(t, c.Definition.OS.NVRam.NVRam)
 }
@@ -42,7 +42,7 @@ func TestFirmwareWithoutVariables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := booting(t, os)
-			c, err := PlanClone(from, Plan{Label: "web", Cache: "unsafe"})
+			c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
 			require.NoError(t, err)
 			require.NoError(t, c.PlanFirmware(nil, from))
 			assert.False(t, c.NeedsDefinition())
@@ -52,8 +52,8 @@ func TestFirmwareWithoutVariables(t *testing.T) {
 
 func TestFirmwareThatCannotBeCopied(t *testing.T) {
 	for name, test := range map[string]struct{ os, want string }{
-		"a loader that is written to":  {`<os><type>hvm</type><loader readonly='no' type='pflash'>/fw/OVMF.fd</loader></os>`, "boots by a firmware file that it may write to"},
-		"variables on another machine": {`<os><type>hvm</type><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader><nvram type='network'><source protocol='iscsi' name='iqn.2013-07.com.example:iscsi-nopool/0'><host name='example.com' port='6000'/></source></nvram></os>`, "in something that is not a file"},
+		"a loader that is written to":  {`<os><type>hvm</type><loader readonly='no' type='pflash'>/fw/OVMF.fd</loader></os>`, "boots from a writable firmware file"},
+		"variables on another machine": {`<os><type>hvm</type><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader><nvram type='network'><source protocol='iscsi' name='iqn.2013-07.com.example:iscsi-nopool/0'><host name='example.com' port='6000'/></source></nvram></os>`, "does not keep its UEFI variables in a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := firmwareOf(nil, booting(t, test.os))
@@ -69,10 +69,10 @@ func TestFirmwareThatLibvirtSelects(t *testing.T) {
 		`-machine q35,smm=on,pflash0=libvirt-pflash0-format `
 	found, err := nativeFirmware(native + `-global driver=cfi.pflash01,property=secure,value=on`)
 	require.NoError(t, err)
-	assert.Equal(t, firmware{loader: "/usr/share/OVMF/OVMF_CODE_4M.ms.fd", variables: "/var/lib/libvirt/qemu/nvram/base_VARS.fd", secure: true}, *found)
+	assert.Equal(t, firmware{loader: "/usr/share/OVMF/OVMF_CODE_4M.ms.fd", nvram: "/var/lib/libvirt/qemu/nvram/base_VARS.fd", secure: true}, *found)
 	found, err = nativeFirmware(native)
 	require.NoError(t, err)
 	assert.False(t, found.secure)
 	_, err = nativeFirmware("/usr/bin/qemu-system-x86_64")
-	require.ErrorContains(t, err, "libvirt names none")
+	require.ErrorContains(t, err, "libvirt does not name it")
 }

@@ -13,16 +13,16 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// seed is what the UUID and the MAC addresses of a clone are made from. Clones
-// with the same seed, one after the other, are the same machine to a network.
+// Seed determines the UUID and the MAC addresses of a clone. Successive clones with the
+// same seed are the same machine to a network.
 type Seed string
 
-// staticSeed is that of the clone with a static address.
+// StaticSeed returns the seed of a clone with a static address.
 func StaticSeed(address netip.Addr) Seed {
 	return Seed("static address " + address.Unmap().String())
 }
 
-// uuid is version 8 of RFC 9562, which leaves the other bits to its user.
+// UUID returns the UUID (RFC 9562, version 8).
 func (s Seed) UUID() string {
 	sum := s.hash("")
 	sum[6] = sum[6]&0x0f | 0x80
@@ -30,8 +30,8 @@ func (s Seed) UUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
-// mac is in the block of QEMU and KVM. part tells the interfaces of a clone
-// apart.
+// MAC returns a MAC address with the prefix of QEMU and KVM. part distinguishes the
+// interfaces of a clone.
 func (s Seed) MAC(part string) net.HardwareAddr {
 	sum := s.hash(part)
 	return net.HardwareAddr{0x52, 0x54, 0, sum[0], sum[1], sum[2]}
@@ -41,19 +41,18 @@ func (s Seed) hash(part string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("overcast " + string(s) + part))
 }
 
-// SetIdentity gives a clone the UUID and the MAC addresses of a seed. An interface
-// has the same MAC address whichever of them is looked up: the networks of a base
-// keep their leases apart.
+// SetIdentity sets the UUID and the MAC addresses of the clone to those of a seed. The
+// MAC address of an interface does not depend on which interface is looked up.
 func (c *Clone) SetIdentity(s Seed) {
 	c.UUID, c.Definition.UUID = s.UUID(), s.UUID()
-	if c.OwnTPM != "" {
-		c.OwnTPM = path.Join(path.Dir(path.Dir(c.OwnTPM)), c.UUID, path.Base(c.OwnTPM))
+	if c.TPMDir != "" {
+		c.TPMDir = path.Join(path.Dir(path.Dir(c.TPMDir)), c.UUID, path.Base(c.TPMDir))
 	}
 	c.setMACs(func(n int, _ bool) net.HardwareAddr { return s.MAC(fmt.Sprintf(" interface %d", n)) })
 }
 
-// SetStaticIdentity is SetIdentity for a static address. The interface that is
-// looked up has the MAC address of that address, in whatever base it is.
+// SetStaticIdentity sets the identity of a clone with a static address. The interface
+// that is looked up gets the MAC address of the static address, for every base.
 func (c *Clone) SetStaticIdentity(address netip.Addr) {
 	s := StaticSeed(address)
 	c.SetIdentity(s)
@@ -78,8 +77,8 @@ func (c *Clone) setMACs(of func(n int, lookedUp bool) net.HardwareAddr) {
 	}
 }
 
-// isUUIDConflict reports whether libvirt has refused a domain because another
-// one, which may be gone by now, had its UUID.
+// IsUUIDConflict reports whether libvirt refused a domain because another domain, which
+// may no longer exist, had its UUID.
 func IsUUIDConflict(err error, uuid string) bool {
 	return virt.IsCode(err, libvirt.ERR_OPERATION_FAILED) && strings.Contains(err.Error(), uuid)
 }

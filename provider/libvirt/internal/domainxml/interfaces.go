@@ -13,11 +13,11 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// bridges are the hypervisor's networks by name, with the bridge of each, or
-// "" for one that has none.
+// Bridges has the bridge of each network of the hypervisor, by the name of the network.
+// It is "" for a network without a bridge.
 type Bridges map[string]string
 
-// readBridges asks for them.
+// ReadBridges reads the networks of a hypervisor and their bridges.
 func ReadBridges(conn *libvirt.Connect) (Bridges, error) {
 	networks, err := conn.ListAllNetworks(0)
 	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
@@ -29,24 +29,24 @@ func ReadBridges(conn *libvirt.Connect) (Bridges, error) {
 	found := Bridges{}
 	for i := range networks {
 		if name, err := networks[i].GetName(); err == nil {
-			found[name], _ = networks[i].GetBridgeName() // one without a bridge is an error
+			found[name], _ = networks[i].GetBridgeName() // an error means that it has none
 		}
 		_ = networks[i].Free()
 	}
 	return found, nil
 }
 
-// planInterfaces gives every interface a MAC address of its own and picks the
-// one on the network whose address is looked up.
+// planInterfaces gives every interface a new MAC address and selects the interface
+// whose address is looked up.
 func (c *Clone) planInterfaces(base, network string, known Bridges) error {
 	var there, matching []string
 	interfaces := c.Definition.Devices.Interfaces
 	for i := range interfaces {
 		mac := newMAC()
 		interfaces[i].MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}
-		interfaces[i].Target = nil // the name of the host's end is libvirt's to give
+		interfaces[i].Target = nil // libvirt chooses the name of the host's end
 		if port := interfaces[i].VirtualPort; port != nil && port.Params != nil && port.Params.OpenVSwitch != nil {
-			port.Params.OpenVSwitch.InterfaceID = "" // libvirt makes one
+			port.Params.OpenVSwitch.InterfaceID = "" // libvirt generates one
 		}
 		names := namesOf(&interfaces[i], known)
 		there = append(there, names[0])
@@ -61,21 +61,21 @@ func (c *Clone) planInterfaces(base, network string, known Bridges) error {
 	case len(matching) == 1:
 		return nil
 	case len(there) == 0 && network == "":
-		return nil // only a static address can be found: the strategy says so
+		return nil // the look-up fails for every strategy but static
 	case len(there) == 0:
 		return fmt.Errorf("networkDeviceId is %q, but base domain %q has no network interface", network, base)
 	case len(matching) > 1 && network == "":
-		return fmt.Errorf("base domain %q has %d interfaces (on %s): say which one by networkDeviceId", base, len(there), list)
+		return fmt.Errorf("base domain %q has %d interfaces (on %s): set networkDeviceId to one of them", base, len(there), list)
 	case len(matching) > 1:
-		return fmt.Errorf("base domain %q has %d interfaces on %q, and nothing says which of them to look up: name a port group too (NETWORK/PORTGROUP), or detach one", base, len(matching), network)
+		return fmt.Errorf("base domain %q has %d interfaces on %q, and only one address is looked up: name a port group too (NETWORK/PORTGROUP), or detach one", base, len(matching), network)
 	}
 	return fmt.Errorf("base domain %q has no interface on %q (networkDeviceId), only on %s", base, network, list)
 }
 
-// namesOf are what networkDeviceId may call what an interface is on, its usual
-// name first: a libvirt network by its name, its name and port group, or its
-// bridge; a bridge by its name or that of the network that it is the bridge of;
-// a device that the interface is attached to directly.
+// namesOf returns the values of networkDeviceId that match an interface, the usual one
+// first: the name, the name and port group, or the bridge of its libvirt network; the
+// name of its bridge, or of the network of that bridge; the device that it is attached
+// to directly.
 func namesOf(i *libvirtxml.DomainInterface, known Bridges) []string {
 	switch {
 	case i.Source == nil:
@@ -99,7 +99,7 @@ func namesOf(i *libvirtxml.DomainInterface, known Bridges) []string {
 	case i.Source.Direct != nil:
 		return []string{i.Source.Direct.Dev}
 	}
-	return []string{"nothing that has a name"}
+	return []string{"an unnamed network"}
 }
 
 // segmentOf returns the bridge that an interface is on, and the libvirt network
@@ -120,17 +120,17 @@ func (b Bridges) segmentOf(i *libvirtxml.DomainInterface) (bridge, network strin
 	return bridge, network
 }
 
-// segment names the network that the clone's address is unique on.
+// Segment names the network on which the clone's address is unique.
 func (c *Clone) Segment() string { return cmp.Or(c.Bridge, c.Network) }
 
-// hasMAC reports whether an interface of the clone has a MAC address.
+// HasMAC reports whether an interface of the clone has a MAC address.
 func (c *Clone) HasMAC(mac string) bool {
 	return slices.ContainsFunc(c.Definition.Devices.Interfaces, func(i libvirtxml.DomainInterface) bool {
 		return i.MAC != nil && strings.EqualFold(i.MAC.Address, mac)
 	})
 }
 
-// newMAC is a fresh address in the block that QEMU and KVM use.
+// newMAC returns a random MAC address with the prefix of QEMU and KVM.
 func newMAC() net.HardwareAddr {
 	mac := net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0}
 	rand.Read(mac[3:]) // never fails

@@ -10,10 +10,10 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// tpmFolder is where libvirt keeps the state of emulated TPMs, in a folder for
-// each domain's UUID (swtpm_storage_dir of its build; Debian and Fedora have the
-// same). It is "" for somebody's session on another machine.
-func TpmFolder(hypervisor string) string {
+// TPMDir returns the folder in which libvirt keeps the state of emulated TPMs, in a
+// folder for the UUID of each domain (swtpm_storage_dir of libvirt's build, the same on
+// Debian and Fedora). It is "" for a user session on another machine.
+func TPMDir(hypervisor string) string {
 	at, err := url.Parse(hypervisor)
 	if err != nil || at.Path != "/session" {
 		return "/var/lib/libvirt/swtpm"
@@ -25,7 +25,7 @@ func TpmFolder(hypervisor string) string {
 	return filepath.Join(config, "libvirt/qemu/swtpm")
 }
 
-// planTPM notes which folder of the base's TPM state is to be copied.
+// planTPM plans the copy of the TPM state.
 func (c *Clone) planTPM(base *libvirtxml.Domain, folder string) error {
 	for i := range c.Definition.Devices.TPMs {
 		backend := c.Definition.Devices.TPMs[i].Backend
@@ -33,20 +33,20 @@ func (c *Clone) planTPM(base *libvirtxml.Domain, folder string) error {
 			continue
 		}
 		if folder == "" {
-			return fmt.Errorf("base domain %q has a TPM whose state is in somebody's home on another machine, where it cannot be copied from: use qemu:///system there", base.Name)
+			return fmt.Errorf("base domain %q has a TPM whose state is in a home folder on another machine, from which it cannot be copied: use qemu:///system there", base.Name)
 		}
-		c.TPM = path.Join(folder, base.UUID, tpmVersionFolder(backend.Emulator.Version))
-		c.OwnTPM = path.Join(folder, c.UUID, path.Base(c.TPM))
+		c.BaseTPMDir = path.Join(folder, base.UUID, tpmVersionDir(backend.Emulator.Version))
+		c.TPMDir = path.Join(folder, c.UUID, path.Base(c.BaseTPMDir))
 		if s := backend.Emulator.Source; s != nil && s.Dir != nil {
-			c.TPM = s.Dir.Path
+			c.BaseTPMDir = s.Dir.Path
 		}
-		// The clone's state lies where libvirt puts it, and goes with the clone.
+		// libvirt removes the clone's state with the clone if it is in the default place.
 		backend.Emulator.Source, backend.Emulator.PersistentState = nil, ""
 	}
 	return nil
 }
 
-func tpmVersionFolder(version string) string {
+func tpmVersionDir(version string) string {
 	if version == "1.2" {
 		return "tpm1.2"
 	}

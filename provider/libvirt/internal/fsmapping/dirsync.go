@@ -17,11 +17,11 @@ import (
 // SSH connection. The copies of a killed process are removed by the next one that
 // copies a folder there.
 
-// copiesFolder exists on every machine, every user may write to it, and its content
-// outlives a restart, as a kept clone may.
-const copiesFolder = "/var/tmp"
+// copiesDir exists on every machine, is writable for every user, and keeps its content
+// when the machine restarts, as a kept clone may be restarted.
+const copiesDir = "/var/tmp"
 
-// sync copies the folders with sync = true. Each copy is recorded before it is
+// Sync copies the folders with sync = true. Each copy is recorded before it is
 // created.
 func (f *Folders) Sync(ctx context.Context, conn *libvirt.Connect) error {
 	var all []*mapping
@@ -35,16 +35,16 @@ func (f *Folders) Sync(ctx context.Context, conn *libvirt.Connect) error {
 	}
 	client, err := f.loginToHypervisor(ctx)
 	if err != nil {
-		return f.failed(all[0], "sync", err)
+		return f.located(all[0], "sync", err)
 	}
 	defer client.Close()
 	removeStaleCopies(ctx, conn, client)
 	for _, m := range all {
 		if err := f.copy(ctx, client, m); err != nil {
-			return f.failed(m, "sync", fmt.Errorf("copying %s to %s on %v: %w", m.copyOf, m.HostPath, client, err))
+			return f.located(m, "sync", fmt.Errorf("copying %s to %s on %v: %w", m.copyOf, m.HostPath, client, err))
 		}
 		if err := f.checker.check(ctx, f.Undo, m); err != nil {
-			return f.failed(m, "sync", fmt.Errorf("the copy of %s has the modes of what it was made of: %w", m.copyOf, err))
+			return f.located(m, "sync", fmt.Errorf("the copy of %s has the same modes: %w", m.copyOf, err))
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func removeCopy(ctx context.Context, client *ssh.Client, dir string) error {
 // removeStaleCopies removes the copies of processes of this machine that have ended,
 // unless a clone still uses them. Failures are ignored.
 func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *ssh.Client) {
-	result, err := client.Run(ctx, fmt.Sprintf("cd %s && ls -d %s*-fs* 2>/dev/null", copiesFolder, owner.NamePrefix))
+	result, err := client.Run(ctx, fmt.Sprintf("cd %s && ls -d %s*-fs* 2>/dev/null", copiesDir, owner.NamePrefix))
 	if err != nil {
 		return
 	}
@@ -105,7 +105,7 @@ func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *ssh.C
 			continue
 		}
 		if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
-			_ = removeCopy(ctx, client, path.Join(copiesFolder, name))
+			_ = removeCopy(ctx, client, path.Join(copiesDir, name))
 		}
 	}
 }

@@ -17,10 +17,9 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// folders are the folders of the hypervisor's machine that a clone gets by
-// fsMapping. Their drivers are resolved and they are checked before anything is
-// created; they are copied (dirsync.go) before the clone starts, and mounted after
-// the first login.
+// Folders are the folders of the hypervisor's machine that a clone gets by fsMapping.
+// Plan resolves their drivers and checks them before anything is created; Sync copies
+// them before the clone starts; they are mounted after the first login.
 type Folders struct {
 	URL      string // of the hypervisor
 	Section  *hocon.Value
@@ -31,8 +30,7 @@ type Folders struct {
 	checker  *pathChecker
 }
 
-// mappingEntries returns the mappings of a section in the order of the
-// configuration.
+// Entries returns the mappings of a section in the order of the configuration.
 func Entries(section *hocon.Value, mappings map[string]mount.Mapping) []mount.Entry {
 	all, _ := section.Get("fsMapping")
 	if all == nil {
@@ -47,7 +45,7 @@ func Entries(section *hocon.Value, mappings map[string]mount.Mapping) []mount.En
 	return entries
 }
 
-// checkMappings checks what decoding of fsMapping cannot.
+// CheckEntries checks what decoding of fsMapping cannot.
 func CheckEntries(section *hocon.Value, entries []mount.Entry, hasLogin bool) error {
 	if wrong := mount.Check(entries); wrong != nil {
 		if wrong.Key != "" {
@@ -76,7 +74,7 @@ type mapping struct {
 	copyOf string // folder of this machine that is copied to HostPath; "" for none
 }
 
-// plan resolves the driver of each folder and checks that the folder exists, as far
+// Plan resolves the driver of each folder and checks that the folder exists, as far
 // as that can be seen. The clone's definition gets them.
 func (f *Folders) Plan(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
 	f.Mappings = nil
@@ -97,13 +95,13 @@ func (f *Folders) Plan(ctx context.Context, conn *libvirt.Connect, c *domainxml.
 			return err
 		}
 		if m.Sync && f.checker.remote {
-			m.copyOf, m.HostPath = m.HostPath, fmt.Sprintf("%s/%s-fs%d", copiesFolder, c.Name, n)
+			m.copyOf, m.HostPath = m.HostPath, fmt.Sprintf("%s/%s-fs%d", copiesDir, c.Name, n)
 			err = f.checker.checkSource(m.copyOf)
 		} else {
 			err = f.checker.check(ctx, f.Undo, m)
 		}
 		if err != nil {
-			return f.failed(m, "hostPath", err)
+			return f.located(m, "hostPath", err)
 		}
 		entries[n] = m.Entry
 		f.Mappings = append(f.Mappings, m)
@@ -116,16 +114,16 @@ func (f *Folders) invalid(m *mapping, key, format string, args ...any) error {
 	return invalidMapping(f.Section, m.Target, key, format, args...)
 }
 
-// failed adds the position of a mapping's key to an error.
-func (f *Folders) failed(m *mapping, key string, err error) error {
-	return &placedError{f.invalid(m, key, "%v", err), err}
+// located adds the position of a mapping's key to an error.
+func (f *Folders) located(m *mapping, key string, err error) error {
+	return &locatedError{f.invalid(m, key, "%v", err), err}
 }
 
-// placedError is an error with its place in the configuration.
-type placedError struct{ place, cause error }
+// locatedError is an error with its position in the configuration.
+type locatedError struct{ place, cause error }
 
-func (e *placedError) Error() string   { return e.place.Error() }
-func (e *placedError) Unwrap() []error { return []error{e.place, e.cause} }
+func (e *locatedError) Error() string   { return e.place.Error() }
+func (e *locatedError) Unwrap() []error { return []error{e.place, e.cause} }
 
 // capabilities are what a hypervisor supports for folders.
 type capabilities struct {
@@ -139,7 +137,7 @@ func readCapabilities(conn *libvirt.Connect, d *libvirtxml.Domain) (capabilities
 	can := capabilities{ninep: true, virtioFS: true, memfd: true}
 	version, err := conn.GetLibVersion()
 	if err != nil {
-		return can, fmt.Errorf("asking for libvirt's version: %w", virt.StripCodes(err))
+		return can, fmt.Errorf("reading libvirt's version: %w", virt.StripCodes(err))
 	}
 	can.version = version
 	arch, machine := "", ""
@@ -151,18 +149,18 @@ func readCapabilities(conn *libvirt.Connect, d *libvirtxml.Domain) (capabilities
 		return can, nil
 	}
 	if err != nil {
-		return can, fmt.Errorf("asking what the hypervisor can do: %w", virt.StripCodes(err))
+		return can, fmt.Errorf("reading the capabilities of the hypervisor: %w", virt.StripCodes(err))
 	}
-	var told libvirtxml.DomainCaps
-	if err := told.Unmarshal(text); err != nil {
-		return can, fmt.Errorf("asking what the hypervisor can do: %w", err)
+	var caps libvirtxml.DomainCaps
+	if err := caps.Unmarshal(text); err != nil {
+		return can, fmt.Errorf("reading the capabilities of the hypervisor: %w", err)
 	}
-	if told.Devices != nil && told.Devices.FileSystem != nil {
-		drivers := told.Devices.FileSystem
+	if caps.Devices != nil && caps.Devices.FileSystem != nil {
+		drivers := caps.Devices.FileSystem
 		can.ninep = offers(drivers.Supported, drivers.Enums, "driverType", "path")
 		can.virtioFS = offers(drivers.Supported, drivers.Enums, "driverType", "virtiofs")
 	}
-	if m := told.MemoryBacking; m != nil {
+	if m := caps.MemoryBacking; m != nil {
 		can.memfd = offers(m.Supported, m.Enums, "sourceType", "memfd")
 	}
 	return can, nil
@@ -183,7 +181,7 @@ func offers(supported string, enums []libvirtxml.DomainCapsEnum, name, wanted st
 		}
 		return false
 	}
-	return true // it does not say
+	return true // it is not reported
 }
 
 // readOnlyVirtioFS is the first libvirt that can make virtiofs read-only.
@@ -230,8 +228,8 @@ func libvirtVersion(v uint32) string {
 	return fmt.Sprintf("%d.%d.%d", v/1_000_000, v/1_000%1_000, v%1_000)
 }
 
-// explain adds the mapping because of which a clone could not be started, as far as
-// the messages of QEMU and libvirt name it.
+// Explain adds the mapping that prevented the start of a clone, if the messages of QEMU
+// and libvirt show it.
 func (f *Folders) Explain(err error) error {
 	if err == nil {
 		return nil
@@ -250,7 +248,7 @@ func (f *Folders) Explain(err error) error {
 	return err
 }
 
-// mounts are the folders to mount in the guest, parents first.
+// Mounts are the folders to mount in the guest, parents first.
 func (f *Folders) Mounts() []provider.Mount {
 	var guests []mount.Guest
 	for _, m := range f.Mappings {

@@ -103,22 +103,22 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(dir, link))
-	require.NoError(t, stranger().mayRead(dir))
+	require.NoError(t, stranger().checkReadable(dir))
 	require.NoError(t, os.Chmod(dir, 0o750))
-	require.ErrorContains(t, stranger().mayRead(dir), dir+" cannot be read by user number 4000000")
-	require.ErrorContains(t, stranger().mayRead(link), dir+" cannot be read")
-	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: uint32(gid)}).mayRead(dir))
-	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: 4_000_000, groups: []uint32{uint32(gid)}}).mayRead(dir))
+	require.ErrorContains(t, stranger().checkReadable(dir), dir+" cannot be read by user number 4000000")
+	require.ErrorContains(t, stranger().checkReadable(link), dir+" cannot be read")
+	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: uint32(gid)}).checkReadable(dir))
+	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: 4_000_000, groups: []uint32{uint32(gid)}}).checkReadable(dir))
 	require.NoError(t, os.Chmod(dir, 0o711))
-	require.Error(t, stranger().mayRead(dir))
+	require.Error(t, stranger().checkReadable(dir))
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o700))
-	require.ErrorContains(t, stranger().mayRead(dir), filepath.Dir(dir)+" cannot be passed through by user")
-	require.NoError(t, (&qemuAccount{uid: uint32(uid), gid: 4_000_000}).mayRead(dir))
+	require.ErrorContains(t, stranger().checkReadable(dir), filepath.Dir(dir)+" cannot be passed through by user")
+	require.NoError(t, (&qemuAccount{uid: uint32(uid), gid: 4_000_000}).checkReadable(dir))
 	var nobody *qemuAccount
-	require.NoError(t, nobody.mayRead(dir))
+	require.NoError(t, nobody.checkReadable(dir))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711))
-	require.NoError(t, stranger().mayRead(dir))
+	require.NoError(t, stranger().checkReadable(dir))
 }
 
 func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {

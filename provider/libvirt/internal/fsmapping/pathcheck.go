@@ -43,19 +43,19 @@ func newPathChecker(conn *libvirt.Connect, url string, gateway func() (*ssh.Targ
 	return p, err
 }
 
-// check checks that the clone can have a folder.
+// check checks that QEMU can read a folder.
 func (p *pathChecker) check(ctx context.Context, u *storage.Undo, m *mapping) error {
 	as := p.as
 	if m.Driver == mount.VirtioFS {
 		as = nil // its daemon runs as root
 	}
 	if p.remote {
-		return p.checkThere(ctx, u, m.HostPath, as)
+		return p.checkRemote(ctx, u, m.HostPath, as)
 	}
-	if err := p.checkHere(m.HostPath); err != nil {
+	if err := p.checkLocal(m.HostPath); err != nil {
 		return err
 	}
-	return as.mayRead(m.HostPath)
+	return as.checkReadable(m.HostPath)
 }
 
 // checkSource checks that a folder of this machine can be copied.
@@ -63,7 +63,7 @@ func (p *pathChecker) checkSource(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s does not exist on this machine, from which sync = true copies it", dir)
+		return fmt.Errorf("%s does not exist on this machine, and sync = true copies it from here", dir)
 	case err != nil:
 		return err
 	case !info.IsDir():
@@ -72,14 +72,14 @@ func (p *pathChecker) checkSource(dir string) error {
 	return nil
 }
 
-// checkHere checks a folder of this machine.
-func (p *pathChecker) checkHere(dir string) error {
+// checkLocal checks a folder of this machine.
+func (p *pathChecker) checkLocal(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s does not exist on this machine, the hypervisor's machine (%s)", dir, virt.RedactURL(p.url))
 	case errors.Is(err, fs.ErrPermission):
-		return nil // QEMU may see what this process may not
+		return nil // QEMU may be able to read it
 	case err != nil:
 		return err
 	case !info.IsDir():
@@ -88,15 +88,15 @@ func (p *pathChecker) checkHere(dir string) error {
 	return nil
 }
 
-// qemuAccount is who QEMU runs as on the hypervisor's machine.
+// qemuAccount is the user and group that QEMU runs as on the hypervisor's machine.
 type qemuAccount struct {
 	uid, gid uint32
-	groups   []uint32 // beside gid, as far as they are known
+	groups   []uint32 // supplementary groups, as far as they are known
 }
 
-// readQEMUAccount reads it from the domain's own security label, or from what
-// libvirt gives to all domains. It is nil where neither says, as in a user's
-// own session, whose QEMU is that user's.
+// readQEMUAccount reads the account from the domain's security label, or from libvirt's
+// default for all domains. It is nil if there is neither, as in a user session, where
+// QEMU runs as that user.
 func readQEMUAccount(conn *libvirt.Connect, d *libvirtxml.Domain) (*qemuAccount, error) {
 	for _, label := range d.SecLabel {
 		if label.Model == "dac" && label.Label != "" {
@@ -105,13 +105,13 @@ func readQEMUAccount(conn *libvirt.Connect, d *libvirtxml.Domain) (*qemuAccount,
 	}
 	text, err := conn.GetCapabilities()
 	if err != nil {
-		return nil, fmt.Errorf("asking who QEMU runs as: %w", virt.StripCodes(err))
+		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", virt.StripCodes(err))
 	}
-	var told libvirtxml.Caps
-	if err := told.Unmarshal(text); err != nil {
-		return nil, fmt.Errorf("asking who QEMU runs as: %w", err)
+	var caps libvirtxml.Caps
+	if err := caps.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", err)
 	}
-	for _, model := range told.Host.SecModel {
+	for _, model := range caps.Host.SecModel {
 		if model.Name != "dac" {
 			continue
 		}
@@ -124,8 +124,8 @@ func readQEMUAccount(conn *libvirt.Connect, d *libvirtxml.Domain) (*qemuAccount,
 	return nil, nil
 }
 
-// parseQEMUAccount reads a label as +64055:+64055. It is nil for one that is
-// written in any other way.
+// parseQEMUAccount parses a label such as +64055:+64055. It returns nil for any other
+// form.
 func parseQEMUAccount(label string) *qemuAccount {
 	userPart, groupPart, _ := strings.Cut(label, ":")
 	uid, errUID := strconv.ParseUint(strings.TrimPrefix(userPart, "+"), 10, 32)
@@ -136,7 +136,7 @@ func parseQEMUAccount(label string) *qemuAccount {
 	return &qemuAccount{uid: uint32(uid), gid: uint32(gid)}
 }
 
-// findGroups finds the groups that the user is in on this machine.
+// findGroups finds the supplementary groups of the user on this machine.
 func (q *qemuAccount) findGroups() {
 	if q == nil {
 		return
@@ -153,7 +153,7 @@ func (q *qemuAccount) findGroups() {
 	}
 }
 
-// name is for messages.
+// name returns the name of the user for messages.
 func (q *qemuAccount) name() string {
 	if account, err := user.LookupId(strconv.Itoa(int(q.uid))); err == nil {
 		return account.Username
@@ -161,17 +161,17 @@ func (q *qemuAccount) name() string {
 	return fmt.Sprintf("number %d", q.uid)
 }
 
-// mayRead says why QEMU could not read a folder of this machine: it must be
-// able to look into it, and to pass through all those above.
-func (q *qemuAccount) mayRead(dir string) error {
+// checkReadable fails if QEMU cannot read a folder of this machine: it needs read and
+// search permission there, and search permission on all folders above.
+func (q *qemuAccount) checkReadable(dir string) error {
 	if q == nil {
 		return nil
 	}
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil // QEMU may see what this process may not
+		return nil // QEMU may be able to read it
 	}
-	for _, folder := range pathTo(dir) {
+	for _, folder := range ancestors(dir) {
 		wanted, how := uint32(1), "passed through"
 		if folder == dir {
 			wanted, how = 5, "read"
@@ -181,15 +181,15 @@ func (q *qemuAccount) mayRead(dir string) error {
 			continue
 		}
 		if !q.may(wanted, uint32(stat.Mode), stat.Uid, stat.Gid) {
-			return fmt.Errorf("%s cannot be %s by user %s, as whom QEMU runs (it has mode %04o, and belongs to user %d, group %d): chmod o+%s %[1]s, or setfacl -m u:%[3]s:%[7]s %[1]s",
+			return fmt.Errorf("%s cannot be %s by user %s, which QEMU runs as (it has mode %04o, and belongs to user %d, group %d): chmod o+%s %[1]s, or setfacl -m u:%[3]s:%[7]s %[1]s",
 				folder, how, q.name(), stat.Mode&0o7777, stat.Uid, stat.Gid, map[uint32]string{1: "x", 5: "rx"}[wanted])
 		}
 	}
 	return nil
 }
 
-// pathTo are all folders from the root to dir.
-func pathTo(dir string) []string {
+// ancestors returns all folders from the root to dir.
+func ancestors(dir string) []string {
 	folders := []string{dir}
 	for dir != path.Dir(dir) {
 		dir = path.Dir(dir)
@@ -199,7 +199,7 @@ func pathTo(dir string) []string {
 	return folders
 }
 
-// may says whether a mode gives the rights that are wanted.
+// may reports whether a mode grants the wanted permissions.
 func (q *qemuAccount) may(wanted, mode, uid, gid uint32) bool {
 	switch {
 	case q.uid == 0:
@@ -212,33 +212,34 @@ func (q *qemuAccount) may(wanted, mode, uid, gid uint32) bool {
 	return mode&wanted == wanted
 }
 
-// hasACL says whether a folder has rights that its mode does not tell of.
+// hasACL reports whether a folder has an access control list, which the mode does not
+// show.
 func hasACL(folder string) bool {
 	_, err := unix.Getxattr(folder, "system.posix_acl_access", nil)
 	return err == nil
 }
 
-// lookLimit bounds the look at a folder of another machine: the pool that it
-// takes has to wait for that of another process.
-const lookLimit = 30 * time.Second
+// remoteCheckTimeout limits the check of a folder of another machine, which may have to
+// wait until another process removes its pool over the folder.
+const remoteCheckTimeout = 30 * time.Second
 
-// checkThere is for a hypervisor on another machine. libvirt has no call that
-// looks at a folder: a pool is made over it for a moment, which tells, too, what
-// its mode is. What is above it cannot be seen.
-func (p *pathChecker) checkThere(ctx context.Context, u *storage.Undo, dir string, as *qemuAccount) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, fmt.Errorf("%v are over", lookLimit))
+// checkRemote checks a folder of another machine. libvirt has no call for that: it
+// creates a temporary pool over the folder, whose definition has the folder's mode. The
+// folders above cannot be checked.
+func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir string, as *qemuAccount) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, remoteCheckTimeout, fmt.Errorf("timeout of %v expired", remoteCheckTimeout))
 	defer cancel()
-	is, err := p.poolOver(ctx, u, dir)
+	is, err := p.readPermissions(ctx, u, dir)
 	switch text := fmt.Sprint(err); {
 	case err == nil:
-	case storage.IsMissingFolder(err):
-		return fmt.Errorf("%s does not exist on the machine of the hypervisor (%s), where it is looked for%s", dir, virt.RedactURL(p.url), offerSync(dir))
+	case storage.IsDirMissing(err):
+		return fmt.Errorf("%s does not exist on the hypervisor's machine (%s)%s", dir, virt.RedactURL(p.url), offerSync(dir))
 	case strings.Contains(text, "Not a directory"):
-		return fmt.Errorf("%s on the machine of the hypervisor (%s) is not a folder", dir, virt.RedactURL(p.url))
+		return fmt.Errorf("%s on the hypervisor's machine (%s) is not a folder", dir, virt.RedactURL(p.url))
 	case virt.IsCode(err, libvirt.ERR_NO_SUPPORT):
-		return nil // QEMU tells
+		return nil // QEMU's start fails otherwise
 	default:
-		return fmt.Errorf("looking for %s on the machine of the hypervisor (%s): %w", dir, virt.RedactURL(p.url), virt.StripCodes(err))
+		return fmt.Errorf("looking for %s on the hypervisor's machine (%s): %w", dir, virt.RedactURL(p.url), virt.StripCodes(err))
 	}
 	if as == nil || is == nil || as.uid == 0 {
 		return nil
@@ -248,33 +249,33 @@ func (p *pathChecker) checkThere(ctx context.Context, u *storage.Undo, dir strin
 	if errMode != nil || errOwner != nil {
 		return nil
 	}
-	// Which groups it is in over there is not known: it may be in this one.
+	// The groups of the user on that machine are not known: it may be in this one.
 	perhaps := as.uid != uint32(owner) && mode>>3&5 == 5
 	if perhaps || as.may(5, uint32(mode), uint32(owner), ^uint32(0)) {
 		return nil
 	}
-	return fmt.Errorf("%s on the machine of the hypervisor (%s) cannot be read by the user as whom QEMU runs there, number %d (it has mode %s, and belongs to user %s, group %s): chmod o+rx it",
+	return fmt.Errorf("%s on the hypervisor's machine (%s) cannot be read by the user that QEMU runs as there, number %d (it has mode %s, and belongs to user %s, group %s): chmod o+rx it",
 		dir, virt.RedactURL(p.url), as.uid, is.Mode, is.Owner, is.Group)
 }
 
-// offerSync is for a folder that is not where it is looked for.
+// offerSync suggests sync = true for a missing folder.
 func offerSync(dir string) string {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return ": it is on this machine; sync = true copies it over for as long as the clone is there"
+		return ": it exists on this machine; with sync = true it is copied for the lifetime of the clone"
 	}
-	return "; sync = true would copy it over from this machine"
+	return ": create it there, or create it on this machine and set sync = true"
 }
 
-// poolOver makes a pool over a folder, unless there is one, and reads its
-// permissions, which may be nil.
-func (p *pathChecker) poolOver(ctx context.Context, u *storage.Undo, dir string) (*libvirtxml.StoragePoolTargetPermissions, error) {
+// readPermissions reads the permissions of a folder from an existing pool over it, or
+// from a temporary one. They may be nil.
+func (p *pathChecker) readPermissions(ctx context.Context, u *storage.Undo, dir string) (*libvirtxml.StoragePoolTargetPermissions, error) {
 	dir = path.Clean(dir)
 	pools, err := storage.FilePools(p.conn)
 	if err != nil {
 		return nil, err
 	}
 	for _, candidate := range pools {
-		if candidate.Folder != dir {
+		if candidate.Dir != dir {
 			continue
 		}
 		if pool, err := p.conn.LookupStoragePoolByName(candidate.Name); err == nil {
@@ -283,7 +284,7 @@ func (p *pathChecker) poolOver(ctx context.Context, u *storage.Undo, dir string)
 		}
 	}
 	p.checks++
-	made, err := storage.FolderPool(ctx, p.conn, u, fmt.Sprintf("%s-look%d", p.clone, p.checks), dir, 0)
+	made, err := storage.CreateDirPool(ctx, p.conn, u, fmt.Sprintf("%s-look%d", p.clone, p.checks), dir, 0)
 	if err != nil {
 		return nil, err
 	}

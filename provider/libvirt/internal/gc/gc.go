@@ -11,19 +11,19 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// gcOptions are the options of garbage collection.
+// Options are the options of garbage collection.
 type Options struct {
 	DryRun bool // remove nothing
 	Kept   bool // also remove clones that were left for inspection, if their process has ended
 }
 
-// collect removes what overcast created and whose owner has ended, and returns what
-// it removed, also with an error. With dryRun it removes nothing.
+// Collect removes what overcast created and whose owner has ended. It returns what it
+// removed, or would remove with DryRun, also with an error.
 func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Resource, error) {
-	made, err := list(conn, options)
+	found, err := list(conn, options)
 	var removed []Resource
 	errs := []error{err}
-	for _, m := range made {
+	for _, m := range found {
 		if m.SkipReason != "" {
 			continue
 		}
@@ -45,12 +45,11 @@ func remove(conn *libvirt.Connect, m Resource) error {
 	case "volume":
 		return storage.DeleteVolume(conn, m.Pool, m.Name)
 	}
-	return storage.StopPool(conn, m.Name)
+	return storage.DestroyPool(conn, m.Name)
 }
 
-// collectAtStart removes what earlier runs left, before the first clone of a process
-// is created. It prints what it did to standard error; a failure is no reason not to
-// create the clone.
+// CollectAtStart removes what earlier runs left, before a process creates its first
+// clone. It prints what it removed, and errors, to standard error.
 func CollectAtStart(ctx context.Context, conn *libvirt.Connect, url string) {
 	removed, err := Collect(ctx, conn, Options{})
 	for _, r := range removed {

@@ -15,8 +15,8 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// foundResource is something that overcast created on a hypervisor: the domain of a clone,
-// a volume of one, or a pool that exists for a moment over a folder.
+// Resource is something that overcast created on a hypervisor: the domain of a clone,
+// a volume of one, or a temporary pool over a folder.
 type Resource struct {
 	Kind       string    `json:"kind"` // domain, volume or pool
 	Name       string    `json:"name"`
@@ -40,16 +40,16 @@ func (r Resource) String() string {
 	return fmt.Sprintf("%s %s%s (%s, %s)", r.Kind, r.Name, where, r.Owner, r.OwnerState)
 }
 
-// listed is a resource with what judging it takes.
+// listed is a resource with what decides whether it is removed.
 type listed struct {
 	Resource
 	path  string // of a volume
 	clone string // that it belongs to
 }
 
-// listResources lists what overcast created on a hypervisor, domains first, and what
-// garbage collection does about each. Domains of Overcast for Java are listed and
-// never removed. With an error, the result is what could be listed.
+// List lists what overcast created on a hypervisor, domains first, and whether Collect
+// would remove it. Domains of Overcast for Java are listed and never removed. With an
+// error, the result is what could be listed.
 func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
 	found, err := list(conn, options)
 	resources := make([]Resource, len(found))
@@ -59,12 +59,11 @@ func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
 	return resources, err
 }
 
-// volumeLease is how long a volume is left alone that no domain uses and whose
-// owner cannot be seen from here, after it was last changed.
-const volumeLease = 24 * time.Hour
+// volumeAgeLimit is the age, since its last change, below which a volume is not removed
+// if no domain uses it and its owner cannot be seen from here.
+const volumeAgeLimit = 24 * time.Hour
 
-// list lists and judges everything. With an error, the result is what could be
-// listed.
+// list lists everything. With an error, the result is what could be listed.
 func list(conn *libvirt.Connect, options Options) ([]listed, error) {
 	made, err := listDomains(conn, options)
 	if err != nil {
@@ -91,7 +90,7 @@ func listDomains(conn *libvirt.Connect, options Options) ([]listed, error) {
 	return found, nil
 }
 
-// listDomain returns nil for a domain that is not overcast's, or is gone.
+// listDomain returns nil for a domain that is not overcast's or no longer exists.
 func listDomain(domain *libvirt.Domain, options Options) *listed {
 	definition, err := virt.ReadDefinition(domain, 0)
 	if err != nil || definition.Metadata == nil {
@@ -119,7 +118,7 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 	switch {
 	case is == owner.Alive:
 		made.SkipReason = "its owner is alive"
-	case is == owner.Unknown && !m.LeaseOver(time.Now()):
+	case is == owner.Unknown && !m.IsLeaseExpired(time.Now()):
 		made.SkipReason = "its owner may be alive: last seen " + m.Lease.Renewed.Format(time.RFC3339)
 	case made.Kept && !options.Kept:
 		made.SkipReason = "kept for inspection"
@@ -127,15 +126,15 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 	return &made
 }
 
-// listVolumes finds volumes by their names. One of a clone whose domain is
-// there shares that domain's fate.
+// listVolumes finds volumes by their names. The volume of an existing domain is
+// removed if the domain is.
 func listVolumes(conn *libvirt.Connect, domains []listed) ([]listed, error) {
 	pools, err := storage.FilePools(conn)
 	if err != nil {
 		return nil, err
 	}
 	var found []listed
-	var errs []error // a pool that cannot be looked at does not hide the others
+	var errs []error // a pool that fails does not hide the others
 	for _, p := range pools {
 		there, err := listVolumesIn(conn, p.Name)
 		errs = append(errs, err)
@@ -144,7 +143,7 @@ func listVolumes(conn *libvirt.Connect, domains []listed) ([]listed, error) {
 	if len(found) == 0 {
 		return nil, errors.Join(errs...)
 	}
-	texts, err := definitionsBut(conn, domains)
+	texts, err := foreignDefinitions(conn, domains)
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +164,8 @@ func judgeVolume(v *listed, domains []listed, texts map[string]string) {
 	}
 }
 
-// definitionsBut are the definitions of all domains that are not overcast's.
-func definitionsBut(conn *libvirt.Connect, ours []listed) (map[string]string, error) {
+// foreignDefinitions returns the definitions of all domains that are not overcast's.
+func foreignDefinitions(conn *libvirt.Connect, ours []listed) (map[string]string, error) {
 	domains, err := conn.ListAllDomains(0)
 	if err != nil {
 		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
@@ -175,7 +174,7 @@ func definitionsBut(conn *libvirt.Connect, ours []listed) (map[string]string, er
 	for i := range domains {
 		name, err := domains[i].GetName()
 		if err == nil && !slices.ContainsFunc(ours, func(m listed) bool { return m.Name == name }) {
-			live, _ := domains[i].GetXMLDesc(0) // one that fails is gone
+			live, _ := domains[i].GetXMLDesc(0) // an error means that it no longer exists
 			inactive, _ := domains[i].GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
 			texts[name] = live + inactive
 		}
@@ -226,13 +225,13 @@ func listVolume(volume *libvirt.StorageVol, poolName string) *listed {
 	switch changed, err := lastChange(volume); {
 	case is == owner.Alive:
 		m.SkipReason = "its owner is alive"
-	case is == owner.Unknown && (err != nil || time.Since(changed) < volumeLease):
-		m.SkipReason = fmt.Sprintf("its owner may be alive: changed within the last %v", volumeLease)
+	case is == owner.Unknown && (err != nil || time.Since(changed) < volumeAgeLimit):
+		m.SkipReason = fmt.Sprintf("its owner may be alive: changed within the last %v", volumeAgeLimit)
 	}
 	return m
 }
 
-// lastChange is when a volume's file was last written to or changed otherwise.
+// lastChange returns when the file of a volume was last written or changed otherwise.
 func lastChange(volume *libvirt.StorageVol) (time.Time, error) {
 	text, err := volume.GetXMLDesc(0)
 	if err != nil {
@@ -258,8 +257,8 @@ func lastChange(volume *libvirt.StorageVol) (time.Time, error) {
 	return last, nil
 }
 
-// listPools finds pools that stand in for a folder. A clone's set-up takes
-// them away within a moment; they outlive only its process.
+// listPools finds temporary pools over folders. Set-up removes them at once, so they
+// are left only if its process was killed.
 func listPools(conn *libvirt.Connect) ([]listed, error) {
 	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_TRANSIENT)
 	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {

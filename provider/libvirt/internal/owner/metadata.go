@@ -6,59 +6,61 @@ import (
 	"time"
 )
 
-// MetadataNamespace marks this provider's element in the metadata of a domain.
+// MetadataNamespace is the namespace of overcast's element in the metadata of a domain.
 const MetadataNamespace = "https://github.com/overcast-go/overcast/xmlns/clone/1"
 
-// metadataVersion is that of the element's content. A reader that does not
-// know it leaves the domain alone.
+// metadataVersion is the version of the element. A reader ignores an element with
+// another version.
 const metadataVersion = 1
 
-// javaNamespace marks the element that Overcast for Java puts into the
-// metadata of domains that it has made: its clones, and the provisioned domains
-// that it keeps to clone them again.
+// javaNamespace is the namespace of the element in the metadata of the domains that
+// Overcast for Java has created: its clones, and the provisioned domains that it keeps
+// as bases.
 const javaNamespace = "http://www.xebialabs.com/overcast/metadata/v1"
 
-// metadata is this provider's element: what a domain is and whose.
+// Metadata is overcast's element in the metadata of a domain.
 type Metadata struct {
 	XMLName xml.Name         `xml:"https://github.com/overcast-go/overcast/xmlns/clone/1 clone"`
 	Version int              `xml:"version,attr"`
-	Name    string           `xml:"name,attr"` // of the domain: a copy that a person makes of it has another
+	Name    string           `xml:"name,attr"` // of the domain: a copy of the domain has another name
 	Parent  string           `xml:"parent"`
 	Label   string           `xml:"label"`
 	Owner   metadataOwner    `xml:"owner"`
 	Created time.Time        `xml:"created"`
 	Lease   metadataLease    `xml:"lease"`
 	Address *MetadataAddress `xml:"address"`
-	Kept    *MetadataKeeping `xml:"kept"`
+	Kept    *MetadataKept    `xml:"kept"`
 }
 
 type metadataOwner struct {
-	Host    string `xml:"host,attr"`
-	Boot    string `xml:"boot,attr"`
-	Space   string `xml:"pids,attr"`
-	PID     int    `xml:"process,attr"`
-	Started uint64 `xml:"started,attr"`
-	Run     string `xml:"run,attr"`
+	Host         string `xml:"host,attr"`
+	Boot         string `xml:"boot,attr"`
+	PIDNamespace string `xml:"pids,attr"`
+	PID          int    `xml:"process,attr"`
+	Started      uint64 `xml:"started,attr"`
+	Run          string `xml:"run,attr"`
 }
 
-// metadataLease says until when an owner is believed to be alive that nobody
-// can look after.
+// metadataLease is the ownership lease. After it has expired, an owner that cannot be
+// seen counts as ended.
 type metadataLease struct {
 	Renewed time.Time `xml:"renewed,attr"`
 	Seconds int       `xml:"seconds,attr"`
 }
 
-// metadataAddress is the address that a clone was found at.
+// MetadataAddress is the address that a clone was found at.
 type MetadataAddress struct {
 	Network string `xml:"network,attr"` // of the interface: its bridge, or its name
 	IP      string `xml:",chardata"`
 }
 
-// metadataKeeping says that the clone was left for a person to look at.
-type MetadataKeeping struct {
+// MetadataKept marks a clone that was left for inspection.
+type MetadataKept struct {
 	Since time.Time `xml:"since,attr"`
 }
 
+// NewMetadata returns the metadata of a clone of this process, with a lease that
+// starts now.
 func NewMetadata(name, parent, label string, lease time.Duration) *Metadata {
 	now := time.Now().UTC().Truncate(time.Second)
 	return &Metadata{
@@ -68,23 +70,23 @@ func NewMetadata(name, parent, label string, lease time.Duration) *Metadata {
 	}
 }
 
-// text is the element; strings, numbers and times cannot fail to be written.
-func (m *Metadata) Text() string {
-	text, _ := xml.Marshal(m)
+// XML returns the element.
+func (m *Metadata) XML() string {
+	text, _ := xml.Marshal(m) // strings, numbers and times cannot fail
 	return string(text)
 }
 
-// leaseOver says whether the owner has had its time to renew the lease.
-func (m *Metadata) LeaseOver(now time.Time) bool {
+// IsLeaseExpired reports whether the owner has not renewed the lease in time.
+func (m *Metadata) IsLeaseExpired(now time.Time) bool {
 	return now.After(m.Lease.Renewed.Add(time.Duration(m.Lease.Seconds) * time.Second))
 }
 
-// parseMetadata finds this provider's element in the metadata of a domain. It
-// is nil where there is none, and where it belongs to another domain: one that
-// a person has copied from a clone is the person's.
+// ParseMetadata finds overcast's element in the metadata of a domain. It returns nil
+// if there is none, or if it names another domain: a copy of a clone is not
+// overcast's.
 func ParseMetadata(domain, inner string) *Metadata {
-	for _, element := range elements(inner) {
-		if element.space != MetadataNamespace {
+	for _, element := range parseElements(inner) {
+		if element.namespace != MetadataNamespace {
 			continue
 		}
 		var found Metadata
@@ -96,42 +98,41 @@ func ParseMetadata(domain, inner string) *Metadata {
 	return nil
 }
 
-// javaMetadata is the element of Overcast for Java.
+// JavaMetadata is the metadata element of Overcast for Java.
 type JavaMetadata struct {
 	Parent      string `xml:"parent_domain"`
 	Provisioned string `xml:"provisioned_with"`
 	Created     string `xml:"creation_time"`
 }
 
-// parseJavaMetadata finds the element of Overcast for Java, or nil.
+// ParseJavaMetadata finds the element of Overcast for Java, or nil.
 func ParseJavaMetadata(inner string) *JavaMetadata {
-	for _, element := range elements(inner) {
+	for _, element := range parseElements(inner) {
 		var found JavaMetadata
-		if element.space == javaNamespace && xml.Unmarshal([]byte(element.text), &found) == nil {
+		if element.namespace == javaNamespace && xml.Unmarshal([]byte(element.text), &found) == nil {
 			return &found
 		}
 	}
 	return nil
 }
 
-// inheritedMetadata is what a clone takes over of its base's metadata: all but
-// the elements that say who made the base.
+// InheritedMetadata returns the metadata that a clone inherits from its base: all
+// elements except those of overcast and Overcast for Java.
 func InheritedMetadata(inner string) string {
 	var kept strings.Builder
-	for _, element := range elements(inner) {
-		if element.space != MetadataNamespace && element.space != javaNamespace {
+	for _, element := range parseElements(inner) {
+		if element.namespace != MetadataNamespace && element.namespace != javaNamespace {
 			kept.WriteString(element.text)
 		}
 	}
 	return kept.String()
 }
 
-// element is one of a domain's metadata, as it is written there.
-type element struct{ space, text string }
+// element is an element of a domain's metadata, as its text.
+type element struct{ namespace, text string }
 
-// elements takes the content of <metadata> apart. Content that is not
-// well-formed has none: libvirt lets none in.
-func elements(inner string) []element {
+// parseElements splits the content of <metadata>, which libvirt keeps well-formed.
+func parseElements(inner string) []element {
 	var found []element
 	decoder := xml.NewDecoder(strings.NewReader(inner))
 	for {

@@ -9,24 +9,23 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// renewal tells everybody, by the clone's metadata, that its owner is alive.
-// Those who cannot look after the owner's process, on other machines, take it
-// for dead when nothing has been said for the length of the lease.
+// Renewal renews the ownership lease in the metadata of a clone. Processes that cannot
+// see the owner, on other machines, treat it as ended when the lease has expired.
 type Renewal struct {
-	conn   *libvirt.Connect
-	domain string
-	cancel context.CancelFunc
-	over   sync.WaitGroup
+	conn    *libvirt.Connect
+	domain  string
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
 	changing sync.Mutex // held from reading the metadata to writing it
 }
 
-// renewLease renews until it is stopped. What goes wrong shows elsewhere: a
-// domain or a connection that is gone.
+// Renew starts a renewal, which must be stopped. It ignores errors: a domain or a
+// connection that was lost is reported elsewhere.
 func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Renewal{conn: conn, domain: domain, cancel: cancel}
-	r.over.Go(func() {
+	r.running.Go(func() {
 		tick := time.NewTicker(lease / 3)
 		defer tick.Stop()
 		for {
@@ -41,7 +40,7 @@ func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 	return r
 }
 
-// change changes the clone's metadata, one change at a time.
+// Change changes the clone's metadata, one change at a time.
 func (r *Renewal) Change(ctx context.Context, change func(*Metadata)) error {
 	return virt.WithContext(ctx, r.conn, func() error {
 		r.changing.Lock()
@@ -50,20 +49,20 @@ func (r *Renewal) Change(ctx context.Context, change func(*Metadata)) error {
 	})
 }
 
-// stop ends the renewal. A nil one has ended.
+// Stop ends the renewal. A nil one has ended.
 func (r *Renewal) Stop() {
 	if r == nil {
 		return
 	}
 	r.cancel()
-	r.over.Wait()
+	r.running.Wait()
 }
 
-// metadataPrefix is for the names in our element, where libvirt wants one.
+// metadataPrefix is the XML prefix of overcast's element.
 const metadataPrefix = "overcast"
 
-// changeMetadata changes our element in the metadata of a domain, and in that of
-// its definition, if it has one that stays when it no longer runs.
+// ChangeMetadata changes overcast's element in the metadata of a domain, and in its
+// persistent definition if it has one.
 func ChangeMetadata(conn *libvirt.Connect, name string, change func(*Metadata)) error {
 	domain, err := conn.LookupDomainByName(name)
 	if err != nil {
@@ -90,5 +89,5 @@ func ChangeMetadata(conn *libvirt.Connect, name string, change func(*Metadata)) 
 	if active, err := domain.IsActive(); err == nil && active && persistent {
 		where = libvirt.DOMAIN_AFFECT_LIVE | libvirt.DOMAIN_AFFECT_CONFIG
 	}
-	return domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, m.Text(), metadataPrefix, MetadataNamespace, where)
+	return domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, m.XML(), metadataPrefix, MetadataNamespace, where)
 }

@@ -13,9 +13,9 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// choosePool names the pool of an overlay: the one that the configuration
-// wants; or the base disk's own, if overlays can be files there; or else the
-// pool named default, or the one with the most room, among those of files.
+// choosePool returns the name of the pool of an overlay: the configured one; otherwise
+// the pool of the base's disk, if its volumes are files; otherwise the pool "default";
+// otherwise the pool of files with the most free space.
 func choosePool(conn *libvirt.Connect, o *domainxml.Overlay, wanted string) (string, error) {
 	if wanted != "" {
 		return checkPool(conn, wanted)
@@ -30,21 +30,21 @@ func choosePool(conn *libvirt.Connect, o *domainxml.Overlay, wanted string) (str
 		return "", err
 	}
 	if len(others) == 0 {
-		return "", fmt.Errorf("no active pool of files holds %s, and there is no other to put its overlay in: make one (virsh pool-create-as NAME dir --target FOLDER)", o.Backing)
+		return "", fmt.Errorf("no active pool of files contains %s, and there is no other pool for its overlay: create one (virsh pool-create-as NAME dir --target FOLDER)", o.Backing)
 	}
 	for _, p := range others {
 		if p.Name == defaultPool {
 			return p.Name, nil
 		}
 	}
-	return slices.MaxFunc(others, func(a, b filePool) int { return cmp.Compare(a.available, b.available) }).Name, nil
+	return slices.MaxFunc(others, func(a, b FilePool) int { return cmp.Compare(a.Available, b.Available) }).Name, nil
 }
 
-// checkPool refuses a pool that overlays cannot be files in.
+// checkPool fails for a pool whose volumes cannot be files.
 func checkPool(conn *libvirt.Connect, name string) (string, error) {
 	pool, err := conn.LookupStoragePoolByName(name)
 	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return "", fmt.Errorf("overlayPool %q does not exist: virsh pool-list --all shows what there is", name)
+		return "", fmt.Errorf("overlayPool %q does not exist: choose one of those that virsh pool-list --all shows", name)
 	}
 	if err != nil {
 		return "", fmt.Errorf("looking up overlayPool %q: %w", name, virt.StripCodes(err))
@@ -57,21 +57,21 @@ func checkPool(conn *libvirt.Connect, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if found.Folder == "" {
-		return "", fmt.Errorf("overlayPool %q holds no files, but overlays are: name a pool of type dir, fs or netfs", name)
+	if found.Dir == "" {
+		return "", fmt.Errorf("overlayPool %q has no files as volumes, which overlays need: name a pool of type dir, fs or netfs", name)
 	}
 	return name, nil
 }
 
-// filePool is an active pool whose volumes are files in a folder.
-type filePool struct {
-	Name, Folder string // folder is "" for a pool of another kind
-	available    uint64 // bytes
+// FilePool is an active pool whose volumes are files in a folder.
+type FilePool struct {
+	Name, Dir string // folder is "" for a pool of another kind
+	Available uint64 // bytes
 }
 
-// poolOf names the active pool of files whose folder the file is in, or "".
-// Asking for the volume by its path is one call, but knows only what was there
-// when its pool was last refreshed.
+// poolOf returns the name of the active pool of files that contains a file, or "". The
+// look-up by path is one call, but finds only what existed when the pool was last
+// refreshed.
 func poolOf(conn *libvirt.Connect, file string) (string, error) {
 	if volume, err := conn.LookupStorageVolByPath(file); err == nil {
 		defer volume.Free()
@@ -81,23 +81,22 @@ func poolOf(conn *libvirt.Connect, file string) (string, error) {
 		}
 		defer pool.Free()
 		found, err := readPool(pool)
-		if err != nil || found.Folder == "" {
+		if err != nil || found.Dir == "" {
 			return "", err
 		}
 		return found.Name, nil
 	}
 	pools, err := FilePools(conn)
 	for _, p := range pools {
-		if p.Folder == path.Dir(file) {
+		if p.Dir == path.Dir(file) {
 			return p.Name, nil
 		}
 	}
 	return "", err
 }
 
-// filePools are all active pools of files, but those that stand in for a
-// folder for a moment.
-func FilePools(conn *libvirt.Connect) ([]filePool, error) {
+// FilePools lists the active pools of files, except temporary pools of overcast's.
+func FilePools(conn *libvirt.Connect) ([]FilePool, error) {
 	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
 	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
 		return nil, nil // a hypervisor without storage
@@ -105,34 +104,34 @@ func FilePools(conn *libvirt.Connect) ([]filePool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing pools: %w", virt.StripCodes(err))
 	}
-	var found []filePool
+	var found []FilePool
 	for i := range pools {
 		p, err := readPool(&pools[i])
 		_ = pools[i].Free()
-		if _, ours := owner.ParseName(p.Name); err == nil && p.Folder != "" && !ours { // one that fails is gone since
+		if _, ours := owner.ParseName(p.Name); err == nil && p.Dir != "" && !ours { // an error means that it no longer exists
 			found = append(found, p)
 		}
 	}
 	return found, nil
 }
 
-func readPool(pool *libvirt.StoragePool) (filePool, error) {
+func readPool(pool *libvirt.StoragePool) (FilePool, error) {
 	text, err := pool.GetXMLDesc(0)
 	if err != nil {
-		return filePool{}, fmt.Errorf("reading the definition of a pool: %w", virt.StripCodes(err))
+		return FilePool{}, fmt.Errorf("reading the definition of a pool: %w", virt.StripCodes(err))
 	}
 	var definition libvirtxml.StoragePool
 	if err := definition.Unmarshal(text); err != nil {
-		return filePool{}, fmt.Errorf("reading the definition of a pool: %w", err)
+		return FilePool{}, fmt.Errorf("reading the definition of a pool: %w", err)
 	}
-	found := filePool{Name: definition.Name}
+	found := FilePool{Name: definition.Name}
 	if definition.Available != nil {
-		found.available = definition.Available.Value
+		found.Available = definition.Available.Value
 	}
 	switch definition.Type {
 	case "dir", "fs", "netfs":
 		if definition.Target != nil {
-			found.Folder = path.Clean(definition.Target.Path)
+			found.Dir = path.Clean(definition.Target.Path)
 		}
 	}
 	return found, nil

@@ -11,56 +11,55 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// undo is the record of what an instance makes on a hypervisor. A step is
-// recorded before it is taken, so that nothing is ever there that the record
-// does not know; undoing a step that was never taken must be harmless.
+// Undo records what an instance creates on a hypervisor. Each step is recorded before
+// it is taken, so that the record is always complete. Undoing a step that was not taken
+// must succeed.
 type Undo struct {
 	mu    sync.Mutex
 	steps []undoStep
 }
 
-// undoStep takes one thing away. It is handed the connection to do it over,
-// as the one that the thing was made over may be lost.
+// undoStep removes one thing. It gets a connection, as the connection over which the
+// thing was created may be lost.
 type undoStep struct {
-	what string // as in "domain overcast-web-1f3a"
-	do   func(context.Context, *libvirt.Connect) error
-	here bool // it is about this process, and not about the hypervisor
+	name  string // as in "domain overcast-web-1f3a"
+	do    func(context.Context, *libvirt.Connect) error
+	local bool // it concerns only this process
 }
 
-// record notes what is about to be made and how to take it away. Taking away
-// what is not there, or no longer, is success.
+// Record records what is about to be created and how to remove it. The removal of
+// something that does not exist must succeed.
 func (u *Undo) Record(what string, do func(context.Context, *libvirt.Connect) error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.steps = append(u.steps, undoStep{what: what, do: do})
+	u.steps = append(u.steps, undoStep{name: what, do: do})
 }
 
-// recordHere notes something that only this process has, such as a lock.
-func (u *Undo) RecordHere(what string, do func() error) {
+// RecordLocal records something that belongs to this process only, such as a lock.
+func (u *Undo) RecordLocal(what string, do func() error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.steps = append(u.steps, undoStep{what: what, here: true, do: func(context.Context, *libvirt.Connect) error { return do() }})
+	u.steps = append(u.steps, undoStep{name: what, local: true, do: func(context.Context, *libvirt.Connect) error { return do() }})
 }
 
-// empty says whether there is nothing to undo.
+// Empty reports whether there is nothing to undo.
 func (u *Undo) Empty() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.steps) == 0
 }
 
-// forget leaves what was made on the hypervisor where it is; what only this
-// process has is still undone.
+// Forget removes the steps on the hypervisor from the record, and undoes those that
+// concern only this process.
 func (u *Undo) Forget(ctx context.Context) error {
 	u.mu.Lock()
-	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return !s.here })
+	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return !s.local })
 	u.mu.Unlock()
 	return u.Run(ctx, nil)
 }
 
-// run undoes every step, the last one first. A step that fails, or is not over
-// when ctx ends, does not stop those before it; it stays recorded, so that
-// running again tries it again.
+// Run undoes all steps in reverse order. A step that fails, or has not ended when ctx
+// ends, does not stop the others: it stays recorded, and the next Run tries it again.
 func (u *Undo) Run(ctx context.Context, conn *libvirt.Connect) error {
 	var failed []undoStep
 	var errs []error
@@ -71,7 +70,7 @@ func (u *Undo) Run(ctx context.Context, conn *libvirt.Connect) error {
 		}
 		if err := virt.WithContext(ctx, conn, func() error { return last.do(ctx, conn) }); err != nil {
 			failed = append(failed, last)
-			errs = append(errs, fmt.Errorf("removing %s: %w", last.what, virt.StripCodes(err)))
+			errs = append(errs, fmt.Errorf("removing %s: %w", last.name, virt.StripCodes(err)))
 		}
 	}
 	slices.Reverse(failed)
@@ -81,7 +80,7 @@ func (u *Undo) Run(ctx context.Context, conn *libvirt.Connect) error {
 	return errors.Join(errs...)
 }
 
-// last takes the last step off the record.
+// last removes the last step from the record and returns it.
 func (u *Undo) last() (step undoStep, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -10,11 +10,11 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// defaultPool takes overlays of disks that are in no pool of their own, if it can.
+// defaultPool is the preferred pool for overlays of disks that are in no pool of files.
 const defaultPool = "default"
 
-// locateOverlays finds the file of every disk and the pool of its overlay. It makes
-// nothing; what it cannot find, the clone could not be made from.
+// LocateOverlays finds the file of every disk and the pool of its overlay. It creates
+// nothing.
 func LocateOverlays(conn *libvirt.Connect, c *domainxml.Clone, base, wanted string) error {
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
@@ -36,23 +36,23 @@ func locateOverlay(conn *libvirt.Connect, o *domainxml.Overlay, base, wanted str
 			return err
 		}
 		if writer != "" {
-			return fmt.Errorf("domain %q, which runs, shares it and may write to it, and a clone's backing store must not change: shut that off first", writer)
+			return fmt.Errorf("the running domain %q shares it and may write to it, and a clone's backing store must not change: shut that domain off first", writer)
 		}
 	}
 	o.Pool, err = choosePool(conn, o, wanted)
 	return err
 }
 
-// makeOverlay makes the volume of an overlay, recorded in u, and puts it in
-// its disk's place.
-func MakeOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
+// CreateOverlay creates the volume of an overlay, recorded in u, and makes it the
+// source of the clone's disk.
+func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	pool, err := conn.LookupStoragePoolByName(o.Pool)
 	if err != nil {
 		return fmt.Errorf("disk %s: looking up pool %s: %w", o.Target, o.Pool, virt.StripCodes(err))
 	}
 	defer pool.Free()
-	// No capacity: libvirt then takes the backing store's. Version 3 of qcow2, which
-	// libvirt calls 1.1, can tell discarded clusters from those of the backing store.
+	// Without a capacity, libvirt uses that of the backing store. Version 3 of qcow2,
+	// "1.1" to libvirt, distinguishes discarded clusters from those of the backing store.
 	volume := libvirtxml.StorageVolume{
 		Name:         o.Volume,
 		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}, Compat: "1.1"},
@@ -63,26 +63,26 @@ func MakeOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 		return err
 	}
 	u.Record(fmt.Sprintf("volume %s in pool %s", o.Volume, o.Pool), func(_ context.Context, conn *libvirt.Connect) error {
-		if o.Anonymous.Load() {
+		if o.Unlinked.Load() {
 			return nil
 		}
 		return DeleteVolume(conn, o.Pool, o.Volume)
 	})
 	made, err := pool.StorageVolCreateXML(text, 0)
 	if err != nil {
-		return fmt.Errorf("making volume %s in pool %s over %s: %w", o.Volume, o.Pool, o.Backing, virt.StripCodes(err))
+		return fmt.Errorf("creating volume %s in pool %s over %s: %w", o.Volume, o.Pool, o.Backing, virt.StripCodes(err))
 	}
 	defer made.Free()
 	file, err := made.GetPath()
 	if err != nil {
-		return fmt.Errorf("asking for the path of volume %s in pool %s: %w", o.Volume, o.Pool, virt.StripCodes(err))
+		return fmt.Errorf("reading the path of volume %s in pool %s: %w", o.Volume, o.Pool, virt.StripCodes(err))
 	}
-	o.Place(file)
+	o.SetPath(file)
 	return nil
 }
 
-// sourcePath is the path of a disk's source on the hypervisor's machine, which
-// libvirt can open.
+// sourcePath returns the path of a disk's source on the hypervisor's machine. It fails
+// if libvirt cannot open it.
 func sourcePath(conn *libvirt.Connect, base, target string, source *libvirtxml.DomainDiskSource) (string, error) {
 	if source.Volume != nil {
 		return volumePath(conn, source.Volume)
@@ -105,7 +105,7 @@ func sourcePath(conn *libvirt.Connect, base, target string, source *libvirtxml.D
 	return file, nil
 }
 
-// volumePath is the path of a volume that is a file or a block device.
+// volumePath returns the path of a volume that is a file or a block device.
 func volumePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSourceVolume) (string, error) {
 	pool, err := conn.LookupStoragePoolByName(source.Pool)
 	if err != nil {
@@ -119,15 +119,15 @@ func volumePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSourceVolume
 	defer volume.Free()
 	info, err := volume.GetInfo()
 	if err != nil {
-		return "", fmt.Errorf("asking for volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
+		return "", fmt.Errorf("reading volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
 	}
 	if info.Type != libvirt.STORAGE_VOL_FILE && info.Type != libvirt.STORAGE_VOL_BLOCK {
-		return "", fmt.Errorf("volume %s in pool %s is on another machine, where no overlay can be made over it: move it to a pool of files", source.Volume, source.Pool)
+		return "", fmt.Errorf("volume %s in pool %s is on another machine, where it cannot have an overlay: move it to a pool of files", source.Volume, source.Pool)
 	}
 	return volume.GetPath()
 }
 
-// writerOf names a domain that runs and may write to a file; "" if there is none.
+// writerOf returns the name of a running domain that may write to a file, or "".
 func writerOf(conn *libvirt.Connect, file string) (string, error) {
 	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
 	if err != nil {
@@ -159,8 +159,8 @@ func writes(d *libvirtxml.Domain, file string) bool {
 	return false
 }
 
-// deleteVolume takes a volume away; one that is gone already is no error. A
-// pool that is gone, or stopped, is: the volume's file is still there.
+// DeleteVolume removes a volume. A volume that no longer exists is not an error; a pool
+// that does not exist or is not active is one, as the volume's file may still exist.
 func DeleteVolume(conn *libvirt.Connect, poolName, name string) error {
 	pool, err := conn.LookupStoragePoolByName(poolName)
 	if err != nil {

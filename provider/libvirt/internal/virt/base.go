@@ -8,8 +8,8 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// readBase answers with the inactive definition of a base domain that can be
-// cloned now.
+// ReadBase returns the inactive definition of a base domain. It fails with a
+// *[BaseMissingError], or with a *[BaseRunningError] if the domain is not shut off.
 func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, error) {
 	domain, err := conn.LookupDomainByName(name)
 	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
@@ -36,7 +36,7 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 	return base, nil
 }
 
-// readDefinition asks for a domain's definition.
+// ReadDefinition reads the definition of a domain.
 func ReadDefinition(domain *libvirt.Domain, flags libvirt.DomainXMLFlags) (*libvirtxml.Domain, error) {
 	text, err := domain.GetXMLDesc(flags)
 	if err != nil {
@@ -49,13 +49,12 @@ func ReadDefinition(domain *libvirt.Domain, flags libvirt.DomainXMLFlags) (*libv
 	return &definition, nil
 }
 
-// stateSaved is the state of a domain that is shut off, but goes on where it
-// was saved when it is started (virsh managedsave): its disks are those of a
-// system that runs.
+// stateSaved is the state of a domain that is shut off and has a managed save
+// image (virsh managedsave). Its disks are those of a running system.
 const stateSaved = "saved"
 
-// domainNames lists what is there, for an error; an empty list is as good as
-// another error.
+// domainNames lists the domains of a hypervisor for an error message. On failure
+// the list is empty.
 func domainNames(conn *libvirt.Connect) []string {
 	domains, err := conn.ListAllDomains(0)
 	if err != nil {
@@ -72,7 +71,7 @@ func domainNames(conn *libvirt.Connect) []string {
 	return names
 }
 
-// stateOf asks for the state of a domain, and the reason for it.
+// StateOf reads the state of a domain and the reason for it.
 func StateOf(conn *libvirt.Connect, name string) (state libvirt.DomainState, reason int, err error) {
 	domain, err := conn.LookupDomainByName(name)
 	if err != nil {
@@ -82,7 +81,7 @@ func StateOf(conn *libvirt.Connect, name string) (state libvirt.DomainState, rea
 	return domain.GetState()
 }
 
-// stateName is the state in virsh's words.
+// StateName returns the name that virsh has for a state.
 func StateName(state libvirt.DomainState) string {
 	switch state {
 	case libvirt.DOMAIN_RUNNING:

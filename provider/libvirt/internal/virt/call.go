@@ -8,16 +8,16 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// call is something that libvirt has been asked for. It cannot be told to stop:
-// whoever no longer waits for it leaves it under way, and what must not happen
-// beside it waits for its end.
+// PendingCall is a call of libvirt that runs in a goroutine. libvirt cannot cancel
+// a call: after a timeout it continues in the background, and an operation that
+// must not run at the same time waits for its end.
 type PendingCall struct {
 	over chan struct{} // closed once err is set
 	Err  error
 }
 
-// begin makes a call, in a goroutine of its own. A panic in it is its error: it
-// would end the process, and nothing would be taken away.
+// Async starts a call in a goroutine. A panic in the call becomes its error: it
+// would end the process without clean-up.
 func Async(do func() error) *PendingCall {
 	c := &PendingCall{over: make(chan struct{})}
 	go func() {
@@ -27,7 +27,8 @@ func Async(do func() error) *PendingCall {
 	return c
 }
 
-// await says whether the call was over before ctx was.
+// Await waits for the end of the call or of ctx. It reports whether the call has
+// ended.
 func (c *PendingCall) Await(ctx context.Context) bool {
 	select {
 	case <-c.over:
@@ -35,16 +36,16 @@ func (c *PendingCall) Await(ctx context.Context) bool {
 	case <-ctx.Done():
 	}
 	select {
-	case <-c.over: // both at once: the answer counts
+	case <-c.over: // both at once: the result counts
 		return true
 	default:
 		return false
 	}
 }
 
-// bounded makes a call, and waits for it no longer than ctx lasts. If it is not
-// over then, it goes on behind the scenes until libvirt answers or the connection
-// ends; the connection stays open for it.
+// WithContext makes a call and waits for it until ctx ends. A call that has not
+// ended by then continues in the background until libvirt answers or the connection
+// ends. It holds a reference to conn, which may be nil.
 func WithContext(ctx context.Context, conn *libvirt.Connect, do func() error) error {
 	if conn != nil {
 		if err := conn.Ref(); err != nil {
@@ -53,7 +54,7 @@ func WithContext(ctx context.Context, conn *libvirt.Connect, do func() error) er
 	}
 	c := Async(func() error {
 		if conn != nil {
-			defer conn.Close() // gives the reference back
+			defer conn.Close() // releases the reference
 		}
 		return do()
 	})

@@ -9,16 +9,15 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// connections shares one connection to each hypervisor among all who use it
-// at the same time.
+// Connections shares one connection to each hypervisor among its concurrent users.
 type Connections struct {
-	Loop eventLoop
+	Loop EventLoop
 	mu   sync.Mutex
 	open map[string]*Connection
-	Once map[string]*sync.Once // what is done once in a process for a hypervisor
+	once map[string]*sync.Once // what is done once in a process for a hypervisor
 }
 
-// connection is one that is open or being opened.
+// Connection is a connection that is open or being opened.
 type Connection struct {
 	URL   string
 	users int
@@ -26,36 +25,37 @@ type Connection struct {
 	Conn  *libvirt.Connect
 	err   error
 
-	Heart      *heartbeat
+	Keepalive  *Keepalive
 	dispatcher dispatcher
 }
 
+// NewConnections returns an empty set.
 func NewConnections() *Connections {
-	return &Connections{open: map[string]*Connection{}, Once: map[string]*sync.Once{}}
+	return &Connections{open: map[string]*Connection{}, once: map[string]*sync.Once{}}
 }
 
-// first does something for a hypervisor that has not been done in this process.
-func (c *Connections) First(url string, do func()) {
+// Once calls do if it has not been called for the hypervisor in this process.
+func (c *Connections) Once(url string, do func()) {
 	c.mu.Lock()
-	once, ok := c.Once[url]
+	once, ok := c.once[url]
 	if !ok {
 		once = &sync.Once{}
-		c.Once[url] = once
+		c.once[url] = once
 	}
 	c.mu.Unlock()
 	once.Do(do)
 }
 
-// acquire answers with a connection to the hypervisor and with what ends its
-// use. The last user's end closes it.
+// Acquire returns a connection to the hypervisor, and a function that releases it.
+// The last release closes the connection. It fails with a *[ConnectError].
 func (c *Connections) Acquire(ctx context.Context, url string) (*Connection, func(), error) {
 	c.mu.Lock()
 	found, ok := c.open[url]
 	if !ok || found.Lost() {
-		found = &Connection{URL: url, Ready: make(chan struct{}), Heart: NewHeartbeat()}
+		found = &Connection{URL: url, Ready: make(chan struct{}), Keepalive: NewKeepalive()}
 		c.open[url] = found
-		// libvirt cannot be told to stop opening a connection. The goroutine
-		// ends when it has; release waits for it.
+		// libvirt cannot cancel the opening of a connection. The goroutine ends
+		// when it is open or has failed; release waits for it.
 		go c.connect(found)
 	}
 	found.users++
@@ -75,8 +75,8 @@ func (c *Connections) Acquire(ctx context.Context, url string) (*Connection, fun
 	}
 }
 
-// lost says that the connection was open, and is of no more use. Those who
-// have it keep it until they release it.
+// Lost reports whether the connection was open and can no longer be used. Its users
+// keep it until they release it.
 func (c *Connection) Lost() bool {
 	select {
 	case <-c.Ready:
@@ -86,14 +86,14 @@ func (c *Connection) Lost() bool {
 	if c.err != nil {
 		return false // its users are about to forget it
 	}
-	if c.Heart.stopped() {
+	if c.Keepalive.isLost() {
 		return true
 	}
 	alive, err := c.Conn.IsAlive()
 	return err != nil || !alive
 }
 
-// connect opens a connection; it is the only one who sets conn and err.
+// connect opens a connection. Only it sets Conn and err.
 func (c *Connections) connect(to *Connection) {
 	defer close(to.Ready)
 	to.err = recovered.Do(func() error { return c.dial(to) })
@@ -114,17 +114,17 @@ func (c *Connections) dial(to *Connection) error {
 		c.Loop.release()
 		return err
 	}
-	// A driver that needs no daemon has no such callback: nothing can break there.
+	// A driver without a daemon has no such callback: its connection cannot be lost.
 	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
-		to.Heart.Stop(ClosedByLibvirtd)
+		to.Keepalive.MarkLost(ClosedByLibvirtd)
 	})
-	to.Heart.start(conn)
+	to.Keepalive.start(conn)
 	to.Conn = conn
 	return nil
 }
 
-// release ends one use. A connection that could not be opened is forgotten,
-// so that the next user tries again.
+// release ends one use. A connection that could not be opened is removed, so that
+// the next user tries again.
 func (c *Connections) release(to *Connection) {
 	<-to.Ready
 	c.mu.Lock()
@@ -137,12 +137,12 @@ func (c *Connections) release(to *Connection) {
 	if !last || to.Conn == nil {
 		return
 	}
-	if to.Heart.end() {
+	if to.Keepalive.stop() {
 		c.close(to)
 		return
 	}
-	// Nobody answers: closing, too, waits for an answer, or for the end of the
-	// other side, for which nobody else has to wait.
+	// The other end does not answer. Closing waits for an answer too, so it must not
+	// block the caller.
 	go c.close(to)
 }
 

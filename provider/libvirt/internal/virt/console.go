@@ -11,28 +11,28 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// console keeps the last of what a clone's serial console says, from the start
-// on. One that a person takes over (virsh console --force) ends it.
-type console struct {
-	ended  chan struct{} // closed once nothing more will come
-	closed chan struct{} // closed once libvirt has been told so, too
-	hangUp func()        // tells libvirt, which may have to be waited for
+// Console reads the serial console of a clone and keeps the last part of its output.
+// It ends when another client takes the console over (virsh console --force).
+type Console struct {
+	ended       chan struct{} // closed at the end of the output
+	closed      chan struct{} // closed once libvirt has closed the stream
+	closeStream func()        // may block while libvirt does not answer
 
-	mu   sync.Mutex
-	said []byte
-	over bool // nobody reads any more
+	mu      sync.Mutex
+	output  []byte
+	stopped bool // reading
 }
 
-func newConsole(hangUp func()) *console {
-	return &console{ended: make(chan struct{}), closed: make(chan struct{}), hangUp: hangUp}
+func newConsole(hangUp func()) *Console {
+	return &Console{ended: make(chan struct{}), closed: make(chan struct{}), closeStream: hangUp}
 }
 
-// consoleKept is how much of a console is kept, in bytes.
-const consoleKept = 32 << 10
+// maxConsoleBytes limits the output of a console that is kept.
+const maxConsoleBytes = 32 << 10
 
-// openConsole opens the console of a domain that has one with a terminal
-// (<serial type='pty'>); it answers with nil for any other.
-func OpenConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error) {
+// OpenConsole opens the console of a domain. It returns nil if the domain has none
+// with a terminal (<serial type='pty'>).
+func OpenConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*Console, error) {
 	stream, err := conn.NewStream(libvirt.STREAM_NONBLOCK)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func OpenConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error
 	}
 	c := newConsole(func() {
 		_ = stream.EventRemoveCallback()
-		_ = stream.Abort() // fails where it has ended by itself
+		_ = stream.Abort() // fails if it has already ended
 		_ = stream.Free()
 	})
 	err = stream.EventAddCallback(libvirt.STREAM_EVENT_READABLE|libvirt.STREAM_EVENT_ERROR|libvirt.STREAM_EVENT_HANGUP,
@@ -59,18 +59,18 @@ func OpenConsole(conn *libvirt.Connect, domain *libvirt.Domain) (*console, error
 	return c, nil
 }
 
-// readable is told that there is something to read, by libvirt's event loop.
-func (c *console) readable(s *libvirt.Stream) {
+// readable reads available output. libvirt's event loop calls it.
+func (c *Console) readable(s *libvirt.Stream) {
 	if err := recovered.Do(func() error { return c.read(s) }); err != nil {
 		c.close()
 	}
 }
 
-// read takes what there is. An error says that there will be no more.
-func (c *console) read(s *libvirt.Stream) error {
+// read reads until no output is available. An error marks the end of the output.
+func (c *Console) read(s *libvirt.Stream) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.stopped {
 		return nil
 	}
 	buffer := make([]byte, 4096)
@@ -85,49 +85,50 @@ func (c *console) read(s *libvirt.Stream) error {
 		if n <= 0 {
 			return io.EOF
 		}
-		c.said = append(c.said, buffer[:n]...)
-		if extra := len(c.said) - consoleKept; extra > 0 {
-			c.said = append(c.said[:0], c.said[extra:]...)
+		c.output = append(c.output, buffer[:n]...)
+		if extra := len(c.output) - maxConsoleBytes; extra > 0 {
+			c.output = append(c.output[:0], c.output[extra:]...)
 		}
 	}
 }
 
-// close stops reading. It waits for nobody; what it answers with is closed once
-// the stream is, for which libvirt may be waited for.
-func (c *console) close() (closed <-chan struct{}) {
+// close stops reading and returns at once. The channel that it returns is closed
+// when libvirt has closed the stream.
+func (c *Console) close() (closed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
-		c.over = true
+	if !c.stopped {
+		c.stopped = true
 		close(c.ended)
 		go func() {
 			defer close(c.closed)
-			c.hangUp()
+			c.closeStream()
 		}()
 	}
 	return c.closed
 }
 
-// tail is the last lines that were said. A nil console has said nothing.
-func (c *console) Tail(lines int) []string {
+// LastLines returns up to count of the last lines of output. It may be called on nil.
+func (c *Console) LastLines(count int) []string {
 	if c == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return lastLines(string(c.said), lines)
+	return lastLines(string(c.output), count)
 }
 
-// controls are what a terminal would act on rather than show.
-var controls = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\x00-\x08\x0b-\x1f\x7f]")
+// controlSequences are the escape sequences and control characters of terminals.
+var controlSequences = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\x00-\x08\x0b-\x1f\x7f]")
 
-// lastLines are the last lines of a text that are not empty, as they read.
-func lastLines(text string, most int) []string {
+// lastLines returns up to count of the last lines of a text, without empty lines
+// and without control sequences.
+func lastLines(text string, count int) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
-		if line = strings.TrimRight(controls.ReplaceAllString(line, ""), " \t\n"); line != "" {
+		if line = strings.TrimRight(controlSequences.ReplaceAllString(line, ""), " \t\n"); line != "" {
 			lines = append(lines, strings.ToValidUTF8(line, "?"))
 		}
 	}
-	return lines[max(0, len(lines)-most):]
+	return lines[max(0, len(lines)-count):]
 }

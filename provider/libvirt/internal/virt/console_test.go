@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// hungUp says whether a console is closed for libvirt, too.
-func hungUp(c *console) bool {
+// isStreamClosed says whether a console is closed for libvirt, too.
+func isStreamClosed(c *Console) bool {
 	select {
 	case <-c.close():
 		return true
@@ -19,23 +19,23 @@ func hungUp(c *console) bool {
 func TestConsolesAreReadWhileLibvirtDoesNotAnswer(t *testing.T) {
 	answer := make(chan struct{})
 	c := newConsole(func() { <-answer })
-	c.said = []byte("login:\n")
+	c.output = []byte("login:\n")
 	c.close()
-	assert.Equal(t, []string{"login:"}, c.Tail(1))
-	assert.False(t, hungUp(c))
+	assert.Equal(t, []string{"login:"}, c.LastLines(1))
+	assert.False(t, isStreamClosed(c))
 	<-c.ended
 	close(answer)
 	<-c.close()
-	assert.True(t, hungUp(c), "again")
+	assert.True(t, isStreamClosed(c), "again")
 }
 
 func TestClonesAreLetGoOfWhenNobodyAnswers(t *testing.T) {
-	on := &Connection{Heart: NewHeartbeat()}
+	on := &Connection{Keepalive: NewKeepalive()}
 	w := NewDomainWatcher(on, "test", DomainState{})
 	answer := make(chan struct{})
 	defer close(answer)
 	w.SetConsole(newConsole(func() { <-answer }))
-	on.Heart.Stop("it has not answered")
-	<-w.Ended
+	on.Keepalive.MarkLost("it has not answered")
+	<-w.Done
 	w.Close()
 }

@@ -6,44 +6,42 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// domainPhase is the part of a [domainState] that decides whether the domain can
-// be used.
-type domainPhase int
+// Phase is the part of a [DomainState] that decides whether the domain can be used.
+type Phase int
 
 const (
-	PhaseStarting domainPhase = iota // libvirt has not let it run yet
-	PhaseUnknown                     // nothing is known of it yet
-	phaseRunning
-	phasePaused
-	phaseStopped // final
+	PhaseStarting Phase = iota // libvirt has not let it run yet
+	PhaseUnknown               // nothing is known of it yet
+	PhaseRunning
+	PhasePaused
+	PhaseStopped // final
 )
 
-// domainState is the state of a domain that is watched. Events lead from one
-// to the next.
+// DomainState is the state of a watched domain. Events change it.
 type DomainState struct {
-	Phase  domainPhase
-	how    string // in virsh's words and with the cause, of a domain that is paused or has stopped
+	Phase  Phase
+	how    string // as virsh shows it, with the cause; "" unless the domain is paused or has stopped
 	fault  bool   // a fault has paused it
-	asleep bool   // its system has suspended itself
+	asleep bool   // the guest has suspended itself
 }
 
 // after returns the state after an event.
 func (s DomainState) after(event *libvirt.DomainEventLifecycle) DomainState {
 	switch event.Event {
 	case libvirt.DOMAIN_EVENT_RESUMED:
-		return DomainState{Phase: phaseRunning}
+		return DomainState{Phase: PhaseRunning}
 	case libvirt.DOMAIN_EVENT_STARTED:
 		if libvirt.DomainEventStartedDetailType(event.Detail) == libvirt.DOMAIN_EVENT_STARTED_WAKEUP {
-			return DomainState{Phase: phaseRunning}
+			return DomainState{Phase: PhaseRunning}
 		}
 	case libvirt.DOMAIN_EVENT_PMSUSPENDED:
 		return suspendedItself
 	case libvirt.DOMAIN_EVENT_SUSPENDED:
 		return s.paused(pausedByEvent(libvirt.DomainEventSuspendedDetailType(event.Detail)))
 	case libvirt.DOMAIN_EVENT_STOPPED:
-		return DomainState{Phase: phaseStopped, how: stoppedHow(libvirt.DomainEventStoppedDetailType(event.Detail))}
+		return DomainState{Phase: PhaseStopped, how: stoppedHow(libvirt.DomainEventStoppedDetailType(event.Detail))}
 	case libvirt.DOMAIN_EVENT_CRASHED:
-		return DomainState{Phase: phaseStopped, how: "crashed"}
+		return DomainState{Phase: PhaseStopped, how: "crashed"}
 	}
 	return s
 }
@@ -60,15 +58,15 @@ func (s DomainState) afterIOError(event *libvirt.DomainEventIOErrorReason) Domai
 	if why != "" {
 		why = ": " + why
 	}
-	return DomainState{Phase: phasePaused, how: fmt.Sprintf("%s of disk %s%s", pausedByIOError.how, event.SrcPath, why), fault: true}
+	return DomainState{Phase: PhasePaused, how: fmt.Sprintf("%s of disk %s%s", pausedByIOError.how, event.SrcPath, why), fault: true}
 }
 
-// paused returns the state after a pause. The event that names the failed disk
-// comes with one that does not, in either order: the former counts. A clone is
-// created paused, which is no pause of a clone that runs.
+// paused returns the state after a pause. libvirt sends two events for a failed
+// disk, in either order: the one that names the disk counts. A clone is created
+// paused: that is not a pause of a running clone.
 func (s DomainState) paused(to DomainState) DomainState {
 	switch {
-	case to.Phase != phasePaused, s.Phase == PhaseStarting && !to.fault, s.Phase == phasePaused && s.fault:
+	case to.Phase != PhasePaused, s.Phase == PhaseStarting && !to.fault, s.Phase == PhasePaused && s.fault:
 		return s
 	}
 	return to
@@ -76,17 +74,17 @@ func (s DomainState) paused(to DomainState) DomainState {
 
 // Pauses that both events and libvirt's state of a domain report.
 var (
-	pausedByAdministrator = DomainState{Phase: phasePaused, how: "paused by an administrator"}
-	pausedByIOError       = DomainState{Phase: phasePaused, how: "paused: I/O error", fault: true}
-	pausedByWatchdog      = DomainState{Phase: phasePaused, how: "paused by its watchdog", fault: true}
-	pausedForMigration    = DomainState{Phase: phasePaused, how: "paused for its migration"}
-	pausedAfterRestore    = DomainState{Phase: phasePaused, how: "paused after it was restored"}
-	pausedByLibvirt       = DomainState{Phase: phasePaused, how: "paused: libvirt could not resume it after an operation", fault: true}
-	suspendedItself       = DomainState{Phase: phasePaused, how: "paused: its system has suspended itself", asleep: true}
+	pausedByAdministrator = DomainState{Phase: PhasePaused, how: "paused by an administrator"}
+	pausedByIOError       = DomainState{Phase: PhasePaused, how: "paused: I/O error", fault: true}
+	pausedByWatchdog      = DomainState{Phase: PhasePaused, how: "paused by its watchdog", fault: true}
+	pausedForMigration    = DomainState{Phase: PhasePaused, how: "paused for its migration"}
+	pausedAfterRestore    = DomainState{Phase: PhasePaused, how: "paused after it was restored"}
+	pausedByLibvirt       = DomainState{Phase: PhasePaused, how: "paused: libvirt could not resume it after an operation", fault: true}
+	suspendedItself       = DomainState{Phase: PhasePaused, how: "paused: its system has suspended itself", asleep: true}
 )
 
-// pausedByEvent returns the pause that an event reports, or the zero state for
-// an event that is the beginning of a shutdown.
+// pausedByEvent returns the pause that an event reports, or the zero state if the
+// event begins a shutdown.
 func pausedByEvent(detail libvirt.DomainEventSuspendedDetailType) DomainState {
 	switch detail {
 	case libvirt.DOMAIN_EVENT_SUSPENDED_GUEST_SHUTDOWN:
@@ -105,7 +103,7 @@ func pausedByEvent(detail libvirt.DomainEventSuspendedDetailType) DomainState {
 	return pausedByAdministrator
 }
 
-// stoppedHow returns how a domain has stopped.
+// stoppedHow describes how a domain has stopped.
 func stoppedHow(detail libvirt.DomainEventStoppedDetailType) string {
 	switch detail {
 	case libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN:
@@ -124,24 +122,24 @@ func stoppedHow(detail libvirt.DomainEventStoppedDetailType) string {
 	return "shut off"
 }
 
-// reportedState returns the state of a domain that libvirt was asked for.
+// reportedState converts a state that was read from libvirt.
 func reportedState(state libvirt.DomainState, reason int) DomainState {
 	switch state {
 	case libvirt.DOMAIN_SHUTOFF, libvirt.DOMAIN_CRASHED:
-		return DomainState{Phase: phaseStopped, how: StateName(state)}
+		return DomainState{Phase: PhaseStopped, how: StateName(state)}
 	case libvirt.DOMAIN_PMSUSPENDED:
 		return suspendedItself
 	case libvirt.DOMAIN_PAUSED:
 		return pausedByReason(libvirt.DomainPausedReason(reason))
 	}
-	return DomainState{Phase: phaseRunning} // a shutdown that has begun ends with an event
+	return DomainState{Phase: PhaseRunning} // the end of a shutdown is an event
 }
 
-// pausedByReason returns the pause that libvirt gives a reason for.
+// pausedByReason returns the pause with a reason of libvirt's.
 func pausedByReason(reason libvirt.DomainPausedReason) DomainState {
 	switch reason {
 	case libvirt.DOMAIN_PAUSED_SHUTTING_DOWN:
-		return DomainState{Phase: phaseRunning}
+		return DomainState{Phase: PhaseRunning}
 	case libvirt.DOMAIN_PAUSED_IOERROR:
 		return pausedByIOError
 	case libvirt.DOMAIN_PAUSED_WATCHDOG:

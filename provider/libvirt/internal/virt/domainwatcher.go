@@ -10,39 +10,39 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// domainWatcher follows a domain by libvirt's events: whether it runs, is paused
-// or has stopped. The watcher of a clone is there from before the clone is
-// started until it is torn down.
+// DomainWatcher follows a domain by libvirt's events: whether it runs, is paused or
+// has stopped. A clone is watched from before its start until it is torn down.
 type DomainWatcher struct {
-	Domain string
-	On     *Connection
+	Domain     string
+	Connection *Connection
 
-	Started  chan struct{} // closed once the domain has run
-	Ended    chan struct{} // closed once it has stopped, or the connection was lost
-	stopped  chan string   // how the domain has stopped, from an event
-	closing  chan struct{}
-	watching sync.WaitGroup
+	Started chan struct{} // closed once the domain has run
+	Done    chan struct{} // closed once it has stopped, or the connection was lost
+	stopped chan string   // how the domain has stopped, from an event
+	closing chan struct{}
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	state   DomainState
-	outage  error         // why the domain does not run, see instance.Outage
+	outage  error         // why the domain does not run
 	changed chan struct{} // closed when outage changes, and when the domain reboots
-	console *console
+	console *Console
 }
 
-// newDomainWatcher watches a domain from a state on. The domain need not exist.
+// NewDomainWatcher starts watching a domain, which need not exist yet. from is its
+// state as far as it is known. Close must be called.
 func NewDomainWatcher(on *Connection, domain string, from DomainState) *DomainWatcher {
 	w := &DomainWatcher{
-		Domain: domain, On: on, state: from,
-		Started: make(chan struct{}), Ended: make(chan struct{}), changed: make(chan struct{}),
+		Domain: domain, Connection: on, state: from,
+		Started: make(chan struct{}), Done: make(chan struct{}), changed: make(chan struct{}),
 		stopped: make(chan string, 1), closing: make(chan struct{}),
 	}
 	on.dispatcher.add(w)
-	w.watching.Go(w.watch)
+	w.running.Go(w.watch)
 	return w
 }
 
-// OnLifecycle handles an event. libvirt's event loop calls it, and must not wait.
+// OnLifecycle handles an event. libvirt's event loop calls it: it must not block.
 func (w *DomainWatcher) OnLifecycle(event *libvirt.DomainEventLifecycle) {
 	w.change(func(now DomainState) DomainState { return now.after(event) })
 }
@@ -52,27 +52,26 @@ func (w *DomainWatcher) OnIOError(event *libvirt.DomainEventIOErrorReason) {
 	w.change(func(now DomainState) DomainState { return now.afterIOError(event) })
 }
 
-// reboot handles the reset of the domain: it has not stopped, and what waits for
-// its end need not wait.
+// reboot handles a reset of the domain: waiters are woken, and the state stays.
 func (w *DomainWatcher) reboot() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state.Phase != phaseStopped {
+	if w.state.Phase != PhaseStopped {
 		w.report(w.outage)
 	}
 }
 
-// stop handles an end of the watch that no event reports.
+// stop ends the watch for a reason other than an event.
 func (w *DomainWatcher) stop(how string) {
-	w.change(func(DomainState) DomainState { return DomainState{Phase: phaseStopped, how: how} })
+	w.change(func(DomainState) DomainState { return DomainState{Phase: PhaseStopped, how: how} })
 }
 
-// change moves on to another state. A domain that has stopped stays so.
+// change changes the state. The state of a domain that has stopped is final.
 func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.state
-	if before.Phase == phaseStopped {
+	if before.Phase == PhaseStopped {
 		return
 	}
 	w.state = next(before)
@@ -80,21 +79,21 @@ func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 		return
 	}
 	switch w.state.Phase {
-	case phaseRunning:
+	case PhaseRunning:
 		select {
 		case <-w.Started:
 		default:
 			close(w.Started)
 		}
 		w.report(nil)
-	case phasePaused:
-		w.report(&PausedError{URL: w.On.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.On.URL, w.Domain)})
-	case phaseStopped:
-		w.stopped <- w.state.how // watch gathers the evidence, and reports
+	case PhasePaused:
+		w.report(&PausedError{URL: w.Connection.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.Connection.URL, w.Domain)})
+	case PhaseStopped:
+		w.stopped <- w.state.how // watch collects the diagnostics, and reports
 	}
 }
 
-// report publishes an outage, or nil for a domain that runs. The caller holds mu.
+// report publishes an outage, or nil for a running domain. The caller holds mu.
 func (w *DomainWatcher) report(outage error) {
 	w.outage = outage
 	close(w.changed)
@@ -107,29 +106,29 @@ func (w *DomainWatcher) watch() {
 	select {
 	case how := <-w.stopped:
 		end = recovered.Do(func() error { return w.explain(how) })
-	case <-w.On.Heart.lost:
-		end = w.On.Loss()
+	case <-w.Connection.Keepalive.lost:
+		end = w.Connection.Loss()
 	case <-w.closing:
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state = DomainState{Phase: phaseStopped, how: w.state.how} // no event changes it any more
+	w.state = DomainState{Phase: PhaseStopped, how: w.state.how} // final
 	w.report(end)
-	close(w.Ended)
+	close(w.Done)
 }
 
-// shownLines is how many lines of the console and of QEMU's log errors have.
-const ShownLines = 15
+// MaxShownLines limits the lines of the console, and of QEMU's log, in an error.
+const MaxShownLines = 15
 
-// consoleGrace is how long a domain that has stopped is given to hand over the
-// last output of its console, before its end is reported.
+// consoleGrace limits the wait for the last output of the console of a domain that
+// has stopped, before its end is reported.
 const consoleGrace = 500 * time.Millisecond
 
 // explain returns the error of a domain that has stopped, with the last lines of
 // its console and of QEMU's log.
 func (w *DomainWatcher) explain(how string) error {
-	c := w.GetConsole()
+	c := w.Console()
 	if c != nil {
 		select {
 		case <-c.ended:
@@ -137,45 +136,47 @@ func (w *DomainWatcher) explain(how string) error {
 		case <-time.After(consoleGrace):
 		}
 	}
-	return &StoppedError{Domain: w.Domain, How: how, Console: c.Tail(ShownLines), Log: qemuLogTail(w.On.URL, w.Domain, ShownLines)}
+	return &StoppedError{Domain: w.Domain, How: how, Console: c.LastLines(MaxShownLines), Log: qemuLogTail(w.Connection.URL, w.Domain, MaxShownLines)}
 }
 
-func (w *DomainWatcher) SetConsole(c *console) {
+// SetConsole sets the console whose last lines an outage shows.
+func (w *DomainWatcher) SetConsole(c *Console) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.console = c
 }
 
-func (w *DomainWatcher) GetConsole() *console {
+// Console returns the console of the domain, or nil.
+func (w *DomainWatcher) Console() *Console {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.console
 }
 
-// close ends the watch. What happens to the domain from now on is no outage.
+// Close ends the watch. Later events are no outage.
 func (w *DomainWatcher) Close() {
 	close(w.closing)
-	w.watching.Wait()
-	w.On.dispatcher.remove(w)
-	if c := w.GetConsole(); c != nil {
+	w.running.Wait()
+	w.Connection.dispatcher.remove(w)
+	if c := w.Console(); c != nil {
 		select {
 		case <-c.close():
-		case <-w.On.Heart.lost: // libvirt will not answer
+		case <-w.Connection.Keepalive.lost: // libvirt does not answer
 		}
 	}
 }
 
-// get returns the outage, and a channel that is closed at the next report.
-func (w *DomainWatcher) Get() (changed <-chan struct{}, outage error) {
+// Outage returns the outage, or nil, and a channel that is closed at the next change.
+func (w *DomainWatcher) Outage() (changed <-chan struct{}, outage error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed, w.outage
 }
 
-// exists reports whether the domain has run and has not stopped since.
+// Exists reports whether the domain has run and has not stopped.
 func (w *DomainWatcher) Exists() bool {
 	select {
-	case <-w.Ended:
+	case <-w.Done:
 		return false
 	default:
 	}
@@ -187,13 +188,13 @@ func (w *DomainWatcher) Exists() bool {
 	}
 }
 
-// query asks libvirt for the state of a domain that has been started before its
-// watcher. An event that has come meanwhile is newer than the answer.
-func (w *DomainWatcher) Query(conn *libvirt.Connect) error {
+// ReadState reads the state of a domain that was started before its watcher. An
+// event that has arrived since is newer than the result and takes precedence.
+func (w *DomainWatcher) ReadState(conn *libvirt.Connect) error {
 	state, reason, err := StateOf(conn, w.Domain)
 	answer := reportedState(state, reason)
 	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
-		answer, err = DomainState{Phase: phaseStopped, how: "shut off"}, nil
+		answer, err = DomainState{Phase: PhaseStopped, how: "shut off"}, nil
 	}
 	if err != nil {
 		return err
@@ -207,9 +208,9 @@ func (w *DomainWatcher) Query(conn *libvirt.Connect) error {
 	return nil
 }
 
-// stateText is the state of the domain as virsh shows it.
-func (w *DomainWatcher) StateText() string {
-	_, outage := w.Get()
+// StateName returns the state of the domain as virsh shows it.
+func (w *DomainWatcher) StateName() string {
+	_, outage := w.Outage()
 	var stopped *StoppedError
 	var paused *PausedError
 	switch {

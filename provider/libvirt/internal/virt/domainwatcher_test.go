@@ -37,9 +37,9 @@ var (
 
 // watching watches a domain that no hypervisor has, so that only the test
 // brings about events.
-func watching(t *testing.T, from domainPhase) *DomainWatcher {
+func watching(t *testing.T, from Phase) *DomainWatcher {
 	t.Helper()
-	w := NewDomainWatcher(&Connection{URL: "qemu:///system", Heart: NewHeartbeat()}, "web", DomainState{Phase: from})
+	w := NewDomainWatcher(&Connection{URL: "qemu:///system", Keepalive: NewKeepalive()}, "web", DomainState{Phase: from})
 	t.Cleanup(w.Close)
 	return w
 }
@@ -60,31 +60,31 @@ func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
 	const full = "paused: I/O error of disk /pool/vda: no space is left in the pool"
 	for name, test := range map[string]struct {
 		events []any
-		phase  domainPhase
+		phase  Phase
 		how    string
 		fault  bool
 	}{
 		"created paused, as every clone": {[]any{booted, paused}, PhaseStarting, "", false},
-		"started":                        {[]any{booted, paused, resumed}, phaseRunning, "", false},
-		"paused by a command":            {[]any{resumed, paused}, phasePaused, "paused by an administrator", false},
-		"resumed":                        {[]any{resumed, paused, resumed}, phaseRunning, "", false},
-		"a full pool":                    {[]any{resumed, fullPool, ioPaused}, phasePaused, full, true},
-		"a full pool, whose events come exchanged":  {[]any{resumed, ioPaused, fullPool}, phasePaused, full, true},
-		"a full pool, before it has run":            {[]any{booted, paused, ioPaused}, phasePaused, "paused: I/O error", true},
-		"a full pool that was paused then":          {[]any{resumed, fullPool, ioPaused, paused}, phasePaused, full, true},
-		"a full pool that was mended":               {[]any{resumed, fullPool, ioPaused, resumed}, phaseRunning, "", false},
-		"a full pool that was mended, and is full":  {[]any{resumed, fullPool, ioPaused, resumed, fullPool, ioPaused}, phasePaused, full, true},
-		"an I/O error that the guest handles":       {[]any{resumed, toldGuest}, phaseRunning, "", false},
-		"its system asleep":                         {[]any{resumed, asleep}, phasePaused, "paused: its system has suspended itself", false},
-		"woken up":                                  {[]any{resumed, asleep, wokenUp}, phaseRunning, "", false},
-		"a shutdown that has begun":                 {[]any{resumed, shutdown, shutting}, phaseRunning, "", false},
-		"a reboot that libvirt does by a shutdown":  {[]any{resumed, shutdown, resumed}, phaseRunning, "", false},
-		"powered off":                               {[]any{resumed, shutdown, off}, phaseStopped, "shut off: the guest powered itself off", false},
-		"destroyed while it was paused":             {[]any{resumed, paused, destroyed}, phaseStopped, "shut off: a libvirt client destroyed it", false},
-		"crashed":                                   {[]any{resumed, panicked, destroyed}, phaseStopped, "crashed", false},
-		"events that come after it has stopped":     {[]any{resumed, off, booted, resumed, paused}, phaseStopped, "shut off: the guest powered itself off", false},
-		"stopped before it has run":                 {[]any{booted, paused, destroyed}, phaseStopped, "shut off: a libvirt client destroyed it", false},
-		"an I/O error after it has stopped already": {[]any{resumed, off, fullPool}, phaseStopped, "shut off: the guest powered itself off", false},
+		"started":                        {[]any{booted, paused, resumed}, PhaseRunning, "", false},
+		"paused by a command":            {[]any{resumed, paused}, PhasePaused, "paused by an administrator", false},
+		"resumed":                        {[]any{resumed, paused, resumed}, PhaseRunning, "", false},
+		"a full pool":                    {[]any{resumed, fullPool, ioPaused}, PhasePaused, full, true},
+		"a full pool, whose events come exchanged":  {[]any{resumed, ioPaused, fullPool}, PhasePaused, full, true},
+		"a full pool, before it has run":            {[]any{booted, paused, ioPaused}, PhasePaused, "paused: I/O error", true},
+		"a full pool that was paused then":          {[]any{resumed, fullPool, ioPaused, paused}, PhasePaused, full, true},
+		"a full pool that was mended":               {[]any{resumed, fullPool, ioPaused, resumed}, PhaseRunning, "", false},
+		"a full pool that was mended, and is full":  {[]any{resumed, fullPool, ioPaused, resumed, fullPool, ioPaused}, PhasePaused, full, true},
+		"an I/O error that the guest handles":       {[]any{resumed, toldGuest}, PhaseRunning, "", false},
+		"its system asleep":                         {[]any{resumed, asleep}, PhasePaused, "paused: its system has suspended itself", false},
+		"woken up":                                  {[]any{resumed, asleep, wokenUp}, PhaseRunning, "", false},
+		"a shutdown that has begun":                 {[]any{resumed, shutdown, shutting}, PhaseRunning, "", false},
+		"a reboot that libvirt does by a shutdown":  {[]any{resumed, shutdown, resumed}, PhaseRunning, "", false},
+		"powered off":                               {[]any{resumed, shutdown, off}, PhaseStopped, "shut off: the guest powered itself off", false},
+		"destroyed while it was paused":             {[]any{resumed, paused, destroyed}, PhaseStopped, "shut off: a libvirt client destroyed it", false},
+		"crashed":                                   {[]any{resumed, panicked, destroyed}, PhaseStopped, "crashed", false},
+		"events that come after it has stopped":     {[]any{resumed, off, booted, resumed, paused}, PhaseStopped, "shut off: the guest powered itself off", false},
+		"stopped before it has run":                 {[]any{booted, paused, destroyed}, PhaseStopped, "shut off: a libvirt client destroyed it", false},
+		"an I/O error after it has stopped already": {[]any{resumed, off, fullPool}, PhaseStopped, "shut off: the guest powered itself off", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := watching(t, PhaseStarting)
@@ -98,76 +98,76 @@ func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
 
 func TestADomainThatIsPausedIsAnOutageUntilItIsResumed(t *testing.T) {
 	w := watching(t, PhaseStarting)
-	assert.Equal(t, "being started", w.StateText())
+	assert.Equal(t, "being started", w.StateName())
 	feed(w, resumed)
-	assert.Equal(t, provider.StateRunning, w.StateText())
-	changed, outage := w.Get()
+	assert.Equal(t, provider.StateRunning, w.StateName())
+	changed, outage := w.Outage()
 	require.NoError(t, outage)
 
 	feed(w, paused)
 	<-changed
-	changed, outage = w.Get()
+	changed, outage = w.Outage()
 	require.ErrorIs(t, outage, provider.ErrHostPaused)
 	require.NotErrorIs(t, outage, provider.ErrHostStopped)
 	require.EqualError(t, outage, "domain web is paused by an administrator: resume it (virsh -c 'qemu:///system' resume web)")
-	assert.Equal(t, "paused by an administrator", w.StateText())
+	assert.Equal(t, "paused by an administrator", w.StateName())
 	assert.True(t, w.Exists(), "it can be kept")
 
 	feed(w, resumed)
 	<-changed
-	_, outage = w.Get()
+	_, outage = w.Outage()
 	require.NoError(t, outage)
 	feed(w, fullPool)
-	_, outage = w.Get()
+	_, outage = w.Outage()
 	require.EqualError(t, outage, "domain web is paused: I/O error of disk /pool/vda: no space is left in the pool: correct the cause, then resume it (virsh -c 'qemu:///system' resume web)")
 	feed(w, resumed, asleep)
-	_, outage = w.Get()
+	_, outage = w.Outage()
 	require.ErrorContains(t, outage, "dompmwakeup web)")
 }
 
 func TestADomainThatHasStoppedIsAnOutageForGood(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	c := newConsole(func() {})
-	c.said = []byte("Power down\n")
+	c.output = []byte("Power down\n")
 	w.SetConsole(c)
 	feed(w, resumed, paused)
-	changed, _ := w.Get()
+	changed, _ := w.Outage()
 	feed(w, off)
 	c.close()
 	<-changed
-	_, outage := w.Get()
+	_, outage := w.Outage()
 	require.ErrorIs(t, outage, provider.ErrHostStopped)
 	require.NotErrorIs(t, outage, provider.ErrHostPaused)
 	require.EqualError(t, outage, "domain web is shut off: the guest powered itself off\n  last lines of the console:\n    | Power down")
-	assert.Equal(t, "shut off: the guest powered itself off", w.StateText())
+	assert.Equal(t, "shut off: the guest powered itself off", w.StateName())
 	assert.False(t, w.Exists())
 	feed(w, resumed)
-	_, again := w.Get()
+	_, again := w.Outage()
 	assert.Equal(t, outage, again)
 }
 
 func TestARebootIsReportedAndNoOutage(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	feed(w, resumed)
-	changed, _ := w.Get()
+	changed, _ := w.Outage()
 	w.reboot()
 	<-changed
-	_, outage := w.Get()
+	_, outage := w.Outage()
 	require.NoError(t, outage)
 }
 
 func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	feed(w, resumed)
-	changed, _ := w.Get()
-	w.On.Heart.Stop(ClosedByLibvirtd)
+	changed, _ := w.Outage()
+	w.Connection.Keepalive.MarkLost(ClosedByLibvirtd)
 	<-changed
-	_, outage := w.Get()
+	_, outage := w.Outage()
 	require.ErrorIs(t, outage, provider.ErrHypervisorNotReachable)
 	require.NotErrorIs(t, outage, provider.ErrHostStopped)
-	assert.Equal(t, "unknown: the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there", w.StateText())
+	assert.Equal(t, "unknown: the connection to qemu:///system was lost (libvirtd has closed the connection): check that libvirtd runs there", w.StateName())
 	feed(w, off)
-	_, again := w.Get()
+	_, again := w.Outage()
 	assert.Equal(t, outage, again)
 }
 
@@ -176,8 +176,8 @@ func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
 	w := NewDomainWatcher(on, "test", DomainState{Phase: PhaseUnknown})
 	defer w.Close()
 	w.OnLifecycle(paused)
-	require.NoError(t, w.Query(on.Conn), "it runs")
-	_, outage := w.Get()
+	require.NoError(t, w.ReadState(on.Conn), "it runs")
+	_, outage := w.Outage()
 	require.ErrorIs(t, outage, provider.ErrHostPaused)
 }
 
@@ -189,7 +189,7 @@ func TestAWatcherFollowsARealDomain(t *testing.T) {
 	defer domain.Free()
 	await := func(w *DomainWatcher, do func() error, want error) {
 		t.Helper()
-		changed, _ := w.Get()
+		changed, _ := w.Outage()
 		require.NoError(t, do())
 		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 		defer cancel()
@@ -198,31 +198,31 @@ func TestAWatcherFollowsARealDomain(t *testing.T) {
 		case <-ctx.Done():
 			require.Fail(t, "no event")
 		}
-		_, outage := w.Get()
+		_, outage := w.Outage()
 		require.ErrorIs(t, outage, want)
 	}
 	w := NewDomainWatcher(on, "watched", DomainState{Phase: PhaseUnknown})
 	defer w.Close()
-	require.NoError(t, w.Query(on.Conn))
-	_, outage := w.Get()
+	require.NoError(t, w.ReadState(on.Conn))
+	_, outage := w.Outage()
 	require.NoError(t, outage)
 	await(w, domain.Suspend, provider.ErrHostPaused)
 
 	late := NewDomainWatcher(on, "watched", DomainState{Phase: PhaseUnknown})
-	require.NoError(t, late.Query(on.Conn))
-	_, outage = late.Get()
+	require.NoError(t, late.ReadState(on.Conn))
+	_, outage = late.Outage()
 	require.ErrorContains(t, outage, "domain watched is paused by an administrator")
 	await(late, domain.Resume, nil)
 	await(late, domain.Destroy, provider.ErrHostStopped)
-	_, outage = late.Get()
+	_, outage = late.Outage()
 	require.ErrorContains(t, outage, "domain watched is shut off: a libvirt client destroyed it")
 	late.Close()
 
 	gone := NewDomainWatcher(on, "nobody", DomainState{Phase: PhaseUnknown})
 	defer gone.Close()
-	require.NoError(t, gone.Query(on.Conn))
-	<-gone.Ended
-	_, outage = gone.Get()
+	require.NoError(t, gone.ReadState(on.Conn))
+	<-gone.Done
+	_, outage = gone.Outage()
 	require.EqualError(t, outage, "domain nobody is shut off")
 }
 
@@ -232,14 +232,14 @@ func TestWhatLibvirtReportsOfADomain(t *testing.T) {
 		reason libvirt.DomainPausedReason
 		want   DomainState
 	}{
-		"running":               {libvirt.DOMAIN_RUNNING, 0, DomainState{Phase: phaseRunning}},
-		"in shutdown":           {libvirt.DOMAIN_SHUTDOWN, 0, DomainState{Phase: phaseRunning}},
+		"running":               {libvirt.DOMAIN_RUNNING, 0, DomainState{Phase: PhaseRunning}},
+		"in shutdown":           {libvirt.DOMAIN_SHUTDOWN, 0, DomainState{Phase: PhaseRunning}},
 		"paused by a command":   {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_USER, pausedByAdministrator},
 		"paused by a full pool": {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_IOERROR, pausedByIOError},
-		"paused as it stops":    {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, DomainState{Phase: phaseRunning}},
+		"paused as it stops":    {libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, DomainState{Phase: PhaseRunning}},
 		"asleep":                {libvirt.DOMAIN_PMSUSPENDED, 0, suspendedItself},
-		"shut off":              {libvirt.DOMAIN_SHUTOFF, 0, DomainState{Phase: phaseStopped, how: "shut off"}},
-		"crashed":               {libvirt.DOMAIN_CRASHED, 0, DomainState{Phase: phaseStopped, how: "crashed"}},
+		"shut off":              {libvirt.DOMAIN_SHUTOFF, 0, DomainState{Phase: PhaseStopped, how: "shut off"}},
+		"crashed":               {libvirt.DOMAIN_CRASHED, 0, DomainState{Phase: PhaseStopped, how: "crashed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, reportedState(test.state, int(test.reason)))

@@ -10,16 +10,16 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// BaseMissingError says that there is no domain to clone. It is a
+// BaseMissingError reports that the base domain does not exist. It is a
 // [provider.ErrBaseDomainMissing].
 type BaseMissingError struct {
 	URL, Domain string
-	Known       []string // domains that are defined there
+	Known       []string // domains that the hypervisor has
 }
 
-// Error names the domain, the hypervisor, and what is defined there.
+// Error names the domain, the hypervisor, and the domains that it has.
 func (e *BaseMissingError) Error() string {
-	known := "no domain at all is defined there"
+	known := "no domain is defined there"
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
@@ -29,21 +29,21 @@ func (e *BaseMissingError) Error() string {
 // Is makes the error a [provider.ErrBaseDomainMissing].
 func (e *BaseMissingError) Is(target error) bool { return target == provider.ErrBaseDomainMissing }
 
-// BaseRunningError says that the domain to clone is not shut off. It is a
+// BaseRunningError reports that the base domain is not shut off. It is a
 // [provider.ErrBaseDomainRunning].
 type BaseRunningError struct {
 	URL, Domain string
-	State       string // in virsh's words
+	State       string // as virsh shows it
 }
 
-// Error names the domain and its state, and the command that ends it.
+// Error names the domain, its state, and the command that shuts it off.
 func (e *BaseRunningError) Error() string {
 	how := "shutdown"
 	switch {
 	case e.State == stateSaved:
 		how = "managedsave-remove"
 	case e.State != "running" && e.State != "idle":
-		how = "destroy" // a system that does not run cannot be asked
+		how = "destroy" // a guest that does not run cannot shut itself down
 	}
 	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c '%[2]s' %[4]s '%[1]s')",
 		e.Domain, RedactURL(e.URL), e.State, how)
@@ -52,17 +52,17 @@ func (e *BaseRunningError) Error() string {
 // Is makes the error a [provider.ErrBaseDomainRunning].
 func (e *BaseRunningError) Is(target error) bool { return target == provider.ErrBaseDomainRunning }
 
-// StoppedError says that a clone has stopped, and how. It is a
+// StoppedError reports that a clone has stopped, and how. It is a
 // [provider.ErrHostStopped].
 type StoppedError struct {
 	Domain  string
-	How     string   // in virsh's words, with the cause: "shut off: the guest powered itself off"
-	Console []string // the last lines of its serial console; none if it has none
-	Log     []string // the last lines of QEMU's log; none if it cannot be read
+	How     string   // as virsh shows it, with the cause: "shut off: the guest powered itself off"
+	Console []string // last lines of its serial console; none if it has no console
+	Log     []string // last lines of QEMU's log; none if it cannot be read
 }
 
-// Error names the domain, how it stopped, and last lines of the console and
-// of QEMU's log.
+// Error names the domain and how it stopped, and shows the last lines of the console
+// and of QEMU's log.
 func (e *StoppedError) Error() string {
 	return fmt.Sprintf("domain %s is %s%s%s", e.Domain, e.How, Quoted("last lines of the console", e.Console), Quoted("last lines of QEMU's log", e.Log))
 }
@@ -70,13 +70,13 @@ func (e *StoppedError) Error() string {
 // Is makes the error a [provider.ErrHostStopped].
 func (e *StoppedError) Is(target error) bool { return target == provider.ErrHostStopped }
 
-// PausedError says that a clone is paused, by whom or what, and how to resume
-// it. It is a [provider.ErrHostPaused].
+// PausedError reports that a clone is paused, why, and how to resume it. It is a
+// [provider.ErrHostPaused].
 type PausedError struct {
 	URL, Domain string
 	How         string // "paused by an administrator", "paused: I/O error of disk ..."
 	Hint        string // how to resume it
-	ByFault     bool   // a fault paused it, as a full pool, and not a command
+	ByFault     bool   // a fault paused it, such as a full pool, and not a command
 }
 
 // Error names the domain, what paused it, and how to resume it.
@@ -90,7 +90,7 @@ func (e *PausedError) Is(target error) bool { return target == provider.ErrHostP
 // Fault reports whether a fault paused the clone: see [provider.OutageReporter].
 func (e *PausedError) Fault() bool { return e.ByFault }
 
-// quoted sets lines that somebody else has written apart from an error's own.
+// Quoted formats lines of foreign text as a block of an error message.
 func Quoted(title string, lines []string) string {
 	if len(lines) == 0 {
 		return ""
@@ -98,8 +98,8 @@ func Quoted(title string, lines []string) string {
 	return "\n  " + title + ":\n    | " + strings.Join(lines, "\n    | ")
 }
 
-// ConnectionLostError says that the connection to the hypervisor was lost. It is
-// a [provider.ErrHypervisorNotReachable]. A libvirtd that still runs destroys the
+// ConnectionLostError reports that the connection to the hypervisor was lost. It is
+// a [provider.ErrHypervisorNotReachable]. If libvirtd still runs, it destroys the
 // clones that were started over the connection.
 type ConnectionLostError struct {
 	URL string
@@ -116,7 +116,7 @@ func (e *ConnectionLostError) Is(target error) bool {
 	return target == provider.ErrHypervisorNotReachable
 }
 
-// isCode says whether an error is libvirt's with one of these codes.
+// IsCode reports whether an error is one of libvirt's with one of these codes.
 func IsCode(err error, codes ...libvirt.ErrorNumber) bool {
 	var from libvirt.Error
 	if !errors.As(err, &from) {
@@ -130,9 +130,8 @@ func IsCode(err error, codes ...libvirt.ErrorNumber) bool {
 	return false
 }
 
-// said is a libvirt error with libvirt's words alone: the numbers beside them
-// tell nobody anything, and the error beneath has them for errors.As. Any other
-// error is as it was.
+// StripCodes returns an error of libvirt's that prints the message without the
+// numeric codes; errors.As still finds the codes. It returns other errors unchanged.
 func StripCodes(err error) error {
 	if from, ok := err.(libvirt.Error); ok {
 		return &libvirtError{from}
@@ -142,17 +141,16 @@ func StripCodes(err error) error {
 
 type libvirtError struct{ cause libvirt.Error }
 
-// Error has no secrets: libvirt repeats URLs that it cannot make sense of.
+// Error redacts passwords: libvirt's messages repeat URLs that it cannot parse.
 func (e *libvirtError) Error() string { return "libvirt: " + RedactURL(e.cause.Message) }
 func (e *libvirtError) Unwrap() error { return e.cause }
 
-// shownURL is a hypervisor's URL, or a text with one, without the password that
-// it may hold.
+// RedactURL redacts the password in a hypervisor's URL, or in a text with one.
 func RedactURL(text string) string {
 	shown, _ := ssh.Redact(text)
 	return shown
 }
 
-// errNoMetadata says that somebody has taken our element out of a domain's
-// metadata.
+// ErrNoMetadata is the error for a domain whose metadata no longer has overcast's
+// element.
 var ErrNoMetadata = errors.New("it has no metadata of overcast's")

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// qemuLogTail is the last lines of what QEMU has written for a domain. Only
-// the hypervisor's own machine has the log: nil elsewhere, and where this
-// process may not read it.
+// qemuLogTail returns the last lines of QEMU's log of a domain, without QEMU's command
+// line. It returns nil if the hypervisor is another machine, or if this process may not
+// read the log.
 func qemuLogTail(hypervisor, domain string, lines int) []string {
 	path := qemuLogPath(hypervisor, domain)
 	if path == "" {
@@ -21,25 +21,24 @@ func qemuLogTail(hypervisor, domain string, lines int) []string {
 		return nil
 	}
 	defer log.Close()
-	const enough = 16 << 10
-	if info, err := log.Stat(); err == nil && info.Size() > enough {
-		_, _ = log.Seek(-enough, io.SeekEnd)
+	const limit = 16 << 10
+	if info, err := log.Stat(); err == nil && info.Size() > limit {
+		_, _ = log.Seek(-limit, io.SeekEnd)
 	}
-	text, err := io.ReadAll(io.LimitReader(log, enough))
+	text, err := io.ReadAll(io.LimitReader(log, limit))
 	if err != nil {
 		return nil
 	}
-	var telling []string
+	var kept []string
 	for _, line := range lastLines(string(text), 1000) {
-		// The command line of QEMU, over many lines, tells nothing of how it ended.
 		if !strings.HasSuffix(line, `\`) && !strings.HasPrefix(line, "-") {
-			telling = append(telling, line)
+			kept = append(kept, line)
 		}
 	}
-	return telling[max(0, len(telling)-lines):]
+	return kept[max(0, len(kept)-lines):]
 }
 
-// qemuLogPath is where libvirt keeps the log, or "" if that is on another machine.
+// qemuLogPath returns the path of the log, or "" if it is on another machine.
 func qemuLogPath(hypervisor, domain string) string {
 	parsed, err := url.Parse(hypervisor)
 	if err != nil || parsed.Host != "" {

@@ -1,16 +1,9 @@
 package libvirt
 
 import (
-	"errors"
-	"net/netip"
-	"os"
-	"os/user"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -44,37 +37,6 @@ func TestGateway(t *testing.T) {
 			assert.Equal(t, test.want, target.String())
 		})
 	}
-}
-
-func TestWhoMayOpenKVM(t *testing.T) {
-	me, err := user.Current()
-	require.NoError(t, err)
-	stranger := &user.User{Uid: "64999", Gid: "64999", Username: "stranger"}
-	device := filepath.Join(t.TempDir(), "kvm")
-	require.NoError(t, os.WriteFile(device, nil, 0o600))
-	for mode, may := range map[os.FileMode]bool{0o600: false, 0o660: false, 0o664: false, 0o666: true} {
-		require.NoError(t, os.Chmod(device, mode))
-		info, err := os.Stat(device)
-		require.NoError(t, err)
-		assert.Equal(t, may, mayOpen(info, stranger), "%v", mode)
-		assert.True(t, mayOpen(info, me))
-	}
-	seen, err := checkKVM(filepath.Join(t.TempDir(), "none"), me.Username)
-	require.NoError(t, err)
-	assert.Contains(t, seen, "guests are emulated")
-	require.NoError(t, os.Chmod(device, 0o600))
-	_, err = checkKVM(device, "nobody")
-	require.ErrorContains(t, err, "five seconds and more")
-	require.ErrorContains(t, err, "usermod -aG kvm nobody")
-}
-
-func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
-	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
-	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
-	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): have that give it up, or give the base domain's system another address, and static.ip the same", err.Error())
-	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s expired")
-	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
-	require.ErrorIs(t, err, err.Cause)
 }
 
 func TestGatewayErrorsKeepThePassword(t *testing.T) {

@@ -12,18 +12,18 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 )
 
-// clientIDRecord has the DHCP client identifier that each MAC address of this
-// machine's clones of a base has sent last. A DHCP server has one lease for an
-// identifier, so its leases do not tell that clones share one.
-type clientIDRecord map[string]clientIDNote
+// ClientIDRecord has, by MAC address, the DHCP client identifier that this machine's
+// clones of a base have sent last. A DHCP server has one lease for an identifier, so its
+// leases do not show that clones share one.
+type ClientIDRecord map[string]clientIDNote
 
 type clientIDNote struct {
 	ID string    `json:"id"`
 	At time.Time `json:"at"`
 }
 
-// How long an identifier is remembered, and how long a process waits for others
-// that write to the record.
+// Age at which an identifier is dropped from the record, and limit of the wait for
+// other processes that write to the record.
 const (
 	clientIDMemory = 24 * time.Hour
 	clientIDWait   = time.Second
@@ -31,8 +31,8 @@ const (
 
 func clientIDRecordName(base string) string { return "client-ids-" + base }
 
-// noteClientID adds to the record of a base. It is of use to overcast doctor
-// only: what goes wrong does not matter.
+// noteClientID adds an identifier to the record of a base. Only doctor uses the record:
+// errors are ignored.
 func noteClientID(ctx context.Context, label, base, id, mac string) {
 	if id == "" || isFromMAC(id, mac) {
 		return
@@ -53,8 +53,8 @@ func noteClientID(ctx context.Context, label, base, id, mac string) {
 	})
 }
 
-// readClientIDs reads the record of a base; it is empty if there is none.
-func ReadClientIDs(base string) clientIDRecord {
+// ReadClientIDs reads the record of a base. It is empty if there is none.
+func ReadClientIDs(base string) ClientIDRecord {
 	dir, err := filelock.Dir()
 	if err != nil {
 		return nil
@@ -63,15 +63,15 @@ func ReadClientIDs(base string) clientIDRecord {
 	return parseClientIDs(text)
 }
 
-func parseClientIDs(text []byte) clientIDRecord {
-	record := clientIDRecord{}
-	_ = json.Unmarshal(text, &record) // what cannot be read tells nothing
+func parseClientIDs(text []byte) ClientIDRecord {
+	record := ClientIDRecord{}
+	_ = json.Unmarshal(text, &record) // a damaged record counts as empty
 	return record
 }
 
-// sharedClientID is an identifier that two MAC addresses have sent last, with
-// these, or "".
-func SharedClientID(record clientIDRecord) (id string, macs []string) {
+// SharedClientID returns an identifier that two MAC addresses have sent last, and these
+// addresses, or "".
+func SharedClientID(record ClientIDRecord) (id string, macs []string) {
 	byID := map[string][]string{}
 	for _, mac := range slices.Sorted(maps.Keys(record)) {
 		id := record[mac].ID

@@ -56,15 +56,15 @@ func (e *AddressInUseError) Is(target error) bool { return target == provider.Er
 // Unwrap gives the cause.
 func (e *AddressInUseError) Unwrap() error { return e.Cause }
 
-// exclusive says whether the host has an address that others could have, too.
+// hasExclusiveAddress says whether the host has an address that others could have, too.
 // Those of the loopback network are not: every machine has them, and what
 // answers there are ports that are forwarded, of as many guests as one likes.
-func (i *instance) exclusive() bool {
+func (i *instance) hasExclusiveAddress() bool {
 	return i.config.Lookup == lookupStatic && !i.config.Static.IP.IsLoopback()
 }
 
 // IsExclusive reports whether no other clone may have the same address.
-func (i *instance) IsExclusive() bool { return i.exclusive() }
+func (i *instance) IsExclusive() bool { return i.hasExclusiveAddress() }
 
 // lockAddress acquires the static address of the clone, unless it has it. The clone
 // gets the identity that belongs to the address: other machines remember for a
@@ -91,11 +91,11 @@ func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 // createExclusive creates the clone when no other domain has its static address or,
 // without one, its UUID.
 func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
-	if i.exclusive() {
+	if i.hasExclusiveAddress() {
 		return i.createAtAddress(ctx, on, c)
 	}
 	for {
-		err := i.make(ctx, on, c)
+		err := i.create(ctx, on, c)
 		if !domainxml.IsUUIDConflict(err, c.UUID) {
 			return err
 		}
@@ -116,10 +116,10 @@ func (i *instance) createAtAddress(ctx context.Context, on *virt.Connection, c *
 		if err := i.lockAddress(ctx, on); err != nil {
 			return err
 		}
-		if err := i.refuseTaken(ctx, on.Conn); err != nil {
+		if err := i.checkAddressFree(ctx, on.Conn); err != nil {
 			return err
 		}
-		err := i.make(ctx, on, c)
+		err := i.create(ctx, on, c)
 		if err == nil {
 			return nil
 		}
@@ -144,13 +144,13 @@ type addressLock struct {
 	label   string
 	uuid    string
 	start   time.Time
-	step    owner.Wait
+	step    owner.WaitReporter
 }
 
 func newAddressLock(label string, address netip.Addr) *addressLock {
 	return &addressLock{
 		address: address, label: label, uuid: domainxml.StaticSeed(address).UUID(), start: time.Now(),
-		step: owner.Wait{Step: "waiting for static address"},
+		step: owner.WaitReporter{Step: "waiting for static address"},
 	}
 }
 
@@ -160,7 +160,7 @@ func (a *addressLock) acquire(ctx context.Context, u *storage.Undo) error {
 	if err != nil {
 		return err
 	}
-	held, err := filelock.Acquire(ctx, dir, "static-"+a.address.String(), owner.NewHolder(a.label), func(h filelock.Holder) { a.tell(ctx, h.String(), h.Since) })
+	held, err := filelock.Acquire(ctx, dir, "static-"+a.address.String(), owner.NewHolder(a.label), func(h filelock.Holder) { a.report(ctx, h.String(), h.Since) })
 	var busy *filelock.BusyError
 	if errors.As(err, &busy) {
 		return &AddressInUseError{Address: a.address, Holder: busy.Holder.String(), Since: busy.Holder.Since, Waited: time.Since(a.start), Cause: busy.Cause}
@@ -168,41 +168,41 @@ func (a *addressLock) acquire(ctx context.Context, u *storage.Undo) error {
 	if err != nil {
 		return err
 	}
-	u.RecordHere("the lock of address "+a.address.String(), held.Release)
+	u.RecordLocal("the lock of address "+a.address.String(), held.Release)
 	return nil
 }
 
 // How often the hypervisor is asked whether an address is free again.
 const (
-	claimFirstPause = 50 * time.Millisecond
-	claimLastPause  = time.Second
+	addressPollMin = 50 * time.Millisecond
+	addressPollMax = time.Second
 )
 
 // await waits until no domain of the hypervisor has the address.
 func (a *addressLock) await(ctx context.Context, conn *libvirt.Connect) error {
-	pause := claimFirstPause
+	pause := addressPollMin
 	for {
 		other, err := a.holder(conn)
 		if err != nil || other == nil {
 			return err
 		}
-		a.tell(ctx, other.String(), other.since)
+		a.report(ctx, other.String(), other.since)
 		select {
 		case <-ctx.Done():
 			return &AddressInUseError{Address: a.address, Holder: other.String(), Since: other.since, Waited: time.Since(a.start), Cause: context.Cause(ctx)}
 		case <-time.After(pause):
-			pause = min(2*pause, claimLastPause)
+			pause = min(2*pause, addressPollMax)
 		}
 	}
 }
 
-// tell says who is waited for.
-func (a *addressLock) tell(ctx context.Context, holder string, since time.Time) {
+// report says who is waited for.
+func (a *addressLock) report(ctx context.Context, holder string, since time.Time) {
 	when := ""
 	if !since.IsZero() {
 		when = " since " + since.Local().Format(time.DateTime)
 	}
-	a.step.Tell(ctx, holder, fmt.Sprintf("%s, in use%s by %s", a.address, when, holder))
+	a.step.Report(ctx, holder, fmt.Sprintf("%s, in use%s by %s", a.address, when, holder))
 }
 
 // addressHolder is the domain that has an address.
@@ -240,8 +240,8 @@ func (a *addressLock) holder(conn *libvirt.Connect) (*addressHolder, error) {
 	return found, nil
 }
 
-// refuseTaken refuses an address that answers although no clone has it.
-func (i *instance) refuseTaken(ctx context.Context, conn *libvirt.Connect) error {
+// checkAddressFree refuses an address that answers although no clone has it.
+func (i *instance) checkAddressFree(ctx context.Context, conn *libvirt.Connect) error {
 	address := i.config.Static.IP
 	how := ""
 	if i.config.Reach != provider.ReachHypervisor { // or else what is here is another network
@@ -292,9 +292,9 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 
 // domainOfMAC names the running domain one of whose MAC addresses is in a text.
 func domainOfMAC(conn *libvirt.Connect, text string) string {
-	domains, _ := address.LiveDomains(conn) // without them, the error says less
+	domains, _ := address.ListLiveDomains(conn) // without them, the error says less
 	for _, d := range domains {
-		for _, mac := range d.Macs {
+		for _, mac := range d.MACs {
 			if strings.Contains(strings.ToLower(text), mac) {
 				return d.Name
 			}

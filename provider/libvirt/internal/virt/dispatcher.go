@@ -8,8 +8,8 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// dispatcher hands the events of one connection to the watchers of the domains
-// that they are about. libvirt takes one registration for all domains.
+// dispatcher passes the events of a connection to the watchers of their domains. It
+// registers once with libvirt, for all domains.
 type dispatcher struct {
 	mu       sync.Mutex
 	byDomain map[string]*DomainWatcher
@@ -42,15 +42,15 @@ func (d *dispatcher) watcherOf(domain *libvirt.Domain) *DomainWatcher {
 	return d.byDomain[name]
 }
 
-// dispatch hands an event to the watcher of its domain. libvirt's event loop
-// calls it, and must go on for all other domains: a panic ends the one watch.
+// dispatch passes an event to the watcher of its domain. libvirt's event loop calls
+// it and must continue for all other domains: a panic ends only this watch.
 func (d *dispatcher) dispatch(domain *libvirt.Domain, handle func(*DomainWatcher)) {
 	w := d.watcherOf(domain)
 	if w == nil {
 		return
 	}
 	if err := recovered.Do(func() error { handle(w); return nil }); err != nil {
-		w.stop("not watched any more: " + err.Error())
+		w.stop("no longer watched: " + err.Error())
 	}
 }
 

@@ -11,22 +11,23 @@ import (
 	"github.com/overcast-go/overcast/internal/ssh"
 )
 
-// gatewayLogin is a connection to the hypervisor's machine that is made when it
-// is first used. It is closed when the context of that use ends.
-type GatewayLogin struct {
-	Target func() (*ssh.Target, error)
+// Gateway is an SSH connection to the hypervisor's machine. The first use opens it,
+// and it is closed when the context of that use ends.
+type Gateway struct {
+	Target func() (*ssh.Target, error) // nil if the machine is this one
 
 	mu     sync.Mutex
 	client *ssh.Client
 }
 
-// isLocal reports whether the hypervisor's machine is this one.
-func (g *GatewayLogin) IsLocal() bool {
+// IsLocal reports whether the hypervisor's machine is this one.
+func (g *Gateway) IsLocal() bool {
 	target, err := g.Target()
 	return err == nil && target == nil
 }
 
-func (g *GatewayLogin) Connect(ctx context.Context) (*ssh.Client, error) {
+// Connect returns the connection, and opens it if need be.
+func (g *Gateway) Connect(ctx context.Context) (*ssh.Client, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.client != nil {
@@ -48,9 +49,9 @@ func (g *GatewayLogin) Connect(ctx context.Context) (*ssh.Client, error) {
 	return client, nil
 }
 
-// run executes a command on the hypervisor's machine, which may be this one, and
-// returns what it prints.
-func (g *GatewayLogin) Run(ctx context.Context, command string) (string, error) {
+// Run runs a command on the hypervisor's machine, which may be this one, and returns
+// its standard output.
+func (g *Gateway) Run(ctx context.Context, command string) (string, error) {
 	if g.IsLocal() {
 		words := strings.Fields(command)
 		out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()

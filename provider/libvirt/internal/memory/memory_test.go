@@ -17,7 +17,7 @@ func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
 		definition string
 		want       uint64
 	}{
-		"its memory and QEMU's": {`<domain><memory unit='KiB'>65536</memory><currentMemory unit='KiB'>1024</currentMemory></domain>`, 64*mib + qemuNeeds},
+		"its memory and QEMU's": {`<domain><memory unit='KiB'>65536</memory><currentMemory unit='KiB'>1024</currentMemory></domain>`, 64*mib + qemuOverhead},
 		"nothing on huge pages": {`<domain><memory unit='KiB'>65536</memory><memoryBacking><hugepages/></memoryBacking></domain>`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
 }
 
 func TestClonesMayTakeWhatTheyHaveNotTaken(t *testing.T) {
-	assert.EqualValues(t, 70, memoryUsers{{most: 100, taken: 30}, {most: 100, taken: 120}}.mayTake())
+	assert.EqualValues(t, 70, clones{{max: 100, rss: 30}, {max: 100, rss: 120}}.unreserved())
 }
 
 func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
@@ -46,12 +46,26 @@ func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
 }
 
 func TestMemoryErrorTellsTheSizes(t *testing.T) {
-	short := &MemoryError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
+	short := &ShortageError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
 	require.ErrorIs(t, short, provider.ErrNotEnoughMemory)
 	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, which has 8.0 GiB in all: it can never fit: give the base domain less <memory>, or use another hypervisor`, short.Error())
 	short.Cause, short.Waited = errors.New("memoryWait of 2s expired"), 2*time.Second
-	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, where 512 MiB of 8.0 GiB are free (no clone has any); waited 2s: memoryWait of 2s expired: wait longer (memoryWait), run fewer processes, have them give their hosts back (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)`, short.Error())
+	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, where 512 MiB of 8.0 GiB are free (no clone holds memory); waited 2s: memoryWait of 2s expired: wait longer (memoryWait), run fewer processes, tear their hosts down earlier (AfterSuite(hosts.TearDown)), or remove clones that were kept (overcast gc)`, short.Error())
 	short.Users = []string{"web of process 7", "db of process 8"}
-	assert.Contains(t, short.Error(), "(web of process 7, db of process 8 have some, or come first)")
+	assert.Contains(t, short.Error(), "(web of process 7, db of process 8 hold memory or are queued ahead)")
 	require.ErrorIs(t, short, short.Cause)
+}
+
+func TestWaitReportsAStepWhenTheHoldersChange(t *testing.T) {
+	wait := newWait(ShortageError{URL: "qemu:///system", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30})
+	type step struct{ name, detail string }
+	var steps []step
+	ctx := provider.WithReporter(t.Context(), func(name, detail string) { steps = append(steps, step{name, detail}) })
+	for _, users := range [][]string{{"db of process 7"}, {"db of process 7"}, {}} {
+		wait.shortage.Users = users
+		wait.report(ctx)
+	}
+	require.Len(t, steps, 2, "one for each change of the holders")
+	assert.Equal(t, step{"waiting for memory", "of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 hold memory or are queued ahead"}, steps[0])
+	assert.Contains(t, steps[1].detail, "no clone holds memory")
 }

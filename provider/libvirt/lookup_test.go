@@ -30,7 +30,7 @@ var (
 // watching watches a domain that no hypervisor has.
 func watching(t *testing.T) *virt.DomainWatcher {
 	t.Helper()
-	w := virt.NewDomainWatcher(&virt.Connection{URL: "qemu:///system", Heart: virt.NewHeartbeat()}, "web", virt.DomainState{Phase: virt.PhaseStarting})
+	w := virt.NewDomainWatcher(&virt.Connection{URL: "qemu:///system", Keepalive: virt.NewKeepalive()}, "web", virt.DomainState{Phase: virt.PhaseStarting})
 	t.Cleanup(w.Close)
 	return w
 }
@@ -51,9 +51,9 @@ func feed(w *virt.DomainWatcher, events ...any) {
 func lookingUp(t *testing.T) (*instance, context.Context) {
 	t.Helper()
 	w := watching(t)
-	w.On.Ready, w.On.Conn = testDriver(t).Ready, testDriver(t).Conn
+	w.Connection.Ready, w.Connection.Conn = testDriver(t).Ready, testDriver(t).Conn
 	feed(w, resumed)
-	i := &instance{on: w.On, watcher: w}
+	i := &instance{on: w.Connection, watcher: w}
 	ctx, unwatch := provider.WatchSetUp(t.Context(), i)
 	t.Cleanup(unwatch)
 	return i, ctx
@@ -81,7 +81,7 @@ func TestALookUpThatFailsSaysFirstWhy(t *testing.T) {
 			i, ctx := lookingUp(t)
 			feed(i.watcher, test.events...)
 			if test.lost {
-				i.on.Heart.Stop(virt.ClosedByLibvirtd)
+				i.on.Keepalive.MarkLost(virt.ClosedByLibvirtd)
 			}
 			if !test.goesOn {
 				<-ctx.Done()
@@ -138,8 +138,8 @@ func TestALostConnectionIsTheCauseOfWhatNeededIt(t *testing.T) {
 	failed := errors.New("making volume vda: no answer")
 	require.NoError(t, on.OrLost(nil))
 	require.Equal(t, failed, on.OrLost(failed))
-	on = &virt.Connection{URL: "qemu:///system", Ready: on.Ready, Conn: on.Conn, Heart: virt.NewHeartbeat()}
-	on.Heart.Stop("it has not answered for 10 seconds")
+	on = &virt.Connection{URL: "qemu:///system", Ready: on.Ready, Conn: on.Conn, Keepalive: virt.NewKeepalive()}
+	on.Keepalive.MarkLost("it has not answered for 10 seconds")
 	require.NoError(t, on.OrLost(nil))
 	err := on.OrLost(failed)
 	require.EqualError(t, err, "the connection to qemu:///system was lost (it has not answered for 10 seconds): check that libvirtd runs there: making volume vda: no answer")

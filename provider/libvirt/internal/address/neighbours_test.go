@@ -31,11 +31,11 @@ func removeLocks(t *testing.T, prefix string) {
 }
 
 func TestWhatToDoAboutAGuestInNoTable(t *testing.T) {
-	local := &virt.GatewayLogin{Target: func() (*ssh.Target, error) { return nil, nil }}
-	n := func(link string, err error) *neighbours {
-		return &neighbours{check: &Check{link: link, clone: &domainxml.Clone{Bridge: "br0"}, Settings: Settings{Gateway: local}}, scanErr: err}
+	local := &virt.Gateway{Target: func() (*ssh.Target, error) { return nil, nil }}
+	n := func(link string, err error) *Neighbours {
+		return &Neighbours{check: &Check{link: link, clone: &domainxml.Clone{Bridge: "br0"}, Settings: Settings{Gateway: local}}, scanErr: err}
 	}
-	for text, of := range map[string]*neighbours{
+	for text, of := range map[string]*Neighbours{
 		"": n("br0", nil),
 		": a guest that has not talked to the hypervisor's machine is not in the table: use ipLookupStrategy = agent": n("", nil),
 		"run it as root (or with CAP_NET_RAW), or use ipLookupStrategy = agent, or SSH":                               n("br0", os.ErrPermission),

@@ -13,7 +13,7 @@ import (
 )
 
 func TestNameTellsWhoseItIs(t *testing.T) {
-	by := Process{Boot: "01234567", Space: "89ab", PID: 4711, Started: 183264}
+	by := Process{Boot: "01234567", PIDNamespace: "89ab", PID: 4711, Started: 183264}
 	name := NewName("web server/1", by)
 	assert.Regexp(t, `^overcast-web_server_1-0123456789ab-4711-183264-[0-9a-f]{8}$`, name)
 	for _, of := range []string{name, name + "-vda.qcow2", name + "-tpmfrom"} {
@@ -25,7 +25,7 @@ func TestNameTellsWhoseItIs(t *testing.T) {
 
 func TestNameOfAVeryLongLabel(t *testing.T) {
 	by := Self()
-	assert.Len(t, NewName(strings.Repeat("long", 100), by), len(NewName("l", by))+longestLabel-1)
+	assert.Len(t, NewName(strings.Repeat("long", 100), by), len(NewName("l", by))+maxLabelBytes-1)
 }
 
 func TestNamesThatAreNotOurs(t *testing.T) {
@@ -72,30 +72,30 @@ func TestFateOfOwners(t *testing.T) {
 
 	for name, change := range map[string]func(*Process){
 		"another machine or boot":   func(o *Process) { o.Boot = "ffffffff" },
-		"another PID namespace":     func(o *Process) { o.Space = "ffff" },
+		"another PID namespace":     func(o *Process) { o.PIDNamespace = "ffff" },
 		"a machine without proc(5)": func(o *Process) { o.Started = 0 },
 	} {
 		elsewhere := gone
 		change(&elsewhere)
 		assert.Equal(t, Unknown, elsewhere.State(me), name)
 	}
-	assert.Equal(t, Unknown, Process{Boot: "00000000", Space: "0000", PID: gone.PID, Started: 1}.State(Process{Boot: "00000000", Space: "0000"}), "nothing is known here")
+	assert.Equal(t, Unknown, Process{Boot: "00000000", PIDNamespace: "0000", PID: gone.PID, Started: 1}.State(Process{Boot: "00000000", PIDNamespace: "0000"}), "nothing is known here")
 }
 
 func TestMetadataIsReadAsItWasWritten(t *testing.T) {
 	m := NewMetadata("overcast-web-1", `base "&" <one>`, "web", time.Minute)
-	read := ParseMetadata("overcast-web-1", `<other xmlns="urn:other"/>`+m.Text())
+	read := ParseMetadata("overcast-web-1", `<other xmlns="urn:other"/>`+m.XML())
 	require.NotNil(t, read)
 	read.XMLName = m.XMLName
 	assert.Equal(t, m, read)
-	assert.Contains(t, m.Text(), MetadataNamespace)
+	assert.Contains(t, m.XML(), MetadataNamespace)
 	assert.Equal(t, Self(), Process(read.Owner))
-	assert.False(t, m.LeaseOver(m.Created.Add(59*time.Second)))
-	assert.True(t, m.LeaseOver(m.Created.Add(61*time.Second)))
+	assert.False(t, m.IsLeaseExpired(m.Created.Add(59*time.Second)))
+	assert.True(t, m.IsLeaseExpired(m.Created.Add(61*time.Second)))
 
-	assert.Nil(t, ParseMetadata("a-copy", m.Text()), "what a person has copied from a clone is the person's")
+	assert.Nil(t, ParseMetadata("a-copy", m.XML()), "what a person has copied from a clone is the person's")
 	m.Version = 99
-	assert.Nil(t, ParseMetadata("overcast-web-1", m.Text()), "of a version to come")
+	assert.Nil(t, ParseMetadata("overcast-web-1", m.XML()), "of a version to come")
 	assert.Nil(t, ParseMetadata("overcast-web-1", `<clone xmlns="urn:other"/>`))
 	assert.Nil(t, ParseMetadata("overcast-web-1", ""))
 }

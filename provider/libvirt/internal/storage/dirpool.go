@@ -11,19 +11,19 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// copyFolder copies the files of a folder of the hypervisor's machine into another,
-// which is created, by two pools that exist meanwhile: libvirt has no call for it.
-// A folder that does not exist is not an error. name is that of the pools.
-func CopyFolder(ctx context.Context, conn *libvirt.Connect, u *Undo, name, from, to string) error {
-	source, err := FolderPool(ctx, conn, u, name+"from", from, 0)
-	if IsMissingFolder(err) {
+// CopyDir copies the files of a folder of the hypervisor's machine to another folder,
+// which it creates. libvirt has no call for that: it creates two temporary pools, whose
+// names begin with name. If the folder does not exist, it does nothing.
+func CopyDir(ctx context.Context, conn *libvirt.Connect, u *Undo, name, from, to string) error {
+	source, err := CreateDirPool(ctx, conn, u, name+"from", from, 0)
+	if IsDirMissing(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", from, virt.StripCodes(err))
 	}
 	defer source.Close()
-	target, err := FolderPool(ctx, conn, u, name+"to", to, libvirt.STORAGE_POOL_CREATE_WITH_BUILD)
+	target, err := CreateDirPool(ctx, conn, u, name+"to", to, libvirt.STORAGE_POOL_CREATE_WITH_BUILD)
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", to, virt.StripCodes(err))
 	}
@@ -41,7 +41,7 @@ func CopyFolder(ctx context.Context, conn *libvirt.Connect, u *Undo, name, from,
 	return nil
 }
 
-// copyFile copies a volume into a pool, under its name. Locks are not copied.
+// copyFile copies a volume to a pool. It skips hidden files, which are locks.
 func copyFile(from *libvirt.StorageVol, to *libvirt.StoragePool) error {
 	name, err := from.GetName()
 	if err != nil || strings.HasPrefix(name, ".") {
@@ -65,7 +65,7 @@ func copyFile(from *libvirt.StorageVol, to *libvirt.StoragePool) error {
 	}
 	made, err := to.StorageVolCreateXMLFrom(text, from, 0)
 	if virt.IsCode(err, libvirt.ERR_STORAGE_VOL_EXIST) {
-		// An earlier clone with this UUID has left it, as its machine lost power.
+		// It was left by an earlier clone with this UUID: the machine lost power.
 		if err := removeFile(to, name); err != nil {
 			return err
 		}
@@ -86,33 +86,33 @@ func removeFile(from *libvirt.StoragePool, name string) error {
 	return file.Delete(0)
 }
 
-// folder is a pool over a folder, which is there for as long as it is used.
-type folder struct {
+// DirPool is a temporary pool over a folder.
+type DirPool struct {
 	Pool *libvirt.StoragePool
 	name string
 	conn *libvirt.Connect
 }
 
-// How long to wait for a folder that another pool is over: another process
-// copies from it.
+// Intervals between the attempts to create a pool over a folder that already has one:
+// another process may be copying from it.
 const (
-	folderPause     = 20 * time.Millisecond
-	folderLastPause = 500 * time.Millisecond
+	poolRetryInterval = 20 * time.Millisecond
+	poolRetryMax      = 500 * time.Millisecond
 )
 
-// folderPool makes a pool over a folder, recorded in u. There can be one at a
-// time: it waits its turn as long as ctx lasts.
-func FolderPool(ctx context.Context, conn *libvirt.Connect, u *Undo, name, dir string, flags libvirt.StoragePoolCreateFlags) (*folder, error) {
+// CreateDirPool creates a pool over a folder, recorded in u. A folder can have one pool
+// at a time: it waits until ctx ends for another one to be removed.
+func CreateDirPool(ctx context.Context, conn *libvirt.Connect, u *Undo, name, dir string, flags libvirt.StoragePoolCreateFlags) (*DirPool, error) {
 	definition := libvirtxml.StoragePool{Type: "dir", Name: name, Target: &libvirtxml.StoragePoolTarget{Path: dir}}
 	text, err := definition.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	u.Record("pool "+name, func(_ context.Context, conn *libvirt.Connect) error { return StopPool(conn, name) })
-	for pause := folderPause; ; pause = min(2*pause, folderLastPause) {
+	u.Record("pool "+name, func(_ context.Context, conn *libvirt.Connect) error { return DestroyPool(conn, name) })
+	for pause := poolRetryInterval; ; pause = min(2*pause, poolRetryMax) {
 		pool, err := conn.StoragePoolCreateXML(text, flags)
 		if err == nil {
-			return &folder{pool, name, conn}, nil
+			return &DirPool{pool, name, conn}, nil
 		}
 		if !strings.Contains(err.Error(), "conflict") {
 			return nil, err
@@ -125,20 +125,20 @@ func FolderPool(ctx context.Context, conn *libvirt.Connect, u *Undo, name, dir s
 	}
 }
 
-// close takes the pool away; the folder stays.
-func (f *folder) Close() {
-	_ = StopPool(f.conn, f.name) // undoing tries again
+// Close removes the pool; the folder stays.
+func (f *DirPool) Close() {
+	_ = DestroyPool(f.conn, f.name) // the undo step tries again
 	_ = f.Pool.Free()
 }
 
-// isMissingFolder says that a pool could not be made because there is nothing
-// that it could be over.
-func IsMissingFolder(err error) bool {
+// IsDirMissing reports whether a pool could not be created because its folder does not
+// exist.
+func IsDirMissing(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "No such file or directory")
 }
 
-// stopPool takes a transient pool away; one that is gone already is no error.
-func StopPool(conn *libvirt.Connect, name string) error {
+// DestroyPool removes a transient pool. A pool that no longer exists is not an error.
+func DestroyPool(conn *libvirt.Connect, name string) error {
 	pool, err := conn.LookupStoragePoolByName(name)
 	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
 		return nil

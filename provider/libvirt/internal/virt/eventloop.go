@@ -7,19 +7,19 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// eventLoop runs libvirt's event loop while somebody needs it. libvirt has
-// one loop in a process, and connections must be opened after it is registered.
-type eventLoop struct {
+// EventLoop runs libvirt's event loop while it has users. A process has one loop of
+// libvirt's, which must be registered before a connection is opened.
+type EventLoop struct {
 	mu    sync.Mutex
 	users int
 	Stop  func()
 }
 
-// registerOnce tells libvirt which event loop this process has.
+// registerOnce registers the event loop of this process.
 var registerOnce = sync.OnceValue(libvirt.EventRegisterDefaultImpl)
 
-// acquire makes sure that the loop runs until release has been called as often.
-func (l *eventLoop) acquire() error {
+// acquire starts the loop for the first user. Each acquire needs one release.
+func (l *EventLoop) acquire() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users == 0 {
@@ -36,7 +36,7 @@ func (l *eventLoop) acquire() error {
 	return nil
 }
 
-func (l *eventLoop) release() {
+func (l *EventLoop) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users--; l.users == 0 {
@@ -44,11 +44,11 @@ func (l *eventLoop) release() {
 	}
 }
 
-// startLoop runs the loop in a goroutine; the function that it returns ends
-// the goroutine and waits for it.
+// startLoop runs the loop in a goroutine. The function that it returns ends the
+// goroutine and waits for it.
 func startLoop() (stop func(), err error) {
 	stopping := make(chan struct{})
-	// A timer that never fires by itself: making it fire wakes the loop up.
+	// A timer that does not fire until it is updated, to wake the loop up.
 	timer, err := libvirt.EventAddTimeout(-1, func(int) {})
 	if err != nil {
 		return nil, fmt.Errorf("starting libvirt's event loop: %w", StripCodes(err))
@@ -61,7 +61,7 @@ func startLoop() (stop func(), err error) {
 			case <-stopping:
 				return
 			default:
-				// Its errors are about single descriptors and were reported there.
+				// Errors concern single descriptors and were reported there.
 				_ = libvirt.EventRunDefaultImpl()
 			}
 		}

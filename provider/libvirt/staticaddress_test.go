@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"testing"
@@ -10,11 +11,23 @@ import (
 
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/provider"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
 )
+
+func TestARaceForAnAddressIsToldFromOtherFailures(t *testing.T) {
+	lock := newAddressLock("web", netip.MustParseAddr("192.0.2.77"))
+	refused := func(code libvirt.ErrorNumber, text string) error {
+		return fmt.Errorf("starting domain a: %w", virt.StripCodes(libvirt.Error{Code: code, Message: text}))
+	}
+	assert.True(t, domainxml.IsUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "domain 'b' is already defined with uuid "+lock.uuid), lock.uuid))
+	assert.False(t, domainxml.IsUUIDConflict(refused(libvirt.ERR_OPERATION_FAILED, "pool is full"), lock.uuid))
+	assert.False(t, domainxml.IsUUIDConflict(refused(libvirt.ERR_INTERNAL_ERROR, "domain "+lock.uuid), lock.uuid))
+}
 
 var errEnough = errors.New("waited long enough")
 
@@ -34,21 +47,6 @@ func stepsOf(t *testing.T, call func(context.Context) error) (steps []step, err 
 	return steps, err
 }
 
-func TestWaitsForMemoryAreSteps(t *testing.T) {
-	wait := memory.NewMemoryWait(memory.MemoryError{URL: "qemu:///system", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30})
-	steps, err := stepsOf(t, func(ctx context.Context) error {
-		for _, users := range [][]string{{"db of process 7"}, {"db of process 7"}, {}} {
-			wait.Short.Users = users
-			wait.Tell(ctx)
-		}
-		return context.Cause(ctx)
-	})
-	require.ErrorIs(t, err, errEnough)
-	require.Len(t, steps, 2, "each time that it is somebody else")
-	assert.Equal(t, step{"waiting for memory", "of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 have some, or come first"}, steps[0])
-	assert.Contains(t, steps[1].detail, "no clone has any")
-}
-
 func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 	dir, err := filelock.Dir()
 	require.NoError(t, err)
@@ -64,4 +62,13 @@ func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 	require.Len(t, steps, 1)
 	assert.Equal(t, "waiting for static address", steps[0].name)
 	assert.Regexp(t, `^192\.0\.2\.77, in use since \S+ \S+ by db of process \d+ \(another run\)$`, steps[0].detail)
+}
+
+func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
+	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
+	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): have that give it up, or give the base domain's system another address, and static.ip the same", err.Error())
+	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s expired")
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
+	require.ErrorIs(t, err, err.Cause)
 }

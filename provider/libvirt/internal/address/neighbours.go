@@ -16,43 +16,45 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// neighbours looks up the address of a clone in the neighbour table of the
-// hypervisor's machine. If that is this machine, it also sends ARP requests for
-// all addresses of the clone's network: a guest that has not talked to the
-// machine is not in its table.
-type neighbours struct {
+// Neighbours looks up the address of a clone in the neighbour table of the
+// hypervisor's machine. If that is this machine, it also sends ARP requests for all
+// addresses of the clone's network: a guest that has sent nothing to the machine is not
+// in its table.
+type Neighbours struct {
 	conn  *libvirt.Connect
 	check *Check // of the clone
 
 	ByCommand bool // libvirt cannot read the table
-	byLibvirt bool // its answer counts: the command cannot be run
+	byLibvirt bool // the command cannot be run, so libvirt's answer is final
 
-	earlier   map[netip.Addr]bool // in the table when it was first read: they may be an earlier clone's
-	first     time.Time           // when that was
-	echoed    pacer               // of the question whether the clone has one of them
-	scanAfter time.Duration       // since first: no requests for all addresses before
-	scanned   pacer
+	earlier   map[netip.Addr]bool // in the table when it was first read; may belong to an earlier clone
+	first     time.Time           // when the table was first read
+	echoed    throttle            // check whether the clone has one of the earlier addresses
+	scanAfter time.Duration       // delay after first, before requests for all addresses are sent
+	scanned   throttle
 	scanErr   error // why they cannot be sent
 }
 
-var _ strategy.Source = (*neighbours)(nil)
+var _ strategy.Source = (*Neighbours)(nil)
 
-func NewNeighbours(conn *libvirt.Connect, check *Check, scanAfter time.Duration) *neighbours {
-	return &neighbours{conn: conn, check: check, scanAfter: scanAfter}
+// NewNeighbours returns the source for a clone. Requests for all addresses of the
+// network are sent from scanAfter on.
+func NewNeighbours(conn *libvirt.Connect, check *Check, scanAfter time.Duration) *Neighbours {
+	return &Neighbours{conn: conn, check: check, scanAfter: scanAfter}
 }
 
-func (n *neighbours) String() string { return "the hypervisor's neighbour table" }
+// String names the source.
+func (n *Neighbours) String() string { return "the hypervisor's neighbour table" }
 
-// How often a clone is asked for the address of an earlier one, and how often
-// all addresses of its network are.
+// Intervals between checks of earlier addresses, and between scans of the network.
 const (
 	echoPause = 300 * time.Millisecond
 	scanPause = 2 * time.Second
 )
 
-// Addresses returns those that the clone's interface is known to have. A
-// [strategy.ErrNotYet] says what is missing.
-func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+// Addresses returns the known addresses of the clone's interface. It fails with a
+// [strategy.ErrNotYet] that says what is missing.
+func (n *Neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	table, err := n.Table(ctx, mac)
 	if err != nil {
 		return nil, err
@@ -79,8 +81,8 @@ func (n *neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 	return nil, strategy.NotYet("%v has not seen %s%s", n, mac, n.advice())
 }
 
-// scan asks for all addresses of the clone's network, where that is possible.
-func (n *neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr {
+// scan sends ARP requests for all addresses of the clone's network, if that is possible.
+func (n *Neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr {
 	if n.check.link == "" || n.scanErr != nil || time.Since(n.first) < n.scanAfter || !n.scanned.due(scanPause) {
 		return netip.Addr{}
 	}
@@ -89,8 +91,8 @@ func (n *neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr 
 	return addr
 }
 
-// advice says what to do about a guest that is in no table.
-func (n *neighbours) advice() string {
+// advice returns what to do about a guest that is in no table.
+func (n *Neighbours) advice() string {
 	const other = "use ipLookupStrategy = agent, or SSH with a command for the network's DHCP server"
 	link := n.check.clone.Segment()
 	switch {
@@ -110,10 +112,10 @@ func (n *neighbours) advice() string {
 	return fmt.Sprintf(", and the guest has not answered ARP requests for all addresses of %s", link)
 }
 
-// table reads the addresses of an interface. The table of this machine needs
-// neither libvirt nor a program: libvirt before 10.3 reads a part of it, and
-// later versions have been seen to find nothing.
-func (n *neighbours) Table(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
+// Table reads the addresses of an interface. The table of this machine is read from the
+// kernel: libvirt before 10.3 reads only a part of it, and later versions have been seen
+// to find nothing.
+func (n *Neighbours) Table(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	if n.check.link != "" {
 		table, err := probe.Neighbours()
 		return addressesOf(table, mac), err
@@ -137,7 +139,7 @@ func (n *neighbours) Table(ctx context.Context, mac net.HardwareAddr) ([]netip.A
 	if err != nil {
 		return nil, fmt.Errorf("reading the neighbour table: %w", err)
 	}
-	return NeighboursOf(text, mac), nil
+	return parseNeighbours(text, mac), nil
 }
 
 func addressesOf(table []probe.Neighbour, mac net.HardwareAddr) []netip.Addr {
@@ -150,15 +152,15 @@ func addressesOf(table []probe.Neighbour, mac net.HardwareAddr) []netip.Addr {
 	return found
 }
 
-// neighbourCommand prints the table.
+// NeighbourCommand prints the neighbour table.
 const NeighbourCommand = "ip neighbour"
 
-// neighboursOf reads lines as
+// parseNeighbours parses lines such as
 //
 //	192.168.122.195 dev virbr0 lladdr 52:54:00:7a:29:db REACHABLE
 //
-// Neighbours that do not answer have no lladdr, or the word FAILED at the end.
-func NeighboursOf(table string, mac net.HardwareAddr) []netip.Addr {
+// Entries without an answer have no lladdr, or the word FAILED at the end.
+func parseNeighbours(table string, mac net.HardwareAddr) []netip.Addr {
 	var found []netip.Addr
 	for line := range strings.Lines(table) {
 		words := strings.Fields(line)

@@ -1,0 +1,3 @@
+// Package gc lists what overcast created on a hypervisor and removes it when its owner
+// has ended.
+package gc

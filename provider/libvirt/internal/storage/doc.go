@@ -1,0 +1,3 @@
+// Package storage creates and removes volumes and pools, and keeps the undo record of
+// what an instance has created.
+package storage

@@ -1,0 +1,136 @@
+package virt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// Keepalive detects that a connection is lost: that it was closed, or that the other
+// end does not answer. It replaces libvirt's own keepalive, which cancels waiting
+// calls in a way that crashes libvirt before 10.4 when several wait at the same time
+// (CVE-2024-4418).
+type Keepalive struct {
+	once     sync.Once
+	lost     chan struct{} // closed once how is set
+	how      string
+	stopping chan struct{}
+	running  sync.WaitGroup
+}
+
+// NewKeepalive returns a keepalive that is not started.
+func NewKeepalive() *Keepalive {
+	return &Keepalive{lost: make(chan struct{}), stopping: make(chan struct{})}
+}
+
+// Interval between requests to the other end, and the limit for an answer.
+const (
+	keepaliveInterval = 5 * time.Second
+	keepaliveTimeout  = 10 * time.Second
+)
+
+// start starts sending requests.
+func (h *Keepalive) start(conn *libvirt.Connect) {
+	h.running.Go(func() {
+		tick := time.NewTicker(keepaliveInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-h.stopping:
+				return
+			case <-h.lost:
+				return
+			}
+			limit, cancel := context.WithTimeout(context.Background(), keepaliveTimeout)
+			_ = WithContext(limit, conn, func() error { _, err := conn.GetLibVersion(); return err }) // an error is an answer too
+			late := limit.Err() != nil
+			cancel()
+			if late {
+				h.MarkLost(fmt.Sprintf("it has not answered for %d seconds", int(keepaliveTimeout.Seconds())))
+			}
+		}
+	})
+}
+
+// MarkLost marks the connection as lost. The first call sets how.
+func (h *Keepalive) MarkLost(how string) {
+	h.once.Do(func() {
+		h.how = how
+		close(h.lost)
+	})
+}
+
+// isLost reports whether the connection is lost.
+func (h *Keepalive) isLost() bool {
+	select {
+	case <-h.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop stops the requests, and reports whether the connection still answers.
+func (h *Keepalive) stop() bool {
+	close(h.stopping)
+	h.running.Wait()
+	return !h.isLost()
+}
+
+// Context returns a context that ends when the connection is lost, with a
+// *[ConnectionLostError] as its cause. The returned function must be called.
+func (c *Connection) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return endsWith(ctx, c.Keepalive.lost, c.Loss)
+}
+
+// Loss returns the error of a lost connection.
+func (c *Connection) Loss() error { return &ConnectionLostError{URL: c.URL, How: c.Keepalive.how} }
+
+// CheckLost returns the error of the connection if it is lost, and otherwise nil.
+// A call may fail before libvirt reports that the connection has ended.
+func (c *Connection) CheckLost() error {
+	if !c.Lost() {
+		return nil
+	}
+	c.Keepalive.MarkLost(ClosedByLibvirtd)
+	return c.Loss()
+}
+
+// OrLost returns the error of a call over the connection. If the connection is lost,
+// that is the cause and comes first.
+func (c *Connection) OrLost(err error) error {
+	if err == nil {
+		return nil
+	}
+	loss := c.CheckLost()
+	var lost *ConnectionLostError
+	switch {
+	case errors.As(err, &lost):
+		return lost
+	case loss != nil:
+		return fmt.Errorf("%w: %w", loss, err)
+	}
+	return err
+}
+
+// ClosedByLibvirtd is how a connection was lost whose other end has closed it.
+const ClosedByLibvirtd = "libvirtd has closed the connection"
+
+// endsWith returns a context that ends when a channel is closed, with the cause that
+// a function returns then. The returned function must be called.
+func endsWith(ctx context.Context, closed <-chan struct{}, cause func() error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() { // ends with ctx, which the caller ends
+		select {
+		case <-closed:
+			cancel(cause())
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
