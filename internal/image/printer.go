@@ -56,8 +56,8 @@ func NewPrinter(w io.Writer) *Printer {
 // defaultWidth is that of a terminal which does not tell.
 const defaultWidth = 80
 
-// Report shows a progress. It is meant for [Cache.Get], and may be called by
-// several goroutines.
+// Report shows the progress of one [Cache.Get], which takes it as an argument.
+// Several goroutines may call it.
 func (p *Printer) Report(now Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
