@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/google/licensecheck v0.3.1
 	github.com/gurkankaymak/hocon v1.2.23
+	github.com/kdomanski/iso9660 v0.4.0
 	github.com/kevinburke/ssh_config v1.6.0
 	github.com/klauspost/compress v1.20.4
 	github.com/onsi/ginkgo/v2 v2.34.0
