@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // Cache is a folder with downloaded and decompressed images. Several goroutines
@@ -62,7 +62,7 @@ type Image struct {
 // Get fails with a [*DigestMismatchError], a [*DownloadError] that wraps a
 // [*StatusError] or the failure of the connection, a [*FormatError],
 // a [*DiskFullError], or [ErrVolume]. When ctx ends, the error wraps its cause, in
-// a [*lock.BusyError] while another process worked on the image.
+// a [*filelock.BusyError] while another process worked on the image.
 func (c *Cache) Get(ctx context.Context, source Source, report func(Progress)) (img Image, err error) {
 	m := &meter{report: report, now: Progress{Source: source.String()}}
 	defer func() { m.end(err) }()
@@ -107,7 +107,7 @@ func (c *Cache) path(key string) string { return filepath.Join(c.Dir, key) }
 
 // acquire locks a key. While another process holds it, the progress of that
 // process is reported.
-func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*lock.Lock, error) {
+func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*filelock.Ticket, error) {
 	locks := filepath.Join(c.Dir, "locks")
 	if err := os.MkdirAll(locks, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the image cache: %w", c.diskError(err))
@@ -117,7 +117,7 @@ func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*lock.Lock, 
 	defer watching.Wait()
 	defer stop()
 	var once sync.Once
-	l, err := lock.Acquire(ctx, locks, key, thisProcess(m.now.Source), func(holder lock.Holder) {
+	l, err := filelock.Acquire(ctx, locks, key, thisProcess(m.now.Source), func(holder filelock.Holder) {
 		done, total := c.unfinished(key)
 		m.step(done, total, "waiting for process %d", holder.PID)
 		once.Do(func() { watching.Go(func() { c.follow(watch, key, m, done) }) })
@@ -128,12 +128,12 @@ func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*lock.Lock, 
 	return l, nil
 }
 
-func thisProcess(label string) lock.Holder {
+func thisProcess(label string) filelock.Holder {
 	folder, err := os.Getwd()
 	if err != nil {
 		folder = "a folder that was removed"
 	}
-	return lock.Holder{PID: os.Getpid(), Label: label, Run: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
+	return filelock.Holder{PID: os.Getpid(), Label: label, Detail: filepath.Base(os.Args[0]) + " in " + folder, Since: time.Now()}
 }
 
 // followInterval is how often a waiting process looks at the unfinished file.

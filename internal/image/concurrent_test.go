@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/image"
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -207,7 +207,7 @@ func TestAWaitEndsWithTheContextAndNamesTheHolder(t *testing.T) {
 	over := errors.New("imageTimeout is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, err := cache.Get(ctx, source, func(image.Progress) { cancel(over) })
-	var busy *lock.BusyError
+	var busy *filelock.BusyError
 	require.ErrorAs(t, err, &busy)
 	require.ErrorIs(t, err, over)
 	assert.Equal(t, os.Getpid(), busy.Holder.PID)

@@ -34,14 +34,15 @@ func ExampleCache_Get() {
 }
 
 func ExampleParse() {
-	doc, err := hocon.Parse("overcast.conf", []byte(`
+	ctx := context.Background()
+	doc, err := hocon.Parse(ctx, "overcast.conf", []byte(`
 		web.image = default/debian-12.qcow2
 		db.image = { url = "https://me:secret@example.org/debian-12.qcow2?token=1", sha256 = none }
 	`), nil)
 	if err != nil {
 		panic(err)
 	}
-	root, err := doc.Resolve(nil)
+	root, err := doc.Resolve(ctx, nil)
 	if err != nil {
 		panic(err)
 	}

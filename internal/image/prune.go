@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/lock"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // partMaxAge is how long an unfinished download waits to be continued.
@@ -65,8 +65,8 @@ func (c *Cache) removeFile(name string, chosen func(name string) bool) (size int
 	key := strings.TrimSuffix(withoutRecord(name), partSuffix)
 	ended, end := context.WithCancel(context.Background())
 	end() // one try
-	l, err := lock.Acquire(ended, filepath.Join(c.Dir, "locks"), key, thisProcess("clean-up of the image cache"), nil)
-	if errors.As(err, new(*lock.BusyError)) {
+	l, err := filelock.Acquire(ended, filepath.Join(c.Dir, "locks"), key, thisProcess("clean-up of the image cache"), nil)
+	if errors.As(err, new(*filelock.BusyError)) {
 		return 0, nil
 	}
 	if err != nil {

@@ -19,9 +19,9 @@ var someDigest = strings.Repeat("5f", 32)
 // value parses a value of the key image.
 func value(t *testing.T, text string) *hocon.Value {
 	t.Helper()
-	doc, err := hocon.Parse("overcast.conf", []byte("web.image = "+text), nil)
+	doc, err := hocon.Parse(t.Context(), "overcast.conf", []byte("web.image = "+text), nil)
 	require.NoError(t, err)
-	root, err := doc.Resolve(nil)
+	root, err := doc.Resolve(t.Context(), nil)
 	require.NoError(t, err)
 	v, ok := root.Lookup("web.image")
 	require.True(t, ok)
