@@ -187,7 +187,7 @@ var _ = Describe("address look-up", func() {
 		Expect(err).To(MatchError(fixture.ErrAddressNotFound))
 		Expect(err).To(MatchError(And(
 			MatchRegexp(`lease: no DHCP request seen from 52:54:\S+: libvirt network my_nat_network knows no lease`),
-			ContainSubstring("agent: the guest agent is not there"),
+			ContainSubstring("agent: the guest agent does not answer: check that qemu-guest-agent runs in the base domain's system"),
 			MatchRegexp(`arp: the hypervisor's neighbour table has not seen 52:54:`),
 			ContainSubstring("addressTimeout of 2s expired"))))
 	})

@@ -26,6 +26,10 @@ var hosts = suite.Declare("nat_host")
 var _ = SynchronizedBeforeSuite(func() {
 	before := takeInventory()
 	DeferCleanup(func() {
-		Expect(takeInventory()).To(Equal(before), "what the hypervisor has after the run, and what it had before")
+		after := takeInventory()
+		for name, definition := range before.Bases {
+			Expect(after.Bases[name]).To(Equal(definition), "base domain %s after the run, and before", name)
+		}
+		Expect(after).To(Equal(before), "what the hypervisor has after the run, and what it had before")
 	})
 }, hosts.SetUp)

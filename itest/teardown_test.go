@@ -327,7 +327,8 @@ var _ = Describe("a suite", func() {
 		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			Expect(r.claims(true)).To(ConsistOf(
-				ContainSubstring("static-10.99.0.%d.queue/", r.number), ContainSubstring("exclusive-10.99.0.%d.queue/", r.number)), "what is looked for at the end")
+				ContainSubstring("static-10.99.0.%d.queue/", r.number), ContainSubstring("exclusive-10.99.0.%d.queue/", r.number),
+				ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-")), "what is looked for at the end")
 			r.interrupt()
 		}}),
 		Entry("SIGINT comes twice, during specs", Serial, ending{does: "be deaf", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {

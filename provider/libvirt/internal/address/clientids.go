@@ -58,13 +58,7 @@ func (ids *clientIDs) conflict(ctx context.Context, leases []libvirt.NetworkDHCP
 			mac = first // the lease has moved to the clone
 		}
 		err := ids.compare(ctx, l, mac, moved)
-		if ConflictOf(err) != nil {
-			if !moved {
-				first = ids.check.clone.MAC.String()
-			}
-			noteClientID(ctx, ids.check.Label, ids.check.clone.Base, l.Clientid, first)
-			noteClientID(ctx, ids.check.Label, ids.check.clone.Base, l.Clientid, l.Mac)
-		}
+		ids.check.noteConflict(ctx, err)
 		if err != nil {
 			return err
 		}

@@ -145,6 +145,7 @@ func (a *Check) all(ctx context.Context, checks ...func(context.Context) error) 
 	running.Wait()
 	for _, err := range errs {
 		if conflict := ConflictOf(err); conflict != nil {
+			a.noteConflict(ctx, conflict)
 			return conflict
 		}
 		if err != nil {
@@ -152,6 +153,18 @@ func (a *Check) all(ctx context.Context, checks ...func(context.Context) error) 
 		}
 	}
 	return nil
+}
+
+// noteConflict records the client identifier that two clones of one base share, if
+// that is the cause of an error.
+func (a *Check) noteConflict(ctx context.Context, err error) {
+	conflict := ConflictOf(err)
+	if conflict == nil || a.clone.MAC == nil || conflict.Owner.BaseDomain != conflict.BaseDomain {
+		return
+	}
+	mac, _, _ := strings.Cut(conflict.Owner.MAC, ", ")
+	noteClientID(ctx, a.Label, a.clone.Base, conflict.ClientID, a.clone.MAC.String())
+	noteClientID(ctx, a.Label, a.clone.Base, conflict.ClientID, mac)
 }
 
 // metadataChanger changes the metadata of the clone.
