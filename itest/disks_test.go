@@ -173,12 +173,12 @@ var _ = Describe("a teardown", func() {
 var _ = Describe("a clone with a long label", func() {
 	It("has its own sockets", func(ctx SpecContext) {
 		define(onDisk("sockets", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/lab-two-disks.qcow2'/><target dev='vda'/></disk>
-			<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/sock-serial.sock'/></serial>`))
+			<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/sock-serial.sock'/></serial>`))
 		label := strings.Repeat("long", 20)
 		configure(`%s = ${booting} { libvirtBaseDomain = sockets, networkDeviceId = null }`, label)
 		up(ctx, label)
 		Expect(fixture.TearDown(ctx, label)).To(Succeed())
-		Expect(filepath.Glob("/var/lib/libvirt/qemu/channel/*serial.sock")).To(BeEmpty())
+		Expect(filepath.Glob("/var/lib/libvirt/qemu/*serial.sock")).To(BeEmpty())
 	})
 })
 

@@ -51,7 +51,7 @@ func everything(name, firmware, dir string) string {
 		<interface type='bridge'><mac address='52:54:00:0a:0b:0d'/><source bridge='br0'/><model type='virtio'/></interface>
 		<serial type='file'><source path='%[3]s/%[1]s-serial.log'/></serial>
 		<serial type='unix'><source mode='bind' path='%[3]s/%[1]s-serial.sock'/><target port='1'/></serial>
-		<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/%[1]s.agent'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+		<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/%[1]s.agent'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
 		<graphics type='vnc' port='5907' autoport='no'/>
 		<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
 		</devices></domain>`, name, firmware, dir)

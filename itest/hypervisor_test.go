@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -21,6 +23,23 @@ func virsh(args ...string) string {
 	out, err := exec.Command("virsh", append([]string{"-q", "-c", "qemu:///system"}, args...)...).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "virsh %s: %s", strings.Join(args, " "), out)
 	return strings.TrimSpace(string(out))
+}
+
+// libvirtVersion returns the version of the lab's libvirtd, such as "9.0.0".
+func libvirtVersion() string {
+	GinkgoHelper()
+	found := regexp.MustCompile(`Running against daemon: (\S+)`).FindStringSubmatch(virsh("version", "--daemon"))
+	Expect(found).To(HaveLen(2))
+	return found[1]
+}
+
+// libvirtMajor returns the first number of libvirtVersion.
+func libvirtMajor() int {
+	GinkgoHelper()
+	text, _, _ := strings.Cut(libvirtVersion(), ".")
+	major, err := strconv.Atoi(text)
+	Expect(err).NotTo(HaveOccurred())
+	return major
 }
 
 // imageDir is the folder of the lab's pool.

@@ -282,9 +282,21 @@ var _ = Describe("set-up with an invalid folder", func() {
 		Expect(virsh("pool-list", "--name")).NotTo(ContainSubstring("overcast-nat_host-"))
 	})
 
-	It("fails for options that virtiofs does not support here", func(ctx SpecContext) {
+	It("fails for a read-only virtiofs mapping before libvirt 11.0, which maps the folder read-only", func(ctx SpecContext) {
 		dir := share()
-		refusedFor(ctx, `driver = virtiofs, hostPath = "`+dir+`"`, "readOnly", "libvirt 9.0.0 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p")
+		if libvirtMajor() >= 11 {
+			configure(`closed = ${guest} { fsMapping.fast { hostPath = %q, driver = virtiofs, mountAt = /fast } }`, dir)
+			host := up(ctx, "closed")
+			Expect(host).To(HaveMounted("/fast").WithType("virtiofs"))
+			fails(ctx, host, "touch /fast/file", "Read-only file system")
+			Expect(filepath.Join(dir, "file")).NotTo(BeAnExistingFile())
+			return
+		}
+		refusedFor(ctx, `driver = virtiofs, hostPath = "`+dir+`"`, "readOnly", "libvirt "+libvirtVersion()+" at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p")
+	})
+
+	It("fails for an access mode that virtiofs does not support", func(ctx SpecContext) {
+		dir := share()
 		refusedFor(ctx, `driver = virtiofs, readOnly = false, accessMode = mapped, hostPath = "`+dir+`"`, "accessMode", "virtiofs supports only the access mode passthrough")
 	})
 

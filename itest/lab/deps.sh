@@ -24,7 +24,7 @@ for part in "$@"; do
 	lab)
 		packages="$packages libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
 			dnsmasq-base iproute2 nftables iptables openssh-server openssh-client
-			cpio kmod e2fsprogs xz-utils util-linux procps
+			cpio kmod e2fsprogs xz-utils zstd util-linux procps
 			ovmf swtpm swtpm-tools
 			mmdebstrap mtools fdisk"
 		need libvirtd
@@ -52,16 +52,26 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 	exit 1
 fi
 
-missing=
-for package in $packages; do
-	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-	[ "$state" = installed ] || missing="$missing $package"
-done
-[ -n "$missing" ] || exit 0
+# The packages among the arguments that are not installed.
+missing_of() {
+	for package in "$@"; do
+		state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+		[ "$state" = installed ] || echo "$package"
+	done
+}
+# Newer releases have virtiofsd in a package of its own, older ones in one of
+# QEMU's, whose description of it says that it is there.
+lacks_virtiofsd() {
+	case $packages in *qemu-system-x86*) ;; *) return 1 ;; esac
+	! ls /usr/share/qemu/vhost-user/*virtiofsd*.json >/dev/null 2>&1
+}
+missing=$(missing_of $packages)
+[ -n "$missing" ] || lacks_virtiofsd || exit 0
 
 if [ "$(id -u)" != 0 ]; then
-	echo "deps: missing$missing" >&2
-	echo "deps: install them as root: apt-get install --no-install-recommends$missing" >&2
+	[ -n "$missing" ] || missing=virtiofsd
+	echo "deps: missing" $missing >&2
+	echo "deps: install them as root: apt-get install --no-install-recommends" $missing >&2
 	exit 1
 fi
 
@@ -75,7 +85,13 @@ if [ ! -e $policy ]; then
 	chmod 755 $policy
 fi
 
-echo "deps: installing$missing"
+install() {
+	echo "deps: installing" "$@"
+	apt-get install -q -y --no-install-recommends "$@"
+}
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
-apt-get install -q -y --no-install-recommends $missing
+[ -z "$missing" ] || install $missing
+if lacks_virtiofsd; then
+	install virtiofsd
+fi

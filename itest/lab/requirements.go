@@ -36,6 +36,7 @@ var programs = []program{
 	{"depmod", "kmod"},
 	{"mke2fs", "e2fsprogs"},
 	{"xz", "xz-utils"},
+	{"zstd", "zstd"},
 }
 
 // debianPrograms are what it takes to build the Debian guest.

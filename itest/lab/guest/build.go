@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,9 @@ func build(ctx context.Context, out string, kernel source, rest []source) error 
 	}
 	for _, s := range rest {
 		if err := unpack(ctx, b.path("debs"), s.name, b.path("root")); err != nil {
+			return err
+		}
+		if err := mergeUsr(ctx, b.path("root")); err != nil {
 			return err
 		}
 	}
@@ -105,6 +109,31 @@ func (b *builder) root() error {
 func (b *builder) hostKey() error {
 	_, err := run(b.ctx, "", "chroot", b.path("root"), "dropbearkey", "-t", "rsa", "-s", "2048", "-f", "/etc/dropbear/rsa")
 	return err
+}
+
+// mergeUsr moves what a package has unpacked beside /usr below it, and leaves
+// links, as every current release has them. Packages of newer releases have all
+// their files below /usr, and count on the links.
+func mergeUsr(ctx context.Context, root string) error {
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		beside, below := filepath.Join(root, name), filepath.Join(root, "usr", name)
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			return err
+		}
+		info, err := os.Lstat(beside)
+		if err == nil && info.IsDir() {
+			if _, err := run(ctx, "", "cp", "-a", beside+"/.", below); err != nil {
+				return err
+			}
+			if err := os.RemoveAll(beside); err != nil {
+				return err
+			}
+		}
+		if err := os.Symlink("usr/"+name, beside); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // trimRoot takes away what the guest never reads.

@@ -29,7 +29,7 @@ func EnsureDebian(ctx context.Context, dir string, other Image, building func() 
 	}
 	var entry string
 	err = withFreshLists(ctx, func() error {
-		boot, err := bootSources(ctx)
+		kernel, loaders, err := sources(ctx, bootPackages)
 		if err != nil {
 			return err
 		}
@@ -37,31 +37,17 @@ func EnsureDebian(ctx context.Context, dir string, other Image, building func() 
 		if err != nil {
 			return err
 		}
-		parts := append(slices.Concat(boot, installed), source{name: "key", version: string(key)})
-		entry, err = cache{dir}.entry(ctx, "debian-"+fingerprint(parts[0], parts[1:]), func(tmp string) error {
+		parts := append(slices.Concat(loaders, installed), source{name: "key", version: string(key)})
+		entry, err = cache{dir}.entry(ctx, "debian-"+fingerprint(kernel, parts), func(tmp string) error {
 			done := building()
 			b := debianBuilder{ctx: ctx, out: tmp, scratch: filepath.Join(tmp, "scratch"), key: key}
-			err := b.build(boot)
+			err := b.build(kernel, loaders)
 			done(err)
 			return err
 		})
 		return err
 	})
 	return filepath.Join(entry, debianDisk), err
-}
-
-// bootSources returns the packages that the guest boots from, the kernel first.
-// They are unpacked, not installed.
-func bootSources(ctx context.Context) ([]source, error) {
-	kernel, _, err := sources(ctx)
-	if err != nil {
-		return nil, err
-	}
-	loaders, err := candidates(ctx, bootPackages)
-	if err != nil {
-		return nil, &listsError{err}
-	}
-	return append([]source{kernel}, loaders...), nil
 }
 
 // simulateInstall returns the packages, without checksums, that apt would
@@ -93,22 +79,25 @@ func (b *debianBuilder) path(elements ...string) string {
 	return filepath.Join(append([]string{b.scratch}, elements...)...)
 }
 
-func (b *debianBuilder) build(boot []source) error {
+func (b *debianBuilder) build(kernel source, loaders []source) error {
 	for _, dir := range []string{"debs", "boot"} {
 		if err := os.MkdirAll(b.path(dir), 0o755); err != nil {
 			return err
 		}
 	}
 	defer os.RemoveAll(b.scratch)
-	if err := fetch(b.ctx, b.path("debs"), boot); err != nil {
+	if err := fetch(b.ctx, b.path("debs"), append([]source{kernel}, loaders...)); err != nil {
 		return err
 	}
 	var err error
-	if b.kernel, err = unpackKernel(b.ctx, b.path("debs"), boot[0], b.path("kernel"), debianKernelParts); err != nil {
+	if b.kernel, err = unpackKernel(b.ctx, b.path("debs"), kernel, b.path("kernel"), debianKernelParts); err != nil {
 		return err
 	}
-	for _, s := range boot[1:] {
+	for _, s := range loaders {
 		if err := unpack(b.ctx, b.path("debs"), s.name, b.path("boot")); err != nil {
+			return err
+		}
+		if err := mergeUsr(b.ctx, b.path("boot")); err != nil {
 			return err
 		}
 	}

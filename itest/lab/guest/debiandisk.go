@@ -23,7 +23,7 @@ const debianLabel = "lab-debian"
 // debianCmdline are the kernel's parameters. All but the first three save time
 // on an emulated machine.
 const debianCmdline = "root=LABEL=" + debianLabel + " ro console=ttyS0" +
-	" quiet mitigations=off audit=0 apparmor=0 no_timer_check random.trust_cpu=on systemd.gpt_auto=no"
+	" quiet mitigations=off no5lvl audit=0 selinux=0 apparmor=0 no_timer_check 8250.nr_uarts=1 random.trust_cpu=on systemd.gpt_auto=no"
 
 // disk makes the image from its parts, without root or loop mounts.
 func (b *debianBuilder) disk() error {

@@ -33,7 +33,7 @@ var debianMasked = strings.Fields(`
 	systemd-update-utmp.service systemd-update-utmp-runlevel.service
 	systemd-journal-flush.service systemd-journal-catalog-update.service
 	systemd-pstore.service systemd-repart.service systemd-hostnamed.service systemd-networkd-wait-online.service
-	kmod-static-nodes.service modprobe@drm.service modprobe@configfs.service modprobe@dm_mod.service modprobe@loop.service`)
+	kmod-static-nodes.service sys-fs-fuse-connections.mount modprobe@fuse.service modprobe@drm.service modprobe@configfs.service modprobe@dm_mod.service modprobe@loop.service`)
 
 // debianEnabled are links below /etc/systemd/system to units that Debian does
 // not enable by itself.
@@ -46,13 +46,14 @@ var debianEnabled = map[string]string{
 // debianModules are loaded by the initrd, to find the disk.
 var debianModules = []string{"virtio_pci", "virtio_blk", "ahci", "sd_mod", "crc32c_generic", "ext4"}
 
-// debianKernelParts are the modules that the guest has on its disk.
+// debianKernelParts are the modules that the guest has on its disk. Those for
+// features of the CPU are not among them: the guest would load them at start.
 var debianKernelParts = strings.Fields(`
-	arch block crypto lib
+	block crypto lib
 	drivers/acpi/button.ko drivers/ata drivers/block/loop.ko drivers/block/virtio_blk.ko drivers/cdrom
 	drivers/char/hw_random drivers/char/virtio_console.ko drivers/input/evdev.ko
 	drivers/net/ethernet/intel/e1000 drivers/net/net_failover.ko drivers/net/virtio_net.ko
-	drivers/scsi/scsi_common.ko drivers/scsi/scsi_mod.ko drivers/scsi/sd_mod.ko drivers/scsi/sg.ko
+	drivers/scsi/scsi_common.ko drivers/scsi/scsi_mod.ko drivers/scsi/sd_mod.ko
 	drivers/scsi/sr_mod.ko drivers/scsi/virtio_scsi.ko drivers/virtio
 	fs/9p fs/autofs fs/binfmt_misc.ko fs/configfs fs/efivarfs fs/ext4 fs/fat fs/fscache fs/fuse fs/isofs
 	fs/jbd2 fs/mbcache.ko fs/netfs fs/nls fs/overlayfs

@@ -35,7 +35,7 @@ type Image struct {
 func Ensure(ctx context.Context, dir string, building func() (done func(error))) (Image, error) {
 	var entry string
 	err := withFreshLists(ctx, func() error {
-		kernel, rest, err := sources(ctx)
+		kernel, rest, err := sources(ctx, packages)
 		if err != nil {
 			return err
 		}

@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,24 +23,71 @@ import (
 // source is one distribution package in the version that would be fetched now.
 type source struct {
 	name, version, sha256 string
-	depends               string
+	section               string
+	depends               string // and what it depends on before it is unpacked
 }
 
-// sources answers which version of each package apt would fetch.
-func sources(ctx context.Context) (kernel source, rest []source, err error) {
-	found, err := candidates(ctx, append([]string{kernelMeta}, packages...))
+// sources returns the kernel's package, and those that are named together with
+// the libraries that they need, in the versions that apt would fetch.
+func sources(ctx context.Context, named []string) (kernel source, rest []source, err error) {
+	roots := append([]string{kernelMeta}, named...)
+	args := []string{"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}
+	out, err := run(ctx, "", "apt-cache", append(args, roots...)...)
 	if err != nil {
 		return source{}, nil, &listsError{err}
 	}
-	name := regexp.MustCompile(`linux-image-[^ ,]+`).FindString(found[0].depends)
-	if name == "" {
-		return source{}, nil, fmt.Errorf("package %s names no kernel among its dependencies: %q", kernelMeta, found[0].depends)
-	}
-	kernels, err := candidates(ctx, []string{name})
+	known, err := candidates(ctx, packageNames(string(out)))
 	if err != nil {
 		return source{}, nil, &listsError{err}
 	}
-	return kernels[0], found[1:], nil
+	for _, name := range roots {
+		if known[name].sha256 == "" {
+			return source{}, nil, &listsError{fmt.Errorf("apt knows no package %s that it could fetch", name)}
+		}
+	}
+	name := regexp.MustCompile(`linux-image-[^ ,]+`).FindString(known[kernelMeta].depends)
+	if name == "" || known[name].sha256 == "" {
+		return source{}, nil, fmt.Errorf("package %s names no kernel among its dependencies: %q", kernelMeta, known[kernelMeta].depends)
+	}
+	return known[name], withLibraries(known, named), nil
+}
+
+// packageNames returns the packages that "apt-cache depends" prints, without
+// those that are virtual or of another architecture.
+func packageNames(text string) []string {
+	return regexp.MustCompile(`(?m)^[a-z0-9][^ :\n]*$`).FindAllString(text, -1)
+}
+
+// withLibraries returns the named packages and the libraries that they depend
+// on, directly or not, sorted by name. Programs among the dependencies are not
+// followed: guests have busybox in their place.
+func withLibraries(known map[string]source, named []string) []source {
+	chosen := map[string]source{}
+	for queue := slices.Clone(named); len(queue) > 0; queue = queue[1:] {
+		s := known[queue[0]]
+		if _, ok := chosen[s.name]; ok {
+			continue
+		}
+		chosen[s.name] = s
+		for _, alternatives := range strings.Split(s.depends, ",") {
+			if library := firstKnown(known, alternatives); library.section == "libs" || strings.HasSuffix(library.section, "/libs") {
+				queue = append(queue, library.name)
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(chosen), func(a, b source) int { return strings.Compare(a.name, b.name) })
+}
+
+// firstKnown returns the first package of "a (>= 1) | b" that can be fetched.
+func firstKnown(known map[string]source, alternatives string) source {
+	for _, alternative := range strings.Split(alternatives, "|") {
+		name, _, _ := strings.Cut(strings.TrimSpace(alternative), " ")
+		name, _, _ = strings.Cut(name, ":")
+		if s := known[name]; s.sha256 != "" {
+			return s
+		}
+	}
+	return source{}
 }
 
 // listsError is a failure that apt's lists may be the reason of: there are
@@ -62,13 +111,13 @@ func withFreshLists(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// candidates reads apt's own records; they come in the order of names.
-func candidates(ctx context.Context, names []string) ([]source, error) {
+// candidates reads apt's records of packages, by name.
+func candidates(ctx context.Context, names []string) (map[string]source, error) {
 	out, err := run(ctx, "", "apt-cache", append([]string{"show", "--no-all-versions"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]source{}
+	known := map[string]source{}
 	var one source
 	lines := bufio.NewScanner(bytes.NewReader(append(out, "\n\n"...)))
 	lines.Buffer(nil, 1<<20)
@@ -81,21 +130,15 @@ func candidates(ctx context.Context, names []string) ([]source, error) {
 			one.version = value
 		case "SHA256":
 			one.sha256 = value
-		case "Depends":
-			one.depends = value
+		case "Section":
+			one.section = value
+		case "Depends", "Pre-Depends":
+			one.depends += "," + value
 		case "":
-			byName[one.name], one = one, source{}
+			known[one.name], one = one, source{}
 		}
 	}
-	var list []source
-	for _, name := range names {
-		found, ok := byName[name]
-		if !ok || found.sha256 == "" {
-			return nil, fmt.Errorf("apt knows no package %s that it could fetch", name)
-		}
-		list = append(list, found)
-	}
-	return list, nil
+	return known, lines.Err()
 }
 
 // fetch downloads packages into dir without installing them.

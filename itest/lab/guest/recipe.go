@@ -21,14 +21,8 @@ var files embed.FS
 // currently ships. Its sibling for cloud machines has no 9p.
 const kernelMeta = "linux-image-amd64"
 
-// packages are unpacked beside the kernel's.
-var packages = []string{
-	"busybox-static",
-	"dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10",
-	"openssh-sftp-server",
-	"qemu-guest-agent", "libglib2.0-0", "libpcre2-8-0", "libnuma1", "libudev1", "liburing2",
-	"libc6", "libcrypt1", "zlib1g",
-}
+// packages are unpacked with the libraries that they need.
+var packages = []string{"busybox-static", "dropbear-bin", "openssh-sftp-server", "qemu-guest-agent"}
 
 // modules are loaded by the initrd, each after the modules that it depends on.
 var modules = []string{
