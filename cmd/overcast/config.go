@@ -11,24 +11,39 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/spf13/cobra"
 )
 
-// configCommand prints a resolved configuration. If it is invalid, it prints
-// nothing on stdout.
-func configCommand(args []string, stdout, stderr io.Writer) error {
+func configCommand() *cobra.Command {
 	asJSON := false
-	var names []string
-	for _, arg := range args {
-		switch {
-		case arg == "--json" || arg == "-json":
-			asJSON = true
-		case strings.HasPrefix(arg, "-") || len(names) > 0:
-			return errUsage
-		default:
-			names = append(names, arg)
-		}
+	command := &cobra.Command{
+		Use:   "config [--json] [FILE | LABEL]",
+		Short: "print the resolved configuration: all of it, one FILE, or the host LABEL",
+		Long: `config prints the resolved configuration: all of it, the section of the host
+LABEL, or FILE, which is resolved without other sources. Each value has a line
+with its position. Passwords and passphrases are printed as ********.
+
+An argument is a FILE if it contains a slash, ends in .conf, .json or .properties,
+or names a file but no host; otherwise it is a LABEL.`,
+		Example: `  overcast config                       # everything
+  overcast config nat_host              # one host
+  overcast config --json ./other.conf   # one file, as JSON`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+			labels, _ := completeLabel(cmd, args, toComplete)
+			return labels, cobra.ShellCompDirectiveDefault // files, too
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return printConfig(strings.Join(args, ""), asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
-	argument := strings.Join(names, "")
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return command
+}
+
+// printConfig prints a resolved configuration. If it is invalid, it prints nothing
+// on stdout.
+func printConfig(argument string, asJSON bool, stdout, stderr io.Writer) error {
 	config, oneFile, err := load(argument)
 	if err != nil {
 		return err

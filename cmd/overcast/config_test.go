@@ -127,7 +127,7 @@ func TestConfigOfInvalidInputPrintsThePosition(t *testing.T) {
 }
 
 func TestInvalidCommandLinesPrintTheUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"confgi"}, {"config", "a", "b"}, {"config", "--yaml"}} {
+	for _, args := range [][]string{{}, {"confgi"}, {"config", "a", "b"}, {"config", "--yaml"}, {"ls", "a"}, {"gc", "-c"}, {"version", "a"}} {
 		code, out, stderr := overcast(t, seed, args...)
 		assert.Equal(t, 2, code)
 		assert.Empty(t, out)

@@ -9,27 +9,43 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/host"
-	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/spf13/cobra"
 )
 
-// doctorCommand checks everything that a host depends on, or that all hosts depend
-// on. It prints a line for each check; a line that failed says what to do.
-func doctorCommand(args []string, stdout io.Writer) error {
-	if len(args) > 1 {
-		return errUsage
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor [LABEL]...",
+		Short: "check what hosts depend on, and say what to do",
+		Long: `doctor checks everything that the hosts of the labels depend on, or every host of
+the configuration: configuration, login, connection, /dev/kvm, base domain,
+permissions, disks, pool, network, and the look-up of the address. It prints a
+line for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says
+what to do. A check that depends on one that failed is left out. Overlays are
+created for a moment and removed again.`,
+		Example: `  overcast doctor            # every host
+  overcast doctor nat_host`,
+		ValidArgsFunction: completeLabels,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return doctor(cmd.Context(), cmd.OutOrStdout(), args)
+		},
 	}
-	config, err := fixture.Load()
+}
+
+// doctor prints a line for each check of the hosts, of all hosts if there are no
+// labels.
+func doctor(ctx context.Context, stdout io.Writer, labels []string) error {
+	config, err := fixture.Load(fixture.WithContext(ctx))
 	if err != nil {
 		return err
 	}
 	noteMissingIncludes(stdout, config, findSecrets(config.Root(), true))
-	labels := args
 	if len(labels) == 0 {
 		labels = config.Hosts()
 	}
-	ctx, stop := untilStopped()
-	defer stop()
+	if len(labels) == 0 {
+		return noHosts(config)
+	}
 	healthy := true
 	for _, label := range labels {
 		for _, result := range check(ctx, config, label) {
@@ -41,14 +57,21 @@ func doctorCommand(args []string, stdout io.Writer) error {
 				verdict, healthy = "FAILED", false
 				text = result.Err.Error()
 			}
-			text, _ = ssh.Redact(text) // it may repeat parts of the configuration
-			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, text)
+			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, redact(text))
 		}
 	}
 	if !healthy {
 		return errChecksFailed
 	}
 	return nil
+}
+
+// noHosts is the error of a configuration that declares no host.
+func noHosts(config *fixture.Config) error {
+	if len(config.Files()) == 0 {
+		return errors.New("no configuration was found: write ./overcast.conf ('overcast init' does), or set OVERCAST_CONF to the path of a file")
+	}
+	return fmt.Errorf("the configuration declares no host (read from %s): add a section with the key libvirtBaseDomain, image or hostname", strings.Join(config.Files(), ", "))
 }
 
 // errChecksFailed is the error when the output has shown what is wrong.

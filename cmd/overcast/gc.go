@@ -1,33 +1,53 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/spf13/cobra"
 )
 
-// gcCommand removes what overcast created and whose owner has ended, on every
+func gcCommand() *cobra.Command {
+	var at hypervisors
+	dryRun := false
+	command := &cobra.Command{
+		Use:   "gc [--dry-run] [-c URL]...",
+		Short: "remove what no living run owns, including clones that were kept",
+		Long: `gc removes what overcast has created and whose process has ended, including
+clones that were kept for inspection, and prints a line for each. What overcast
+has not created, and what a living process owns, is never touched. A process on
+another machine counts as alive until it has not renewed its clone's lease in
+time (ownerLease).`,
+		Example: `  overcast gc --dry-run                 # print what would be removed
+  overcast gc -c qemu+ssh://root@big/system`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			urls, err := at.list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return collect(cmd.Context(), cmd.OutOrStdout(), urls, dryRun)
+		},
+	}
+	command.Flags().BoolVar(&dryRun, "dry-run", false, "remove nothing, print what would be removed")
+	at.addFlag(command)
+	return command
+}
+
+// collect removes what overcast created and whose owner has ended, on every
 // hypervisor. A hypervisor that fails does not stop the others.
-func gcCommand(args []string, stdout io.Writer) error {
-	o, err := parseOptions(args, "-dry-run", "-c")
-	if err != nil {
-		return err
-	}
-	urls, err := o.hypervisors()
-	if err != nil {
-		return err
-	}
-	ctx, stop := untilStopped()
-	defer stop()
+func collect(ctx context.Context, stdout io.Writer, urls []string, dryRun bool) error {
 	verb := "removed"
-	if o.dryRun {
+	if dryRun {
 		verb = "would remove"
 	}
 	var errs []error
 	for _, url := range urls {
-		gone, err := libvirt.GC(ctx, url, libvirt.GCOptions{DryRun: o.dryRun, Kept: true})
+		gone, err := libvirt.GC(ctx, url, libvirt.GCOptions{DryRun: dryRun, Kept: true})
 		for _, m := range gone {
 			fmt.Fprintf(stdout, "%s %v\n", verb, m)
 		}

@@ -2,57 +2,43 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/signal"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/spf13/cobra"
 )
 
-// defaultHypervisor is where hosts are that do not say where they are.
+// defaultHypervisor is the libvirtURL of hosts whose section has none.
 const defaultHypervisor = "qemu:///system"
 
-// options are those of the commands that look at hypervisors.
-type options struct {
-	json, dryRun bool
-	urls         []string // to look at; those of the configuration if empty
+// hypervisors are the URLs of -c.
+type hypervisors []string
+
+func (h *hypervisors) addFlag(command *cobra.Command) {
+	command.Flags().StringArrayVarP((*[]string)(h), "connect", "c", nil, "`URL` of a hypervisor, as virsh -c takes it (default those of the configuration)")
+	_ = command.RegisterFlagCompletionFunc("connect", completeHypervisors) // the flag exists
 }
 
-// parseOptions reads a command's arguments; flags that it does not take, by
-// their names, are a command line that makes no sense.
-func parseOptions(args []string, takes ...string) (options, error) {
-	var o options
-	for len(args) > 0 {
-		name := "-" + strings.TrimLeft(args[0], "-")
-		if !strings.HasPrefix(args[0], "-") || !slices.Contains(takes, name) {
-			return options{}, errUsage
-		}
-		args = args[1:]
-		switch name {
-		case "-json":
-			o.json = true
-		case "-dry-run":
-			o.dryRun = true
-		case "-c":
-			if len(args) == 0 {
-				return options{}, errUsage
-			}
-			o.urls, args = append(o.urls, args[0]), args[1:]
-		}
+// completeHypervisors completes -c with the hypervisors of the configuration.
+func completeHypervisors(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	urls, err := hypervisors(nil).list(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
 	}
-	return o, nil
+	for n := range urls {
+		urls[n] = redact(urls[n])
+	}
+	return urls, cobra.ShellCompDirectiveNoFileComp
 }
 
-// hypervisors are those that were named, or else those of all hosts of the
-// configuration, each once.
-func (o options) hypervisors() ([]string, error) {
-	if len(o.urls) > 0 {
-		return o.urls, nil
+// list is the URLs of -c or, without -c, those of all hosts of the configuration,
+// each once.
+func (h hypervisors) list(ctx context.Context) ([]string, error) {
+	if len(h) > 0 {
+		return h, nil
 	}
-	config, err := fixture.Load()
+	config, err := fixture.Load(fixture.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +58,8 @@ func (o options) hypervisors() ([]string, error) {
 	return urls, nil
 }
 
-// hypervisorOf is where the host of a section is, or "" for a section that is
-// no libvirt host's.
+// hypervisorOf is the URL of the hypervisor of a host's section, or "" if it is not
+// a libvirt host.
 func hypervisorOf(section *hocon.Value) string {
 	if section.Kind() != hocon.Object {
 		return ""
@@ -88,9 +74,4 @@ func hypervisorOf(section *hocon.Value) string {
 		}
 	}
 	return ""
-}
-
-// untilStopped is a context that ends when a person stops the command.
-func untilStopped() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }

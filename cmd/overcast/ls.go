@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
 	"github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/spf13/cobra"
 )
 
 // listed is a resource and its hypervisor.
@@ -19,34 +20,55 @@ type listed struct {
 	libvirt.Resource
 }
 
-// lsCommand lists what overcast created, on every hypervisor.
-func lsCommand(args []string, stdout io.Writer) error {
-	o, err := parseOptions(args, "-json", "-c")
-	if err != nil {
-		return err
+func lsCommand() *cobra.Command {
+	var at hypervisors
+	asJSON := false
+	command := &cobra.Command{
+		Use:   "ls [--json] [-c URL]...",
+		Short: "list what overcast has created, and what gc would do about it",
+		Long: `ls lists what overcast has created on the hypervisors that the configuration
+names, or at each URL: domains and volumes, their owners, and what gc would do
+about them. Domains that Overcast for Java has created are listed, too.`,
+		Example: `  overcast ls
+  overcast ls --json -c qemu:///system`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			urls, err := at.list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, err := resources(cmd.Context(), urls)
+			if asJSON {
+				return errors.Join(err, printJSON(cmd.OutOrStdout(), all))
+			}
+			return errors.Join(err, table(cmd.OutOrStdout(), all))
+		},
 	}
-	urls, err := o.hypervisors()
-	if err != nil {
-		return err
-	}
-	ctx, stop := untilStopped()
-	defer stop()
+	command.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	at.addFlag(command)
+	return command
+}
+
+// resources lists what overcast created on every hypervisor. A hypervisor that
+// fails does not stop the others.
+func resources(ctx context.Context, urls []string) ([]listed, error) {
 	all := []listed{}
-	var errs []error // a hypervisor that fails does not stop the others
+	var errs []error
 	for _, url := range urls {
 		made, err := libvirt.List(ctx, url)
 		errs = append(errs, err)
-		shown, _ := ssh.Redact(url)
 		for _, m := range made {
-			all = append(all, listed{shown, m})
+			all = append(all, listed{redact(url), m})
 		}
 	}
-	if o.json {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetIndent("", "  ")
-		return errors.Join(append(errs, encoder.Encode(all))...)
-	}
-	return errors.Join(append(errs, table(stdout, all))...)
+	return all, errors.Join(errs...)
+}
+
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 func table(out io.Writer, all []listed) error {

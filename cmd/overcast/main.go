@@ -1,61 +1,156 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/overcast-go/overcast/internal/ssh"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/spf13/cobra"
 )
-
-const usage = `usage: overcast config [--json] [FILE | LABEL]
-       overcast ls [--json] [-c URL]...
-       overcast gc [--dry-run] [-c URL]...
-       overcast doctor [LABEL]
-
-config   print the resolved configuration: all of it, one FILE, or the host LABEL
-ls       list what overcast has made on the hypervisors of the configuration, or at URL
-gc       remove what of that no living run owns, kept clones included
-doctor   check what the host LABEL relies on, or every host, and say how to mend it
-`
-
-// errUsage is a command line that makes no sense.
-var errUsage = errors.New("usage")
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the whole program, apart from the process that it runs in.
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run runs the command line and returns the exit code of the process.
 func run(args []string, stdout, stderr io.Writer) int {
-	err := dispatch(args, stdout, stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	command, err := root.ExecuteContextC(ctx)
+	var usage *usageError
+	var exit exitError
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errUsage):
-		fmt.Fprint(stderr, usage)
-		return 2
+	case errors.As(err, &exit):
+		return int(exit)
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "overcast: %s\nusage: %s\nrun '%s --help' for help\n", redact(usage.Error()), command.UseLine(), command.CommandPath())
+		return exitUsage
 	}
-	shown, _ := ssh.Redact(err.Error()) // it may repeat what was given
-	fmt.Fprintln(stderr, shown)
-	return 1
+	fmt.Fprintln(stderr, redact(err.Error()))
+	return exitFailed
 }
 
-func dispatch(args []string, stdout, stderr io.Writer) error {
-	if len(args) == 0 {
-		return errUsage
-	}
-	switch command, rest := args[0], args[1:]; command {
-	case "config":
-		return configCommand(rest, stdout, stderr)
-	case "ls":
-		return lsCommand(rest, stdout)
-	case "gc":
-		return gcCommand(rest, stdout)
-	case "doctor":
-		return doctorCommand(rest, stdout)
-	}
-	return errUsage
+// redact masks secrets in a message that may repeat parts of the command line or of
+// the configuration.
+func redact(text string) string {
+	shown, _ := ssh.Redact(text)
+	return shown
 }
+
+// exitError ends the process with this exit code. Everything has been printed.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// usageError is an invalid command line.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// newRoot returns the command overcast with all its subcommands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "overcast COMMAND",
+		Short: "Look after the hosts that test suites declare in overcast.conf",
+		Long: `overcast looks after the hosts that test suites declare in overcast.conf:
+it prints the configuration, checks what a host needs, lists and removes what
+overcast has created, and reaches hosts that run.`,
+		Args:                       cobra.ArbitraryArgs,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("a command is missing: %s", names(cmd))
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.AddCommand(
+		configCommand(), doctorCommand(),
+		lsCommand(), gcCommand(),
+		versionCommand(),
+	)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	for _, command := range root.Commands() {
+		checkArgs(command)
+	}
+	return root
+}
+
+// checkArgs makes every error about the arguments of a command a usageError.
+func checkArgs(command *cobra.Command) {
+	command.DisableFlagsInUseLine = true // Use has them
+	check := command.Args
+	command.Args = func(cmd *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+	for _, sub := range command.Commands() {
+		checkArgs(sub)
+	}
+}
+
+func names(cmd *cobra.Command) string {
+	var list []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			list = append(list, c.Name())
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return usagef("unknown command %q: did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return usagef("unknown command %q: there are %s", name, names(cmd))
+}
+
+const helpTemplate = `{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString | trimTrailingWhitespaces}}
+`
+
+const usageTemplate = `usage: {{.UseLine}}{{if .HasExample}}
+
+examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
