@@ -391,7 +391,7 @@ var _ = Describe("a folder with sync", func() {
 			Expect(copies("unsynced")).To(BeEmpty())
 			Expect(leftovers("unsynced")).To(BeEmpty())
 		}
-		fails(dir+"/nothing", dir+"/nothing does not exist on this machine, from which sync = true copies it")
+		fails(dir+"/nothing", dir+"/nothing does not exist on this machine, and sync = true copies it from here")
 		Expect(os.Chmod(dir, 0o700)).To(Succeed())
 		fails(dir, "fsMapping.docs.sync: the copy of "+dir+" has the same modes: ")
 	})
