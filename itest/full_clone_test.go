@@ -22,6 +22,12 @@ const (
 	tpmDir   = "/var/lib/libvirt/swtpm"
 )
 
+// Firmware of base domains: named by the definition, and selected by libvirt.
+const (
+	explicitFirmware = `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/></os>`
+	selectedFirmware = `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`
+)
+
 // emptyDisk makes an image of so many bytes in the lab's pool for the length of
 // a spec.
 func emptyDisk(name, format, size string, more ...string) string {
@@ -117,13 +123,9 @@ func belongings() []string {
 }
 
 var _ = Describe("a clone of a base domain with firmware, TPM and character devices", Serial, func() {
-	const (
-		explicit = `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/></os>`
-		selected = `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`
-	)
 	const endOfVariables = 540672 - 64 // of OVMF's 4M build: nothing is kept there
 
-	for kind, firmware := range map[string]string{"an explicit loader": explicit, "firmware that libvirt selects": selected} {
+	for kind, firmware := range map[string]string{"an explicit loader": explicitFirmware, "firmware that libvirt selects": selectedFirmware} {
 		It("has its own copy of each, with "+kind, func(ctx SpecContext) {
 			uuid := defineEverything("all", firmware)
 			variables := nvramDir + "/all_VARS.fd"
@@ -174,7 +176,7 @@ var _ = Describe("a clone of a base domain with firmware, TPM and character devi
 	}
 
 	It("uses unlinked files, so that a killed process leaves nothing", func() {
-		defineEverything("bare", explicit)
+		defineEverything("bare", explicitFirmware)
 		before := belongings()
 		configure(`bare_host = ${booting} { libvirtBaseDomain = bare, networkDeviceId = my_nat_network }`)
 		process := child("bare_host")
@@ -188,7 +190,7 @@ var _ = Describe("a clone of a base domain with firmware, TPM and character devi
 	})
 
 	It("boots a base domain that was never started with new variables and an empty TPM", func(ctx SpecContext) {
-		for name, firmware := range map[string]string{"young": explicit, "younger": selected} {
+		for name, firmware := range map[string]string{"young": explicitFirmware, "younger": selectedFirmware} {
 			emptyDisk(name+".qcow2", "qcow2", "8M")
 			define(strings.NewReplacer("<disk type='volume'", "<!-- <disk type='volume'", "<interface type='network'>", "--> <interface type='network'>").Replace(everything(name, firmware, imageDir)))
 			before := belongings()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -76,14 +77,29 @@ var _ = Describe("set-up", func() {
 		Expect(refused(ctx, "hollow_host")).To(MatchError(ContainSubstring("lost.qcow2")))
 	})
 
-	It("removes the first overlay if the pool of the second disk is full", func(ctx SpecContext) {
-		dir := fullPool("brimming")
-		define(`<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+	halfBase := func(dir string) string {
+		return `<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
 			<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='` + dir + `/data.img'/><target dev='vdb'/></disk>
-			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`)
+			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`
+	}
+
+	It("fails before it creates an overlay if the pool of the second disk is full", func(ctx SpecContext) {
+		dir := fullPool("brimming")
+		define(halfBase(dir))
 		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
-		Expect(refused(ctx, "half_host")).To(MatchError(And(ContainSubstring("-vdb.qcow2 in pool brimming over "+dir+"/data.img: "), ContainSubstring("No space left on device"))))
+		Expect(refused(ctx, "half_host")).To(MatchError(ContainSubstring("pool brimming is full: it has 0.1 MiB free, and the overlays of a clone need at least 0.2 MiB: free space there")))
+		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
+	})
+
+	It("removes the first overlay if the second cannot be created", func(ctx SpecContext) {
+		dir := pool("frozen", "2M")
+		Expect(os.WriteFile(filepath.Join(dir, "data.img"), make([]byte, 192<<10), 0o600)).To(Succeed())
+		virsh("pool-refresh", "frozen")
+		Expect(exec.Command("mount", "-o", "remount,ro", dir).Run()).To(Succeed())
+		define(halfBase(dir))
+		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
+		Expect(refused(ctx, "half_host")).To(MatchError(And(ContainSubstring("-vdb.qcow2 in pool frozen over "+dir+"/data.img: "), ContainSubstring("Read-only file system"))))
 		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
 	})
 

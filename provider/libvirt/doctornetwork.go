@@ -14,96 +14,74 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-const networkLink = "network"
+// networkCheck is the name of the checks of the network.
+const networkCheck = "network"
 
-// checkNetwork looks at the network that the address is looked up on.
-func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, known domainxml.Bridges) {
+// checkNetwork checks the bridge or the DHCP server of the network on which the address is
+// looked up.
+func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) {
 	switch {
 	case c.Network == "":
-		d.report(networkLink, "the base domain has none", nil)
+		d.report(networkCheck, "the base domain has no interface", nil)
 		return
-	case !isNetworkOf(c, c.Network):
-		d.report(networkLink, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
-		return
-	}
-	if _, ok := known[c.Network]; !ok {
-		d.report(networkLink, "", fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", c.Network, virt.RedactURL(d.config.URL)))
+	case !c.IsOnLibvirtNetwork():
+		d.report(networkCheck, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
 		return
 	}
 	network, err := conn.LookupNetworkByName(c.Network)
 	if err != nil {
-		d.report(networkLink, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
+		d.report(networkCheck, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
 		return
 	}
 	defer network.Free()
-	active, err := network.IsActive()
-	if err == nil && !active {
-		err = fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", c.Network, virt.RedactURL(d.config.URL))
-	}
-	if err != nil {
-		d.report(networkLink, "", err)
-		return
-	}
 	d.checkDHCP(ctx, conn, network)
 }
 
-// checkDHCP looks at the DHCP server of a network, and at how many addresses it
-// has left.
+// checkDHCP checks the DHCP server of a network and how many addresses are free.
 func (d *diagnosis) checkDHCP(ctx context.Context, conn *libvirt.Connect, network *libvirt.Network) {
 	definition, err := address.ReadNetwork(network)
 	if err != nil {
-		d.report(networkLink, "", err)
+		d.report(networkCheck, "", err)
 		return
 	}
 	leases, err := address.ReadLeases(conn, definition.Name)
 	used := address.DHCPUsage(definition, leases)
 	if err != nil || used.Total == 0 {
-		d.report(networkLink, definition.Name+" is active", err)
+		d.report(networkCheck, definition.Name+" is active", err)
 		return
 	}
 	gateway := &virt.Gateway{Target: d.gatewayTarget}
 	if definition.Bridge != nil {
 		err = address.CheckDHCPServer(ctx, gateway, definition.Name, definition.Bridge.Name)
 	}
-	if d.report(networkLink, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.NearlyFull() {
+	if d.report(networkCheck, fmt.Sprintf("%s is active, %v", definition.Name, used), err) && used.NearlyFull() {
 		d.warn("DHCP range", (&address.RangeFullError{Network: definition.Name, Used: used}).Error())
 	}
 }
 
-// checkClientIDs warns of a base whose clones have sent one DHCP client
-// identifier. It knows the clones of this machine.
+// checkClientIDs warns of a base whose clones send the same DHCP client identifier. It
+// sees only clones that this machine has run.
 func (d *diagnosis) checkClientIDs(c *domainxml.Clone) {
 	const link = "client identifier"
 	id, macs := address.SharedClientID(address.ReadClientIDs(c.Base))
 	if id == "" {
 		return
 	}
-	d.warn(link, fmt.Sprintf("clones of base domain %q with MAC addresses %s have sent the same DHCP client identifier, %s: those that run at the same time are given one address: %s:\n%s",
+	d.warn(link, fmt.Sprintf("clones of base domain %q with MAC addresses %s have sent the same DHCP client identifier, %s: clones that run at the same time get one address: %s:\n%s",
 		d.config.BaseDomain, strings.Join(macs, " and "), id, address.ClientIDHint, ignoreClientIDs))
 }
 
-// ignoreClientIDs is what to add to a libvirt network (virsh net-edit), so that
-// its dnsmasq, from 2.81 on, goes by MAC addresses.
+// ignoreClientIDs is an addition to a libvirt network (virsh net-edit) that makes dnsmasq
+// 2.81 and later identify machines by their MAC addresses.
 const ignoreClientIDs = `<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
   <dnsmasq:options><dnsmasq:option value='dhcp-ignore-clid'/></dnsmasq:options>
 </network>`
 
-// isNetworkOf says whether an interface of the clone is on a libvirt network of
-// that name, rather than on a bridge.
-func isNetworkOf(c *domainxml.Clone, name string) bool {
-	for _, i := range c.Definition.Devices.Interfaces {
-		if i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == name {
-			return true
-		}
-	}
-	return false
-}
-
-// checkBridge looks for a bridge on the hypervisor's machine, which libvirt
-// does not tell of.
+// checkBridge fails if a bridge does not exist on the hypervisor's machine. libvirt has no
+// call for that.
 func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
 	device := "/sys/class/net/" + name
-	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: make it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
+	missing := fmt.Errorf("there is no bridge %q on the hypervisor's machine: create it (ip link add %[1]s type bridge), or change networkDeviceId and the base domain", name)
 	gateway, err := d.gatewayTarget()
 	if err != nil {
 		return err
@@ -126,16 +104,16 @@ func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
 	return err
 }
 
-// checkReach logs in to the hypervisor's machine where specs may have to go
-// through it. Where a direct way may do, it is no fault that they cannot.
+// checkReach logs in to the hypervisor's machine if hosts may only be reachable through it.
+// A login that fails is an error only if the network is not reachable directly.
 func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, network string) {
-	const reachLink = "reach"
+	const name = "reach"
 	if d.config.Reach == provider.ReachDirect {
 		return
 	}
 	gateway, err := d.gatewayTarget()
 	if err != nil {
-		d.report(reachLink, "", err)
+		d.report(name, "", err)
 		return
 	}
 	if gateway == nil {
@@ -143,19 +121,19 @@ func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, netwo
 	}
 	client, err := ssh.Dial(ctx, *gateway, nil)
 	if err == nil {
-		d.report(reachLink, fmt.Sprintf("by way of %v, where need be", gateway), client.Close())
+		d.report(name, fmt.Sprintf("through %v if they cannot be reached directly", gateway), client.Close())
 		return
 	}
 	if d.config.Reach == provider.ReachAuto && !isHidden(conn, network) {
-		d.report(reachLink, fmt.Sprintf("directly only: %v", err), nil)
+		d.report(name, fmt.Sprintf("directly only: %v", err), nil)
 		return
 	}
-	d.report(reachLink, "", fmt.Errorf("guests of %s are reached by way of the hypervisor's machine: %w: "+
-		"have this work: ssh %s true; or say reach = direct, if there is a route to them", network, err, gateway.Host))
+	d.report(name, "", fmt.Errorf("guests of %s are reached through the hypervisor's machine: %w: "+
+		"make this work: ssh %s true; or set reach = direct if this machine has a route to them", network, err, gateway.Host))
 }
 
-// isHidden says whether the guests of a network can be reached from its
-// hypervisor's machine only, as far as libvirt knows.
+// isHidden reports whether, by its definition, only the hypervisor's machine can reach the
+// guests of a network.
 func isHidden(conn *libvirt.Connect, name string) bool {
 	network, err := conn.LookupNetworkByName(name)
 	if err != nil {

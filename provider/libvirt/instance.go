@@ -11,7 +11,6 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
@@ -97,27 +96,6 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 	return on.OrLost(i.pending.Err)
 }
 
-// makePlan works out the clone, down to the files and pools that it takes, the
-// strategy that finds its address, and the memory that it needs.
-func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
-	i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
-	c, err := i.planClone(on)
-	if err != nil {
-		return err
-	}
-	if err := i.identify(ctx, on, c); err != nil {
-		return err
-	}
-	if err := i.folders.Plan(ctx, on.Conn, c); err != nil {
-		return err
-	}
-	if i.need, err = memory.ReadNeed(on.Conn, c.Definition); err != nil {
-		return err
-	}
-	i.plan = c
-	return nil
-}
-
 // createPlanned creates the clone that was planned and finds its address.
 func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
 	c := i.plan
@@ -126,42 +104,6 @@ func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error
 	}
 	i.lease = owner.Renew(on.Conn, c.Name, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
-}
-
-// identify gives the clone the UUID and the MAC addresses of an earlier one, and
-// decides how its address is found. A static address has an identity of its own.
-// If only another machine's list of leases has the address, the identity is a new
-// one: an earlier clone's may still be in the list.
-func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
-	if !i.hasExclusiveAddress() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
-		if err := i.takeSlot(ctx, on.Conn, c); err != nil {
-			return err
-		}
-	}
-	var err error
-	i.find, err = i.strategy(on.Conn, c)
-	return err
-}
-
-// planClone works out the definition and the overlays of the clone.
-func (i *instance) planClone(on *virt.Connection) (*domainxml.Clone, error) {
-	base, err := virt.ReadBase(on.Conn, i.config.URL, i.config.BaseDomain)
-	if err != nil {
-		return nil, err
-	}
-	known, err := domainxml.ReadBridges(on.Conn)
-	if err != nil {
-		return nil, err
-	}
-	c, err := domainxml.PlanClone(base, domainxml.Options{Label: i.label, Network: i.config.Network, Bridges: known, Cache: i.config.Cache, TPMDir: domainxml.TPMDir(i.config.URL)})
-	if err != nil {
-		return nil, err
-	}
-	if err := c.PlanFirmware(on.Conn, base); err != nil {
-		return nil, err
-	}
-	c.AddMetadata(owner.NewMetadata(c.Name, base.Name, i.label, i.config.OwnerLease).XML())
-	return c, storage.LocateOverlays(on.Conn, c, base.Name, i.config.OverlayPool)
 }
 
 // connect answers with a connection that works: the one that there is, or a

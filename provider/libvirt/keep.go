@@ -3,10 +3,11 @@ package libvirt
 import (
 	"context"
 	"fmt"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"strings"
 	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 // Keep leaves the clone as it is, also if it is paused, and returns how to reach
@@ -17,12 +18,9 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 	if w == nil || !w.Exists() {
 		return "", nil
 	}
-	i.lease.Stop() // or else it might renew what it read before this
-	conn := i.on.Conn
-	err := virt.WithContext(ctx, conn, func() error {
-		return owner.ChangeMetadata(conn, w.Domain, func(m *owner.Metadata) {
-			m.Kept = &owner.MetadataKept{Since: time.Now().UTC().Truncate(time.Second)}
-		})
+	i.lease.Stop()
+	err := i.changeMetadata(ctx, w.Domain, func(m *owner.Metadata) {
+		m.Kept = &owner.MetadataKept{Since: time.Now().UTC().Truncate(time.Second)}
 	})
 	if err != nil {
 		return "", fmt.Errorf("marking domain %s as kept: %w", w.Domain, virt.StripCodes(err))
@@ -33,7 +31,16 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 	return i.keptHint(w.Domain), err
 }
 
-// keptHint tells a person what to type.
+// changeMetadata changes the metadata of the clone, after changes that are under way.
+func (i *instance) changeMetadata(ctx context.Context, domain string, change func(*owner.Metadata)) error {
+	if i.lease != nil {
+		return i.lease.Change(ctx, change)
+	}
+	conn := i.on.Conn
+	return virt.WithContext(ctx, conn, func() error { return owner.ChangeMetadata(conn, domain, change) })
+}
+
+// keptHint returns the commands that reach and remove a kept clone.
 func (i *instance) keptHint(domain string) string {
 	virsh := "virsh -c '" + virt.RedactURL(i.config.URL) + "'"
 	lines := []string{"domain " + domain + " at " + virt.RedactURL(i.config.URL) + " is kept"}

@@ -54,8 +54,9 @@ func TestSlots(t *testing.T) {
 	defer all.Run(t.Context(), nil)
 	take := func(u *storage.Undo) string {
 		t.Helper()
-		c, err := domainxml.PlanClone(from, domainxml.Options{Label: "web", Cache: "unsafe"})
+		c, err := domainxml.NewClone(from, "web")
 		require.NoError(t, err)
+		require.NoError(t, c.PlanInterfaces("", nil))
 		require.NoError(t, (&instance{label: "web", undo: u}).takeSlot(t.Context(), on.Conn, c))
 		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)
 		for slot := range 4 {

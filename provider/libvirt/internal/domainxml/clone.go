@@ -15,6 +15,7 @@ type Clone struct {
 	UUID       string
 	Base       string // UUID of the base domain
 	Definition *libvirtxml.Domain
+	base       *libvirtxml.Domain
 	Overlays   []Overlay
 	MAC        net.HardwareAddr // of the interface whose address is looked up; nil if there is none
 	Network    string           // that it is on: the name of a libvirt network or of a bridge
@@ -25,19 +26,10 @@ type Clone struct {
 	TPMDir     string           // folder with the TPM state of the clone
 }
 
-// Options are the parameters of a plan.
-type Options struct {
-	Label   string
-	Network string  // of the interface whose address is looked up; "" if the base has only one
-	Bridges Bridges // of the hypervisor's networks
-	Cache   string  // mode of the disks
-	TPMDir  string  // folder with the states of emulated TPMs; "" if it is not known
-}
-
-// PlanClone plans the clone of a base domain, except its firmware. It fails if the base
-// cannot be cloned, with a *[DisksError] or *[InterfaceError] where these are the
-// reason.
-func PlanClone(base *libvirtxml.Domain, p Options) (*Clone, error) {
+// NewClone begins the plan of a clone of a base domain: its identity and its character
+// devices. The Plan methods add the rest. It fails if the base has a device that cannot
+// be cloned.
+func NewClone(base *libvirtxml.Domain, label string) (*Clone, error) {
 	if err := checkDevices(base); err != nil {
 		return nil, fmt.Errorf("base domain %q %w", base.Name, err)
 	}
@@ -45,19 +37,10 @@ func PlanClone(base *libvirtxml.Domain, p Options) (*Clone, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Clone{Name: owner.NewName(p.Label, owner.Self()), UUID: NewUUID(), Base: base.UUID, Definition: definition}
+	c := &Clone{Name: owner.NewName(label, owner.Self()), UUID: NewUUID(), Base: base.UUID, Definition: definition, base: base}
 	c.planIdentity()
 	c.planCharacterDevices()
 	c.planGraphics()
-	if err := c.planDisks(base.Name, p.Cache); err != nil {
-		return nil, err
-	}
-	if err := c.planInterfaces(base.Name, p.Network, p.Bridges); err != nil {
-		return nil, err
-	}
-	if err := c.planTPM(base, p.TPMDir); err != nil {
-		return nil, err
-	}
 	return c, nil
 }
 

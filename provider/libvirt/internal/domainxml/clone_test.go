@@ -21,6 +21,27 @@ func base(t *testing.T, devices string) *libvirtxml.Domain {
 	return &domain
 }
 
+// options are the parameters of planClone.
+type options struct {
+	Label, Network, Cache, TPMDir string
+	Bridges                       Bridges
+}
+
+// planClone plans a clone, except its firmware.
+func planClone(base *libvirtxml.Domain, o options) (*Clone, error) {
+	c, err := NewClone(base, o.Label)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.PlanDisks(o.Cache); err != nil {
+		return nil, err
+	}
+	if err := c.PlanInterfaces(o.Network, o.Bridges); err != nil {
+		return nil, err
+	}
+	return c, c.PlanTPM(o.TPMDir)
+}
+
 const (
 	fileDisk  = `<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' io='native' discard='unmap'/><source file='/images/base.qcow2'/><target dev='vda' bus='virtio'/><serial>S1</serial><boot order='1'/></disk>`
 	blockDisk = `<disk type='block' device='disk'><source dev='/dev/vg/data'/><target dev='vdb'/></disk>`
@@ -31,9 +52,9 @@ const (
 
 func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
 	from := base(t, fileDisk+onNetwork)
-	one, err := PlanClone(from, Options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
+	one, err := planClone(from, options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
 	require.NoError(t, err)
-	two, err := PlanClone(from, Options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
+	two, err := planClone(from, options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Regexp(t, `^overcast-web_server_1-[0-9a-f]{12}-[0-9]+-[0-9]+-[0-9a-f]{8}$`, one.Name)
 	assert.Equal(t, one.Name, one.Definition.Name)
@@ -50,7 +71,7 @@ func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
 }
 
 func TestCloneWritesToOverlays(t *testing.T) {
-	c, err := PlanClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), Options{Label: "web", Network: "", Cache: "unsafe"})
+	c, err := planClone(base(t, fileDisk+blockDisk+cdrom+onNetwork), options{Label: "web", Network: "", Cache: "unsafe"})
 	require.NoError(t, err)
 	require.Len(t, c.Overlays, 2)
 	assert.Equal(t, c.Name+"-vda.qcow2", c.Overlays[0].Volume)
@@ -91,7 +112,7 @@ func TestCloneIsLookedUpOnTheNetworkThatIsNamed(t *testing.T) {
 		"directly attached":       {onBridge + `<interface type='direct'><source dev='eno1' mode='bridge'/></interface>`, "eno1", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := PlanClone(base(t, fileDisk+test.devices), Options{Label: "web", Network: test.network, Cache: "unsafe", Bridges: Bridges{"my_nat_network": "virbr0", "my_routed_network": "virbr1"}})
+			c, err := planClone(base(t, fileDisk+test.devices), options{Label: "web", Network: test.network, Cache: "unsafe", Bridges: Bridges{"my_nat_network": "virbr0", "my_routed_network": "virbr1"}})
 			require.NoError(t, err)
 			assert.Equal(t, c.Definition.Devices.Interfaces[test.want].MAC.Address, c.MAC.String())
 		})
@@ -125,7 +146,7 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 		"no interface":            {fileDisk, "br0", `has no network interface`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := PlanClone(base(t, test.devices), Options{Label: "web", Network: test.network, Cache: "unsafe"})
+			_, err := planClone(base(t, test.devices), options{Label: "web", Network: test.network, Cache: "unsafe"})
 			require.Error(t, err)
 			assert.Contains(t, err.Error(), test.want)
 		})
@@ -133,7 +154,7 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestCloneSharesAFloppyWithoutWritingToIt(t *testing.T) {
-	c, err := PlanClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), Options{Label: "web", Network: "", Cache: "unsafe"})
+	c, err := planClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), options{Label: "web", Network: "", Cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Len(t, c.Overlays, 1)
 	assert.NotNil(t, c.Definition.Devices.Disks[1].ReadOnly)
@@ -144,7 +165,7 @@ func TestMetadataOfOthersIsInherited(t *testing.T) {
 	const java = `<overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/mnt/Vagrantfile</provisioned_with><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata>`
 	from := base(t, fileDisk)
 	from.Metadata = metadataOf("\n  " + os + "\n  " + java + owner.NewMetadata("x", "y", "z", time.Minute).XML())
-	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
+	c, err := planClone(from, options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
 	c.AddMetadata(owner.NewMetadata(c.Name, "base", "web", time.Minute).XML())
 	assert.Contains(t, c.Definition.Metadata.XML, os)

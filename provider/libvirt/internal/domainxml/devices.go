@@ -198,3 +198,19 @@ func (c *Clone) HasAgentChannel() bool {
 	}
 	return false
 }
+
+// HasConsole reports whether the clone has a serial port or console with a terminal.
+func (c *Clone) HasConsole() bool {
+	isTerminal := func(s *libvirtxml.DomainChardevSource) bool { return s != nil && s.Pty != nil }
+	for _, serial := range c.Definition.Devices.Serials {
+		if isTerminal(serial.Source) {
+			return true
+		}
+	}
+	for _, console := range c.Definition.Devices.Consoles {
+		if isTerminal(console.Source) {
+			return true
+		}
+	}
+	return false
+}

@@ -16,7 +16,7 @@ func metadataOf(inner string) *libvirtxml.DomainMetadata {
 // cloned is the definition of a clone of a base with these devices.
 func cloned(t *testing.T, devices string) (*Clone, string) {
 	t.Helper()
-	c, err := PlanClone(base(t, fileDisk+devices), Options{Label: "web", Cache: "unsafe", TPMDir: TPMDir("qemu:///system")})
+	c, err := planClone(base(t, fileDisk+devices), options{Label: "web", Cache: "unsafe", TPMDir: TPMDir("qemu:///system")})
 	require.NoError(t, err)
 	text, err := c.Definition.Marshal()
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestIdentityIsNotInherited(t *testing.T) {
 		<devices>`+fileDisk+`<lease><lockspace>somearea</lockspace><key>somekey</key><target path='/some/lease/path'/></lease>
 		<interface type='bridge'><source bridge='ovsbr'/><virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f' profileid='menial'/></virtualport></interface>
 		</devices></domain>`))
-	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
+	c, err := planClone(from, options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
 	text, err := c.Definition.Marshal()
 	require.NoError(t, err)
@@ -72,12 +72,12 @@ func TestIdentityIsNotInherited(t *testing.T) {
 }
 
 func TestDisksKeepWhatIsTheirs(t *testing.T) {
-	c, err := PlanClone(base(t, `<disk type='file' device='disk'>
+	c, err := planClone(base(t, `<disk type='file' device='disk'>
 		<driver name='qemu' type='qcow2' cache='none' io='native' discard='unmap' iothread='1' detect_zeroes='unmap'/>
 		<source file='/images/base.qcow2' startupPolicy='optional'/>
 		<backingStore type='file'><format type='raw'/><source file='/images/golden.img'/><backingStore/></backingStore>
 		<target dev='sda' bus='scsi'/><shareable/><transient/><serial>S1</serial><wwn>5000c50015ea71aa</wwn><boot order='2'/>
-		<address type='drive' controller='0' bus='0' target='3' unit='7'/></disk>`), Options{Label: "web", Cache: "none"})
+		<address type='drive' controller='0' bus='0' target='3' unit='7'/></disk>`), options{Label: "web", Cache: "none"})
 	require.NoError(t, err)
 	c.Overlays[0].Backing = "/images/base.qcow2"
 	assert.True(t, c.Overlays[0].Shareable)
@@ -113,8 +113,22 @@ func TestTPMStateIsFoundByTheBasesUUID(t *testing.T) {
 	assert.Equal(t, "/home/me/.config/libvirt/qemu/swtpm", TPMDir("qemu:///session"))
 	assert.Equal(t, "/var/lib/libvirt/swtpm", TPMDir("qemu+ssh://user@box/system"))
 	assert.Empty(t, TPMDir("qemu+ssh://user@box/session"))
-	_, err := PlanClone(base(t, fileDisk+`<tpm model='tpm-tis'><backend type='emulator'/></tpm>`), Options{Label: "web", Cache: "unsafe"})
+	_, err := planClone(base(t, fileDisk+`<tpm model='tpm-tis'><backend type='emulator'/></tpm>`), options{Label: "web", Cache: "unsafe"})
 	require.ErrorContains(t, err, "has a TPM whose state is in a home folder on another machine")
 }
 
 func replaceName(pattern, short string) string { return strings.ReplaceAll(pattern, "SHORT", short) }
+
+func TestSerialPortsAndConsolesWithATerminalAreConsoles(t *testing.T) {
+	for devices, want := range map[string]bool{
+		"":                     false,
+		`<serial type='pty'/>`: true,
+		`<serial type='file'><source path='/tmp/log'/></serial>`:                          true,
+		`<serial type='tcp'><source mode='connect' host='logs' service='4555'/></serial>`: false,
+		`<console type='pty'><target type='virtio'/></console>`:                           true,
+		`<channel type='pty'><target type='virtio' name='org.example'/></channel>`:        false,
+	} {
+		c, _ := cloned(t, devices)
+		assert.Equal(t, want, c.HasConsole(), devices)
+	}
+}

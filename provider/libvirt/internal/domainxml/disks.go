@@ -15,14 +15,15 @@ type Overlay struct {
 	Target    string                      // of the disk, as in vda
 	Source    libvirtxml.DomainDiskSource // of the base's disk
 	Format    string                      // of the base's disk
+	Capacity  uint64                      // size of the base's disk in bytes; 0 if it is not known
 	Shareable bool                        // other domains may write to the base's disk
 	Unlinked  atomic.Bool                 // the volume is deleted; QEMU still has it open
 	disk      *libvirtxml.DomainDisk      // of the clone; its source is set once the volume exists
 }
 
-// planDisks plans an overlay for every disk that the clone may write to. Read-only
-// disks are shared with the base.
-func (c *Clone) planDisks(base, cache string) error {
+// PlanDisks plans an overlay, with a cache mode, for every disk that the clone may write
+// to. Read-only disks are shared with the base.
+func (c *Clone) PlanDisks(cache string) error {
 	for i := range c.Definition.Devices.Disks {
 		disk := &c.Definition.Devices.Disks[i]
 		switch {
@@ -34,7 +35,7 @@ func (c *Clone) planDisks(base, cache string) error {
 		}
 		target := targetOf(disk)
 		if err := checkDisk(disk); err != nil {
-			return fmt.Errorf("base domain %q: disk %s %w", base, target, err)
+			return fmt.Errorf("base domain %q: disk %s %w", c.base.Name, target, err)
 		}
 		c.Overlays = append(c.Overlays, Overlay{
 			Volume:    c.Name + "-" + target + ".qcow2",
@@ -47,7 +48,7 @@ func (c *Clone) planDisks(base, cache string) error {
 		planDriver(disk, cache)
 	}
 	if len(c.Overlays) == 0 {
-		return fmt.Errorf("base domain %q has no disks to clone: give it a disk that holds its system, or check libvirtBaseDomain", base)
+		return fmt.Errorf("base domain %q has no disks to clone: give it a disk that holds its system, or check libvirtBaseDomain", c.base.Name)
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ type firmware struct {
 }
 
 // PlanFirmware plans a copy of the UEFI variables, if the base boots from UEFI.
-func (c *Clone) PlanFirmware(conn *libvirt.Connect, base *libvirtxml.Domain) error {
+func (c *Clone) PlanFirmware(conn *libvirt.Connect) error {
+	base := c.base
 	found, err := firmwareOf(conn, base)
 	if err != nil || found == nil {
 		return err
@@ -146,6 +147,14 @@ func nativeFirmware(native string) (*firmware, error) {
 // with UEFI variables yet. Only the path in libvirt's message shows that.
 func (c *Clone) IsMissingNVRAM(err error) bool {
 	return c.nvram != nil && c.nvram.fromTemplate != nil && virt.IsCode(err, libvirt.ERR_SYSTEM_ERROR) && strings.Contains(err.Error(), c.nvram.path)
+}
+
+// NVRAMSource returns the path of the file with the base's UEFI variables, or "".
+func (c *Clone) NVRAMSource() string {
+	if c.nvram == nil {
+		return ""
+	}
+	return c.nvram.path
 }
 
 // BootFromTemplate makes the clone boot from new UEFI variables, as the base does if it

@@ -18,9 +18,9 @@ func booting(t *testing.T, os string) *libvirtxml.Domain {
 
 func TestFirmwareThatTheBaseNames(t *testing.T) {
 	from := booting(t, `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' secure='yes' type='pflash'>/fw/CODE.fd</loader><nvram template='/fw/VARS.fd'>/nvram/base_VARS.fd</nvram></os>`)
-	c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
+	c, err := planClone(from, options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
-	require.NoError(t, c.PlanFirmware(nil, from))
+	require.NoError(t, c.PlanFirmware(nil))
 	os := c.Definition.OS
 	assert.Equal(t, "/fw/CODE.fd", os.Loader.Path)
 	assert.Equal(t, "yes", os.Loader.Secure)
@@ -42,9 +42,9 @@ func TestFirmwareWithoutVariables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := booting(t, os)
-			c, err := PlanClone(from, Options{Label: "web", Cache: "unsafe"})
+			c, err := planClone(from, options{Label: "web", Cache: "unsafe"})
 			require.NoError(t, err)
-			require.NoError(t, c.PlanFirmware(nil, from))
+			require.NoError(t, c.PlanFirmware(nil))
 			assert.False(t, c.NeedsDefinition())
 		})
 	}

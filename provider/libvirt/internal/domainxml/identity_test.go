@@ -23,7 +23,7 @@ func TestWhatAStaticAddressGivesItsClone(t *testing.T) {
 func TestIdentityOfASeed(t *testing.T) {
 	from := base(t, fileDisk+onNetwork+onBridge+`<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>`)
 	planned := func(s Seed) *Clone {
-		c, err := PlanClone(from, Options{Label: "web", Network: "br0", Cache: "unsafe", TPMDir: "/swtpm"})
+		c, err := planClone(from, options{Label: "web", Network: "br0", Cache: "unsafe", TPMDir: "/swtpm"})
 		require.NoError(t, err)
 		c.SetIdentity(s)
 		assert.Equal(t, c.UUID, c.Definition.UUID)
@@ -45,7 +45,7 @@ func TestIdentityOfASeed(t *testing.T) {
 func TestInterfaceThatIsLookedUpDoesNotChangeMACAddresses(t *testing.T) {
 	from := base(t, fileDisk+onNetwork+onBridge)
 	macs := func(network string) (all []string) {
-		c, err := PlanClone(from, Options{Label: "web", Network: network, Cache: "unsafe"})
+		c, err := planClone(from, options{Label: "web", Network: network, Cache: "unsafe"})
 		require.NoError(t, err)
 		c.SetIdentity("slot 0")
 		for _, i := range c.Definition.Devices.Interfaces {
@@ -59,7 +59,7 @@ func TestInterfaceThatIsLookedUpDoesNotChangeMACAddresses(t *testing.T) {
 func TestStaticAddressGivesTheSameMACAddressOnEachInterface(t *testing.T) {
 	from, address := base(t, fileDisk+onNetwork+onBridge), netip.MustParseAddr("10.0.0.9")
 	for _, network := range []string{"my_nat_network", "br0"} {
-		c, err := PlanClone(from, Options{Label: "web", Network: network, Cache: "unsafe"})
+		c, err := planClone(from, options{Label: "web", Network: network, Cache: "unsafe"})
 		require.NoError(t, err)
 		c.SetStaticIdentity(address)
 		assert.Equal(t, StaticSeed(address).UUID(), c.UUID)

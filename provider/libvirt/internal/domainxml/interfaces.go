@@ -36,9 +36,10 @@ func ReadBridges(conn *libvirt.Connect) (Bridges, error) {
 	return found, nil
 }
 
-// planInterfaces gives every interface a new MAC address and selects the interface
-// whose address is looked up.
-func (c *Clone) planInterfaces(base, network string, known Bridges) error {
+// PlanInterfaces gives every interface a new MAC address and selects the interface on
+// network, whose address is looked up. network may be "" if the base has only one.
+func (c *Clone) PlanInterfaces(network string, known Bridges) error {
+	base := c.base.Name
 	var there, matching []string
 	interfaces := c.Definition.Devices.Interfaces
 	for i := range interfaces {
@@ -122,6 +123,14 @@ func (b Bridges) segmentOf(i *libvirtxml.DomainInterface) (bridge, network strin
 
 // Segment names the network on which the clone's address is unique.
 func (c *Clone) Segment() string { return cmp.Or(c.Bridge, c.Network) }
+
+// IsOnLibvirtNetwork reports whether the interface whose address is looked up is on a
+// libvirt network, and not on a bridge or device.
+func (c *Clone) IsOnLibvirtNetwork() bool {
+	return slices.ContainsFunc(c.Definition.Devices.Interfaces, func(i libvirtxml.DomainInterface) bool {
+		return i.Source != nil && i.Source.Network != nil && i.Source.Network.Network == c.Network
+	})
+}
 
 // HasMAC reports whether an interface of the clone has a MAC address.
 func (c *Clone) HasMAC(mac string) bool {

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-
-	"libvirt.org/go/libvirtxml"
 )
 
 // TPMDir returns the folder in which libvirt keeps the state of emulated TPMs, in a
@@ -25,18 +23,19 @@ func TPMDir(hypervisor string) string {
 	return filepath.Join(config, "libvirt/qemu/swtpm")
 }
 
-// planTPM plans the copy of the TPM state.
-func (c *Clone) planTPM(base *libvirtxml.Domain, folder string) error {
+// PlanTPM plans the copy of the state of an emulated TPM. dir is the [TPMDir] of the
+// hypervisor.
+func (c *Clone) PlanTPM(dir string) error {
 	for i := range c.Definition.Devices.TPMs {
 		backend := c.Definition.Devices.TPMs[i].Backend
 		if backend == nil || backend.Emulator == nil {
 			continue
 		}
-		if folder == "" {
-			return fmt.Errorf("base domain %q has a TPM whose state is in a home folder on another machine, from which it cannot be copied: use qemu:///system there", base.Name)
+		if dir == "" {
+			return fmt.Errorf("base domain %q has a TPM whose state is in a home folder on another machine, from which it cannot be copied: use qemu:///system there", c.base.Name)
 		}
-		c.BaseTPMDir = path.Join(folder, base.UUID, tpmVersionDir(backend.Emulator.Version))
-		c.TPMDir = path.Join(folder, c.UUID, path.Base(c.BaseTPMDir))
+		c.BaseTPMDir = path.Join(dir, c.base.UUID, tpmVersionDir(backend.Emulator.Version))
+		c.TPMDir = path.Join(dir, c.UUID, path.Base(c.BaseTPMDir))
 		if s := backend.Emulator.Source; s != nil && s.Dir != nil {
 			c.BaseTPMDir = s.Dir.Path
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirtxml"
@@ -81,13 +82,6 @@ func TestWhatAHypervisorOffers(t *testing.T) {
 	assert.True(t, offers("yes", nil, "driverType", "virtiofs"), "it does not say")
 }
 
-func TestWhoQEMURunsAs(t *testing.T) {
-	assert.Equal(t, &qemuAccount{uid: 64055, gid: 107}, parseQEMUAccount("+64055:+107"))
-	assert.Equal(t, &qemuAccount{uid: 0, gid: 0}, parseQEMUAccount("0:0"))
-	assert.Nil(t, parseQEMUAccount("qemu:qemu"))
-	assert.Nil(t, parseQEMUAccount(""))
-}
-
 func TestFoldersThatQEMUMayRead(t *testing.T) {
 	me, err := user.Current()
 	require.NoError(t, err)
@@ -95,7 +89,7 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 	require.NoError(t, err)
 	gid, err := strconv.Atoi(me.Gid)
 	require.NoError(t, err)
-	stranger := func() *qemuAccount { return &qemuAccount{uid: 4_000_000, gid: 4_000_000} }
+	stranger := &virt.QEMUAccount{UID: 4_000_000, GID: 4_000_000}
 	dir := filepath.Join(t.TempDir(), "outer", "inner")
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	for folder := dir; folder != filepath.Clean(os.TempDir()); folder = filepath.Dir(folder) {
@@ -103,22 +97,22 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(dir, link))
-	require.NoError(t, stranger().checkReadable(dir))
+	require.NoError(t, checkReadable(stranger, dir))
 	require.NoError(t, os.Chmod(dir, 0o750))
-	require.ErrorContains(t, stranger().checkReadable(dir), dir+" cannot be read by user number 4000000")
-	require.ErrorContains(t, stranger().checkReadable(link), dir+" cannot be read")
-	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: uint32(gid)}).checkReadable(dir))
-	require.NoError(t, (&qemuAccount{uid: 4_000_000, gid: 4_000_000, groups: []uint32{uint32(gid)}}).checkReadable(dir))
+	require.ErrorContains(t, checkReadable(stranger, dir), dir+" cannot be read by user number 4000000")
+	require.ErrorContains(t, checkReadable(stranger, link), dir+" cannot be read")
+	require.NoError(t, checkReadable(&virt.QEMUAccount{UID: 4_000_000, GID: uint32(gid)}, dir))
+	require.NoError(t, checkReadable(&virt.QEMUAccount{UID: 4_000_000, GID: 4_000_000, Groups: []uint32{uint32(gid)}}, dir))
 	require.NoError(t, os.Chmod(dir, 0o711))
-	require.Error(t, stranger().checkReadable(dir))
+	require.Error(t, checkReadable(stranger, dir))
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o700))
-	require.ErrorContains(t, stranger().checkReadable(dir), filepath.Dir(dir)+" cannot be passed through by user")
-	require.NoError(t, (&qemuAccount{uid: uint32(uid), gid: 4_000_000}).checkReadable(dir))
-	var nobody *qemuAccount
-	require.NoError(t, nobody.checkReadable(dir))
+	require.ErrorContains(t, checkReadable(stranger, dir), filepath.Dir(dir)+" cannot be passed through by user")
+	require.NoError(t, checkReadable(&virt.QEMUAccount{UID: uint32(uid), GID: 4_000_000}, dir))
+	var unknown *virt.QEMUAccount
+	require.NoError(t, checkReadable(unknown, dir))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711))
-	require.NoError(t, stranger().checkReadable(dir))
+	require.NoError(t, checkReadable(stranger, dir))
 }
 
 func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {

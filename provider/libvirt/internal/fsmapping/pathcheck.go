@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path"
 	"path/filepath"
 	"slices"
@@ -28,18 +27,16 @@ import (
 type pathChecker struct {
 	conn   *libvirt.Connect
 	url    string
-	remote bool         // the hypervisor is another machine, as far as the URL says
-	as     *qemuAccount // nil if it is not known
-	clone  string       // name of the clone
-	checks int          // pools created so far
+	remote bool              // the hypervisor is another machine, as far as the URL says
+	as     *virt.QEMUAccount // nil if it is not known
+	clone  string            // name of the clone
+	checks int               // pools created so far
 }
 
 func newPathChecker(conn *libvirt.Connect, url string, gateway func() (*ssh.Target, error), c *domainxml.Clone) (*pathChecker, error) {
 	target, err := gateway()
 	p := &pathChecker{conn: conn, url: url, remote: target != nil || err != nil, clone: c.Name}
-	if p.as, err = readQEMUAccount(conn, c.Definition); err == nil && !p.remote {
-		p.as.findGroups()
-	}
+	p.as, err = virt.ReadQEMUAccount(conn, c.Definition)
 	return p, err
 }
 
@@ -55,7 +52,7 @@ func (p *pathChecker) check(ctx context.Context, u *storage.Undo, m *mapping) er
 	if err := p.checkLocal(m.HostPath); err != nil {
 		return err
 	}
-	return as.checkReadable(m.HostPath)
+	return checkReadable(as, m.HostPath)
 }
 
 // checkSource checks that a folder of this machine can be copied.
@@ -88,82 +85,9 @@ func (p *pathChecker) checkLocal(dir string) error {
 	return nil
 }
 
-// qemuAccount is the user and group that QEMU runs as on the hypervisor's machine.
-type qemuAccount struct {
-	uid, gid uint32
-	groups   []uint32 // supplementary groups, as far as they are known
-}
-
-// readQEMUAccount reads the account from the domain's security label, or from libvirt's
-// default for all domains. It is nil if there is neither, as in a user session, where
-// QEMU runs as that user.
-func readQEMUAccount(conn *libvirt.Connect, d *libvirtxml.Domain) (*qemuAccount, error) {
-	for _, label := range d.SecLabel {
-		if label.Model == "dac" && label.Label != "" {
-			return parseQEMUAccount(label.Label), nil
-		}
-	}
-	text, err := conn.GetCapabilities()
-	if err != nil {
-		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", virt.StripCodes(err))
-	}
-	var caps libvirtxml.Caps
-	if err := caps.Unmarshal(text); err != nil {
-		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", err)
-	}
-	for _, model := range caps.Host.SecModel {
-		if model.Name != "dac" {
-			continue
-		}
-		for _, label := range model.Labels {
-			if label.Type == d.Type {
-				return parseQEMUAccount(label.Value), nil
-			}
-		}
-	}
-	return nil, nil
-}
-
-// parseQEMUAccount parses a label such as +64055:+64055. It returns nil for any other
-// form.
-func parseQEMUAccount(label string) *qemuAccount {
-	userPart, groupPart, _ := strings.Cut(label, ":")
-	uid, errUID := strconv.ParseUint(strings.TrimPrefix(userPart, "+"), 10, 32)
-	gid, errGID := strconv.ParseUint(strings.TrimPrefix(groupPart, "+"), 10, 32)
-	if errUID != nil || errGID != nil {
-		return nil
-	}
-	return &qemuAccount{uid: uint32(uid), gid: uint32(gid)}
-}
-
-// findGroups finds the supplementary groups of the user on this machine.
-func (q *qemuAccount) findGroups() {
-	if q == nil {
-		return
-	}
-	account, err := user.LookupId(strconv.Itoa(int(q.uid)))
-	if err != nil {
-		return
-	}
-	ids, _ := account.GroupIds()
-	for _, id := range ids {
-		if gid, err := strconv.ParseUint(id, 10, 32); err == nil {
-			q.groups = append(q.groups, uint32(gid))
-		}
-	}
-}
-
-// name returns the name of the user for messages.
-func (q *qemuAccount) name() string {
-	if account, err := user.LookupId(strconv.Itoa(int(q.uid))); err == nil {
-		return account.Username
-	}
-	return fmt.Sprintf("number %d", q.uid)
-}
-
 // checkReadable fails if QEMU cannot read a folder of this machine: it needs read and
 // search permission there, and search permission on all folders above.
-func (q *qemuAccount) checkReadable(dir string) error {
+func checkReadable(q *virt.QEMUAccount, dir string) error {
 	if q == nil {
 		return nil
 	}
@@ -172,17 +96,17 @@ func (q *qemuAccount) checkReadable(dir string) error {
 		return nil // QEMU may be able to read it
 	}
 	for _, folder := range ancestors(dir) {
-		wanted, how := uint32(1), "passed through"
+		wanted, how := virt.Search, "passed through"
 		if folder == dir {
-			wanted, how = 5, "read"
+			wanted, how = virt.ReadSearch, "read"
 		}
 		var stat unix.Stat_t
 		if err := unix.Stat(folder, &stat); err != nil || hasACL(folder) {
 			continue
 		}
-		if !q.may(wanted, uint32(stat.Mode), stat.Uid, stat.Gid) {
+		if !q.May(wanted, uint32(stat.Mode), stat.Uid, stat.Gid) {
 			return fmt.Errorf("%s cannot be %s by user %s, which QEMU runs as (it has mode %04o, and belongs to user %d, group %d): chmod o+%s %[1]s, or setfacl -m u:%[3]s:%[7]s %[1]s",
-				folder, how, q.name(), stat.Mode&0o7777, stat.Uid, stat.Gid, map[uint32]string{1: "x", 5: "rx"}[wanted])
+				folder, how, q.Name(), stat.Mode&0o7777, stat.Uid, stat.Gid, map[uint32]string{virt.Search: "x", virt.ReadSearch: "rx"}[wanted])
 		}
 	}
 	return nil
@@ -199,19 +123,6 @@ func ancestors(dir string) []string {
 	return folders
 }
 
-// may reports whether a mode grants the wanted permissions.
-func (q *qemuAccount) may(wanted, mode, uid, gid uint32) bool {
-	switch {
-	case q.uid == 0:
-		return true
-	case q.uid == uid:
-		mode >>= 6
-	case q.gid == gid || slices.Contains(q.groups, gid):
-		mode >>= 3
-	}
-	return mode&wanted == wanted
-}
-
 // hasACL reports whether a folder has an access control list, which the mode does not
 // show.
 func hasACL(folder string) bool {
@@ -226,7 +137,7 @@ const remoteCheckTimeout = 30 * time.Second
 // checkRemote checks a folder of another machine. libvirt has no call for that: it
 // creates a temporary pool over the folder, whose definition has the folder's mode. The
 // folders above cannot be checked.
-func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir string, as *qemuAccount) error {
+func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir string, as *virt.QEMUAccount) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, remoteCheckTimeout, fmt.Errorf("timeout of %v expired", remoteCheckTimeout))
 	defer cancel()
 	is, err := p.readPermissions(ctx, u, dir)
@@ -241,7 +152,7 @@ func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir stri
 	default:
 		return fmt.Errorf("looking for %s on the hypervisor's machine (%s): %w", dir, virt.RedactURL(p.url), virt.StripCodes(err))
 	}
-	if as == nil || is == nil || as.uid == 0 {
+	if as == nil || is == nil || as.UID == 0 {
 		return nil
 	}
 	mode, errMode := strconv.ParseUint(is.Mode, 8, 32)
@@ -250,12 +161,12 @@ func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir stri
 		return nil
 	}
 	// The groups of the user on that machine are not known: it may be in this one.
-	perhaps := as.uid != uint32(owner) && mode>>3&5 == 5
-	if perhaps || as.may(5, uint32(mode), uint32(owner), ^uint32(0)) {
+	perhaps := as.UID != uint32(owner) && mode>>3&5 == 5
+	if perhaps || as.May(virt.ReadSearch, uint32(mode), uint32(owner), ^uint32(0)) {
 		return nil
 	}
 	return fmt.Errorf("%s on the hypervisor's machine (%s) cannot be read by the user that QEMU runs as there, number %d (it has mode %s, and belongs to user %s, group %s): chmod o+rx it",
-		dir, virt.RedactURL(p.url), as.uid, is.Mode, is.Owner, is.Group)
+		dir, virt.RedactURL(p.url), as.UID, is.Mode, is.Owner, is.Group)
 }
 
 // offerSync suggests sync = true for a missing folder.
@@ -270,7 +181,7 @@ func offerSync(dir string) string {
 // from a temporary one. They may be nil.
 func (p *pathChecker) readPermissions(ctx context.Context, u *storage.Undo, dir string) (*libvirtxml.StoragePoolTargetPermissions, error) {
 	dir = path.Clean(dir)
-	pools, err := storage.FilePools(p.conn)
+	pools, err := storage.AllFilePools(p.conn)
 	if err != nil {
 		return nil, err
 	}

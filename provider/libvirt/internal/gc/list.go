@@ -43,8 +43,11 @@ func (r Resource) String() string {
 // listed is a resource with what decides whether it is removed.
 type listed struct {
 	Resource
-	path  string // of a volume
-	clone string // that it belongs to
+	clone      string    // that it belongs to
+	path       string    // of a volume
+	changed    time.Time // when a volume was last changed; zero if it is not known
+	allocation uint64    // of a volume, in bytes
+	hasDomain  bool      // the domain of a volume exists
 }
 
 // List lists what overcast created on a hypervisor, domains first, and whether Collect
@@ -59,17 +62,13 @@ func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
 	return resources, err
 }
 
-// volumeAgeLimit is the age, since its last change, below which a volume is not removed
-// if no domain uses it and its owner cannot be seen from here.
-const volumeAgeLimit = 24 * time.Hour
-
 // list lists everything. With an error, the result is what could be listed.
 func list(conn *libvirt.Connect, options Options) ([]listed, error) {
 	made, err := listDomains(conn, options)
 	if err != nil {
 		return nil, err
 	}
-	volumes, errVolumes := listVolumes(conn, made)
+	volumes, errVolumes := listVolumes(conn, made, isLocal(conn))
 	pools, errPools := listPools(conn)
 	return append(append(made, volumes...), pools...), errors.Join(errVolumes, errPools)
 }
@@ -126,9 +125,9 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 	return &made
 }
 
-// listVolumes finds volumes by their names. The volume of an existing domain is
-// removed if the domain is.
-func listVolumes(conn *libvirt.Connect, domains []listed) ([]listed, error) {
+// listVolumes finds volumes by their names. The volume of an existing domain is removed
+// if the domain is.
+func listVolumes(conn *libvirt.Connect, domains []listed, local bool) ([]listed, error) {
 	pools, err := storage.FilePools(conn)
 	if err != nil {
 		return nil, err
@@ -140,47 +139,44 @@ func listVolumes(conn *libvirt.Connect, domains []listed) ([]listed, error) {
 		errs = append(errs, err)
 		found = append(found, there...)
 	}
-	if len(found) == 0 {
-		return nil, errors.Join(errs...)
-	}
-	texts, err := foreignDefinitions(conn, domains)
-	if err != nil {
-		return nil, err
-	}
 	for n := range found {
-		judgeVolume(&found[n], domains, texts)
+		found[n].followDomain(domains)
+	}
+	if slices.ContainsFunc(found, func(v listed) bool { return v.SkipReason == "" }) {
+		users, err := readUsers(conn, domains, pools)
+		if err != nil {
+			return nil, err
+		}
+		for n := range found {
+			found[n].skipIfUsed(users)
+		}
+	}
+	now := time.Now()
+	for n := range found {
+		if v := &found[n]; v.SkipReason == "" && !v.hasDomain {
+			v.SkipReason = skipWithoutDomain(v.path, v.changed, v.allocation, local, now)
+		}
 	}
 	return found, errors.Join(errs...)
 }
 
-func judgeVolume(v *listed, domains []listed, texts map[string]string) {
-	if n := slices.IndexFunc(domains, func(d listed) bool { return d.Name == v.clone }); n >= 0 {
-		v.Kept, v.SkipReason, v.OwnerState, v.Owner = domains[n].Kept, domains[n].SkipReason, domains[n].OwnerState, domains[n].Owner
+// followDomain gives a volume the owner and the skip reason of its domain, if that exists.
+func (v *listed) followDomain(domains []listed) {
+	n := slices.IndexFunc(domains, func(d listed) bool { return d.Name == v.clone })
+	if n < 0 {
+		return
 	}
-	for name, text := range texts {
-		if strings.Contains(text, v.path) {
-			v.SkipReason = fmt.Sprintf("used by domain %q", name)
-		}
-	}
+	v.hasDomain = true
+	v.Kept, v.SkipReason, v.OwnerState, v.Owner = domains[n].Kept, domains[n].SkipReason, domains[n].OwnerState, domains[n].Owner
 }
 
-// foreignDefinitions returns the definitions of all domains that are not overcast's.
-func foreignDefinitions(conn *libvirt.Connect, ours []listed) (map[string]string, error) {
-	domains, err := conn.ListAllDomains(0)
-	if err != nil {
-		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+// skipIfUsed skips a volume that another domain, or another volume, uses.
+func (v *listed) skipIfUsed(users users) {
+	if by, ok := users.byPath[v.path]; ok {
+		v.SkipReason = "used by " + by
+	} else if by, ok := users.byVolume[volumeRef{v.Pool, v.Name}]; ok {
+		v.SkipReason = "used by " + by
 	}
-	texts := map[string]string{}
-	for i := range domains {
-		name, err := domains[i].GetName()
-		if err == nil && !slices.ContainsFunc(ours, func(m listed) bool { return m.Name == name }) {
-			live, _ := domains[i].GetXMLDesc(0) // an error means that it no longer exists
-			inactive, _ := domains[i].GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
-			texts[name] = live + inactive
-		}
-		_ = domains[i].Free()
-	}
-	return texts, nil
 }
 
 func listVolumesIn(conn *libvirt.Connect, poolName string) ([]listed, error) {
@@ -222,10 +218,14 @@ func listVolume(volume *libvirt.StorageVol, poolName string) *listed {
 	}
 	is := made.Process.State(owner.Self())
 	m := &listed{Resource: Resource{Kind: "volume", Name: name, Pool: poolName, Label: made.Label, Owner: fmt.Sprintf("process %d", made.Process.PID), OwnerState: is.String()}, path: path, clone: made.Clone}
-	switch changed, err := lastChange(volume); {
+	m.changed, _ = lastChange(volume) // the zero time counts as just now
+	if info, err := volume.GetInfo(); err == nil {
+		m.allocation = info.Allocation
+	}
+	switch {
 	case is == owner.Alive:
 		m.SkipReason = "its owner is alive"
-	case is == owner.Unknown && (err != nil || time.Since(changed) < volumeAgeLimit):
+	case is == owner.Unknown && isRecent(m.changed, time.Now()):
 		m.SkipReason = fmt.Sprintf("its owner may be alive: changed within the last %v", volumeAgeLimit)
 	}
 	return m
@@ -271,16 +271,21 @@ func listPools(conn *libvirt.Connect) ([]listed, error) {
 	for i := range pools {
 		name, err := pools[i].GetName()
 		_ = pools[i].Free()
-		made, ok := owner.ParseName(name)
-		if err != nil || !ok {
-			continue
+		if made, ok := owner.ParseName(name); err == nil && ok {
+			found = append(found, judgePool(name, made, time.Now()))
 		}
-		is := made.Process.State(owner.Self())
-		m := listed{Resource: Resource{Kind: "pool", Name: name, Label: made.Label, Owner: fmt.Sprintf("process %d", made.Process.PID), OwnerState: is.String()}, clone: made.Clone}
-		if is != owner.Gone {
-			m.SkipReason = "its owner may be alive"
-		}
-		found = append(found, m)
 	}
 	return found, nil
+}
+
+func judgePool(name string, made owner.Name, now time.Time) listed {
+	is := made.Process.State(owner.Self())
+	m := listed{Resource: Resource{Kind: "pool", Name: name, Label: made.Label, Created: made.Created, Owner: fmt.Sprintf("process %d", made.Process.PID), OwnerState: is.String()}, clone: made.Clone}
+	switch {
+	case is == owner.Alive:
+		m.SkipReason = "its owner is alive"
+	case !storage.IsStalePool(made, now):
+		m.SkipReason = "its owner may be alive"
+	}
+	return m
 }

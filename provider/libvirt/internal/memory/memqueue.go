@@ -41,6 +41,23 @@ func ReadNeed(conn *libvirt.Connect, definition *libvirtxml.Domain) (Need, error
 	return Need{Queue: "memory-" + name, total: total, Bytes: bytes}, nil
 }
 
+// CheckFits fails with a *[ShortageError] if the clone needs more memory than its
+// hypervisor has.
+func (n Need) CheckFits(url, baseDomain string) error {
+	if n.Bytes > n.total {
+		return &ShortageError{URL: url, Domain: baseDomain, Needs: n.Bytes, Total: n.total}
+	}
+	return nil
+}
+
+// String returns the need and the memory of the hypervisor.
+func (n Need) String() string {
+	if n.Bytes == 0 {
+		return "not limited"
+	}
+	return fmt.Sprintf("a clone needs %s, the hypervisor has %s", size(n.Bytes), size(n.total))
+}
+
 // Reservation is the memory of the clones of a batch that have not started yet. The
 // hypervisor counts the memory of running clones.
 type Reservation struct {

@@ -70,6 +70,9 @@ func NewMetadata(name, parent, label string, lease time.Duration) *Metadata {
 	}
 }
 
+// SetOwner sets the process that owns the clone.
+func (m *Metadata) SetOwner(by Process) { m.Owner = metadataOwner(by) }
+
 // XML returns the element.
 func (m *Metadata) XML() string {
 	text, _ := xml.Marshal(m) // strings, numbers and times cannot fail

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 // NamePrefix is the prefix of the name of every domain, volume and pool that overcast
@@ -27,13 +28,14 @@ func NewName(label string, by Process) string {
 	return fmt.Sprintf("%s%s-%s%s-%d-%d-%x", NamePrefix, plain, by.Boot, by.PIDNamespace, by.PID, by.Started, random)
 }
 
-var namePattern = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{8})([0-9a-f]{4})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.qcow2|-tpmfrom|-tpmto|-look\d+|-fs\d+)?$`)
+var namePattern = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{8})([0-9a-f]{4})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.qcow2|-fs\d+|-(?:tpmfrom|tpmto|look\d+)(?:-(\d+))?)?$`)
 
 // Name is the parsed name of a resource that overcast created.
 type Name struct {
 	Clone   string // name of the clone that the resource is or belongs to
 	Label   string // of the host; long labels are cut
 	Process Process
+	Created time.Time // of a temporary pool; zero for other resources
 }
 
 // ParseName parses a name. ok is false for a name that is not overcast's.
@@ -47,5 +49,9 @@ func ParseName(name string) (made Name, ok bool) {
 	if errPID != nil || errStarted != nil {
 		return Name{}, false
 	}
-	return Name{Clone: part[1], Label: part[2], Process: Process{Boot: part[3], PIDNamespace: part[4], PID: pid, Started: started}}, true
+	made = Name{Clone: part[1], Label: part[2], Process: Process{Boot: part[3], PIDNamespace: part[4], PID: pid, Started: started}}
+	if seconds, err := strconv.ParseInt(part[8], 10, 64); err == nil {
+		made.Created = time.Unix(seconds, 0)
+	}
+	return made, true
 }

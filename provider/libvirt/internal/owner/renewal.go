@@ -33,23 +33,35 @@ func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				_ = r.Change(ctx, func(m *Metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
+				_ = r.change(ctx, func() error {
+					if ctx.Err() != nil {
+						return ctx.Err() // stopped while it waited for another change
+					}
+					return ChangeMetadata(conn, domain, func(m *Metadata) { m.Lease.Renewed = now.UTC().Truncate(time.Second) })
+				})
 			}
 		}
 	})
 	return r
 }
 
-// Change changes the clone's metadata, one change at a time.
+// Change changes the clone's metadata after all earlier changes, also after Stop.
 func (r *Renewal) Change(ctx context.Context, change func(*Metadata)) error {
+	return r.change(ctx, func() error { return ChangeMetadata(r.conn, r.domain, change) })
+}
+
+// change calls do while no other change is under way. A call that has not ended when ctx
+// ends continues, and later changes wait for it.
+func (r *Renewal) change(ctx context.Context, do func() error) error {
 	return virt.WithContext(ctx, r.conn, func() error {
 		r.changing.Lock()
 		defer r.changing.Unlock()
-		return ChangeMetadata(r.conn, r.domain, change)
+		return do()
 	})
 }
 
-// Stop ends the renewal. A nil one has ended.
+// Stop stops renewing the lease. A renewal that libvirt has not answered yet may still be
+// written: what must not be overwritten is written with Change. It may be called on nil.
 func (r *Renewal) Stop() {
 	if r == nil {
 		return

@@ -3,9 +3,11 @@ package storage
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -63,22 +65,23 @@ func copyFile(from *libvirt.StorageVol, to *libvirt.StoragePool) error {
 	if err != nil {
 		return err
 	}
-	made, err := to.StorageVolCreateXMLFrom(text, from, 0)
-	if virt.IsCode(err, libvirt.ERR_STORAGE_VOL_EXIST) {
-		// It was left by an earlier clone with this UUID: the machine lost power.
-		if err := removeFile(to, name); err != nil {
-			return err
-		}
-		made, err = to.StorageVolCreateXMLFrom(text, from, 0)
+	// It may be left from an earlier clone with this UUID: the machine lost power.
+	if err := removeFile(to, name); err != nil {
+		return err
 	}
+	made, err := to.StorageVolCreateXMLFrom(text, from, 0)
 	if err != nil {
 		return err
 	}
 	return made.Free()
 }
 
+// removeFile removes a file from a pool if it exists.
 func removeFile(from *libvirt.StoragePool, name string) error {
 	file, err := from.LookupStorageVolByName(name)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -100,9 +103,11 @@ const (
 	poolRetryMax      = 500 * time.Millisecond
 )
 
-// CreateDirPool creates a pool over a folder, recorded in u. A folder can have one pool
-// at a time: it waits until ctx ends for another one to be removed.
+// CreateDirPool creates a pool over a folder, recorded in u. name is its name without the
+// time of creation, which is added. A folder can have one pool at a time: it waits until
+// ctx ends for another one to be removed, and removes one that is stale.
 func CreateDirPool(ctx context.Context, conn *libvirt.Connect, u *Undo, name, dir string, flags libvirt.StoragePoolCreateFlags) (*DirPool, error) {
+	name = fmt.Sprintf("%s-%d", name, time.Now().Unix())
 	definition := libvirtxml.StoragePool{Type: "dir", Name: name, Target: &libvirtxml.StoragePoolTarget{Path: dir}}
 	text, err := definition.Marshal()
 	if err != nil {
@@ -117,12 +122,49 @@ func CreateDirPool(ctx context.Context, conn *libvirt.Connect, u *Undo, name, di
 		if !strings.Contains(err.Error(), "conflict") {
 			return nil, err
 		}
+		if removed, err := removeStalePool(conn, dir); err != nil || removed {
+			if err != nil {
+				return nil, fmt.Errorf("removing the stale pool over %s: %w", dir, virt.StripCodes(err))
+			}
+			continue
+		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: another pool is over the folder (%w): if nobody needs it, virsh pool-destroy it", context.Cause(ctx), virt.StripCodes(err))
+			return nil, fmt.Errorf("%w: another pool uses the folder (%w): remove it if it is not needed (virsh pool-destroy)", context.Cause(ctx), virt.StripCodes(err))
 		case <-time.After(pause):
 		}
 	}
+}
+
+// tempPoolAgeLimit is the age above which a temporary pool counts as stale if its owner
+// cannot be seen from here. Set-up needs one for a few seconds.
+const tempPoolAgeLimit = time.Hour
+
+// IsStalePool reports whether a temporary pool was left by a process that has ended.
+func IsStalePool(pool owner.Name, now time.Time) bool {
+	switch pool.Process.State(owner.Self()) {
+	case owner.Gone:
+		return true
+	case owner.Unknown:
+		return now.Sub(pool.Created) > tempPoolAgeLimit // the zero time is older
+	}
+	return false
+}
+
+// removeStalePool removes a stale temporary pool over a folder, and reports whether there
+// was one.
+func removeStalePool(conn *libvirt.Connect, dir string) (bool, error) {
+	pools, err := AllFilePools(conn)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range pools {
+		name, ours := owner.ParseName(p.Name)
+		if ours && p.Dir == path.Clean(dir) && IsStalePool(name, time.Now()) {
+			return true, DestroyPool(conn, p.Name)
+		}
+	}
+	return false, nil
 }
 
 // Close removes the pool; the folder stays.

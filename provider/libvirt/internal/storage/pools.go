@@ -97,6 +97,15 @@ func poolOf(conn *libvirt.Connect, file string) (string, error) {
 
 // FilePools lists the active pools of files, except temporary pools of overcast's.
 func FilePools(conn *libvirt.Connect) ([]FilePool, error) {
+	pools, err := AllFilePools(conn)
+	return slices.DeleteFunc(pools, func(p FilePool) bool {
+		_, ours := owner.ParseName(p.Name)
+		return ours
+	}), err
+}
+
+// AllFilePools lists all active pools of files.
+func AllFilePools(conn *libvirt.Connect) ([]FilePool, error) {
 	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
 	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
 		return nil, nil // a hypervisor without storage
@@ -108,7 +117,7 @@ func FilePools(conn *libvirt.Connect) ([]FilePool, error) {
 	for i := range pools {
 		p, err := readPool(&pools[i])
 		_ = pools[i].Free()
-		if _, ours := owner.ParseName(p.Name); err == nil && p.Dir != "" && !ours { // an error means that it no longer exists
+		if err == nil && p.Dir != "" { // an error means that it no longer exists
 			found = append(found, p)
 		}
 	}

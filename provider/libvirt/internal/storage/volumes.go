@@ -13,33 +13,42 @@ import (
 // defaultPool is the preferred pool for overlays of disks that are in no pool of files.
 const defaultPool = "default"
 
-// LocateOverlays finds the file of every disk and the pool of its overlay. It creates
-// nothing.
-func LocateOverlays(conn *libvirt.Connect, c *domainxml.Clone, base, wanted string) error {
+// LocateDisks finds the file and the capacity of every disk that has an overlay. It
+// fails if libvirt cannot open the file, or if a running domain may write to it.
+func LocateDisks(conn *libvirt.Connect, c *domainxml.Clone, base string) error {
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
-		if err := locateOverlay(conn, o, base, wanted); err != nil {
+		if err := locateDisk(conn, o, base); err != nil {
+			return fmt.Errorf("base domain %q: disk %s: %w: check that the file exists, and that libvirtd and the user that QEMU runs as may read it", base, o.Target, err)
+		}
+		if err := checkShared(conn, o); err != nil {
 			return fmt.Errorf("base domain %q: disk %s: %w", base, o.Target, err)
 		}
 	}
 	return nil
 }
 
-func locateOverlay(conn *libvirt.Connect, o *domainxml.Overlay, base, wanted string) error {
-	var err error
-	if o.Backing, err = sourcePath(conn, base, o.Target, &o.Source); err != nil {
-		return err
-	}
-	if o.Shareable {
-		writer, err := writerOf(conn, o.Backing)
-		if err != nil {
-			return err
-		}
-		if writer != "" {
-			return fmt.Errorf("the running domain %q shares it and may write to it, and a clone's backing store must not change: shut that domain off first", writer)
+// ChoosePools selects the pool of every overlay; wanted is the configured one, or "". It
+// fails with a *[PoolFullError] if a pool has no room for the overlays.
+func ChoosePools(conn *libvirt.Connect, c *domainxml.Clone, base, wanted string) ([]PoolUse, error) {
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		var err error
+		if o.Pool, err = choosePool(conn, o, wanted); err != nil {
+			return nil, fmt.Errorf("base domain %q: disk %s: %w", base, o.Target, err)
 		}
 	}
-	o.Pool, err = choosePool(conn, o, wanted)
+	return readPoolUse(conn, c.Overlays)
+}
+
+func checkShared(conn *libvirt.Connect, o *domainxml.Overlay) error {
+	if !o.Shareable {
+		return nil
+	}
+	writer, err := writerOf(conn, o.Backing)
+	if err == nil && writer != "" {
+		err = fmt.Errorf("the running domain %q shares it and may write to it, and a clone's backing store must not change: shut that domain off first", writer)
+	}
 	return err
 }
 
@@ -81,50 +90,56 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	return nil
 }
 
-// sourcePath returns the path of a disk's source on the hypervisor's machine. It fails
-// if libvirt cannot open it.
-func sourcePath(conn *libvirt.Connect, base, target string, source *libvirtxml.DomainDiskSource) (string, error) {
-	if source.Volume != nil {
-		return volumePath(conn, source.Volume)
+// locateDisk sets the path and the capacity of the disk that an overlay is based on.
+func locateDisk(conn *libvirt.Connect, o *domainxml.Overlay, base string) error {
+	if o.Source.Volume != nil {
+		return locateVolume(conn, o)
 	}
-	file := ""
 	switch {
-	case source.File != nil:
-		file = source.File.File
-	case source.Block != nil:
-		file = source.Block.Dev
+	case o.Source.File != nil:
+		o.Backing = o.Source.File.File
+	case o.Source.Block != nil:
+		o.Backing = o.Source.Block.Dev
 	}
 	domain, err := conn.LookupDomainByName(base)
 	if err != nil {
-		return "", virt.StripCodes(err)
+		return virt.StripCodes(err)
 	}
 	defer domain.Free()
-	if _, err := domain.GetBlockInfo(target, 0); err != nil && !virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
-		return "", fmt.Errorf("the hypervisor cannot read %s: %w", file, virt.StripCodes(err))
+	info, err := domain.GetBlockInfo(o.Target, 0)
+	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) {
+		return nil
 	}
-	return file, nil
+	if err != nil {
+		return fmt.Errorf("the hypervisor cannot read %s: %w", o.Backing, virt.StripCodes(err))
+	}
+	o.Capacity = info.Capacity
+	return nil
 }
 
-// volumePath returns the path of a volume that is a file or a block device.
-func volumePath(conn *libvirt.Connect, source *libvirtxml.DomainDiskSourceVolume) (string, error) {
+// locateVolume is locateDisk for a volume that is a file or a block device.
+func locateVolume(conn *libvirt.Connect, o *domainxml.Overlay) error {
+	source := o.Source.Volume
 	pool, err := conn.LookupStoragePoolByName(source.Pool)
 	if err != nil {
-		return "", fmt.Errorf("looking up its pool %s: %w", source.Pool, virt.StripCodes(err))
+		return fmt.Errorf("looking up its pool %s: %w", source.Pool, virt.StripCodes(err))
 	}
 	defer pool.Free()
 	volume, err := pool.LookupStorageVolByName(source.Volume)
 	if err != nil {
-		return "", fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
+		return fmt.Errorf("looking up its volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
 	}
 	defer volume.Free()
 	info, err := volume.GetInfo()
 	if err != nil {
-		return "", fmt.Errorf("reading volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
+		return fmt.Errorf("reading volume %s in pool %s: %w", source.Volume, source.Pool, virt.StripCodes(err))
 	}
 	if info.Type != libvirt.STORAGE_VOL_FILE && info.Type != libvirt.STORAGE_VOL_BLOCK {
-		return "", fmt.Errorf("volume %s in pool %s is on another machine, where it cannot have an overlay: move it to a pool of files", source.Volume, source.Pool)
+		return fmt.Errorf("volume %s in pool %s is on another machine, where it cannot have an overlay: move it to a pool of files", source.Volume, source.Pool)
 	}
-	return volume.GetPath()
+	o.Capacity = info.Capacity
+	o.Backing, err = volume.GetPath()
+	return virt.StripCodes(err)
 }
 
 // writerOf returns the name of a running domain that may write to a file, or "".

@@ -2,9 +2,10 @@ package virt
 
 import (
 	"errors"
-	"github.com/overcast-go/overcast/provider"
 	"sync"
 	"time"
+
+	"github.com/overcast-go/overcast/provider"
 
 	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"

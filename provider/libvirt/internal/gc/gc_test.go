@@ -1,0 +1,209 @@
+package gc
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"libvirt.org/go/libvirt"
+)
+
+// Owners that have ended, that are alive, and that cannot be seen from here.
+var (
+	gone    = owner.Process{Boot: owner.Self().Boot, PIDNamespace: owner.Self().PIDNamespace, PID: 1 << 30, Started: 1}
+	alive   = owner.Self()
+	unknown = owner.Process{Boot: "ffffffff", PIDNamespace: "ffff", PID: 1, Started: 1}
+)
+
+func testDriver(t *testing.T) *libvirt.Connect {
+	t.Helper()
+	conn, err := libvirt.NewConnect("test:///default")
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// createVolume creates a volume in the pool of libvirt's test driver.
+func createVolume(t *testing.T, conn *libvirt.Connect, name string, allocation uint64) {
+	t.Helper()
+	pool, err := conn.LookupStoragePoolByName("default-pool")
+	require.NoError(t, err)
+	defer pool.Free()
+	volume, err := pool.StorageVolCreateXML(fmt.Sprintf(`<volume><name>%s</name><capacity>10485760</capacity><allocation>%d</allocation></volume>`, name, allocation), 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = volume.Delete(0); _ = volume.Free() })
+}
+
+// createClone starts a domain with metadata in libvirt's test driver.
+func createClone(t *testing.T, conn *libvirt.Connect, by owner.Process, change func(*owner.Metadata)) (name string) {
+	t.Helper()
+	m := owner.NewMetadata(owner.NewName("web", by), "base", "web", time.Hour)
+	m.SetOwner(by)
+	change(m)
+	domain, err := conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>%s</name><metadata>%s</metadata><memory>8192</memory><os><type>hvm</type></os></domain>`, m.Name, m.XML()), 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = domain.Destroy(); _ = domain.Free() })
+	return m.Name
+}
+
+func TestDomainsAreRemovedWhenTheirOwnersHaveEnded(t *testing.T) {
+	conn := testDriver(t)
+	expired := func(m *owner.Metadata) { m.Lease.Renewed = time.Now().Add(-2 * time.Hour) }
+	kept := func(m *owner.Metadata) { m.Kept = &owner.MetadataKept{Since: time.Now()} }
+	same := func(*owner.Metadata) {}
+	for name, test := range map[string]struct {
+		by     owner.Process
+		change func(*owner.Metadata)
+		skip   string // "" if it is removed
+	}{
+		"of this process":             {alive, expired, "its owner is alive"},
+		"of a process that has ended": {gone, same, ""},
+		"of a process out of sight":   {unknown, same, "its owner may be alive: last seen "},
+		"with an expired lease":       {unknown, expired, ""},
+		"kept for inspection":         {gone, kept, "kept for inspection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clone := createClone(t, conn, test.by, test.change)
+			found, err := List(conn, Options{})
+			require.NoError(t, err)
+			n := slices.IndexFunc(found, func(r Resource) bool { return r.Name == clone })
+			require.GreaterOrEqual(t, n, 0)
+			if test.skip == "" {
+				assert.Empty(t, found[n].SkipReason)
+			} else {
+				assert.Contains(t, found[n].SkipReason, test.skip)
+			}
+		})
+	}
+	clone := createClone(t, conn, gone, kept)
+	removed, err := Collect(t.Context(), conn, Options{Kept: true, DryRun: true})
+	require.NoError(t, err)
+	require.Len(t, removed, 1)
+	assert.Equal(t, clone, removed[0].Name)
+	removed, err = Collect(t.Context(), conn, Options{Kept: true})
+	require.NoError(t, err)
+	require.Len(t, removed, 1)
+	_, err = conn.LookupDomainByName(clone)
+	require.Error(t, err, "it was removed")
+}
+
+func TestVolumesWithoutADomainMayBelongToAnotherHypervisor(t *testing.T) {
+	conn := testDriver(t)
+	empty, written := owner.NewName("empty", gone)+"-vda.qcow2", owner.NewName("written", gone)+"-vda.qcow2"
+	createVolume(t, conn, empty, 196<<10)
+	createVolume(t, conn, written, 5<<20)
+	removed, err := Collect(t.Context(), conn, Options{})
+	require.NoError(t, err)
+	require.Len(t, removed, 1, "an overlay without content")
+	assert.Equal(t, empty, removed[0].Name)
+	found, err := List(conn, Options{})
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, "a domain of another hypervisor may use it: changed within the last 24h0m0s", found[0].SkipReason)
+}
+
+func TestVolumeThatQEMUHasOpenIsNotRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "overlay.qcow2")
+	require.NoError(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
+	now := time.Now()
+	assert.Empty(t, skipWithoutDomain(path, now, 1<<20, true, now), "no process has it open")
+	assert.NotEmpty(t, skipWithoutDomain(path, now, 1<<20, false, now), "on another machine that cannot be seen")
+	assert.Empty(t, skipWithoutDomain(path, now.Add(-25*time.Hour), 1<<20, false, now))
+	assert.Empty(t, skipWithoutDomain(path, now, 196<<10, false, now), "an overlay without content")
+
+	image, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer image.Close()
+	// QEMU holds shared locks on single bytes.
+	require.NoError(t, unix.FcntlFlock(image.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Start: 201, Len: 1}))
+	assert.Equal(t, "a QEMU process has it open", skipWithoutDomain(path, now, 196<<10, true, now))
+}
+
+func TestVolumesThatOtherDomainsUse(t *testing.T) {
+	volume := func(name string) listed {
+		return listed{Resource: Resource{Kind: "volume", Name: name, Pool: "default"}, path: "/images/a & b/" + name}
+	}
+	for name, disk := range map[string]string{
+		"a path with escaped characters": `<disk type='file'><source file='/images/a &amp; b/v.qcow2'/></disk>`,
+		"a volume":                       `<disk type='volume'><source pool='default' volume='v.qcow2'/></disk>`,
+		"a backing file":                 `<disk type='file'><source file='/images/top.qcow2'/><backingStore type='file'><format type='qcow2'/><source file='/images/mid.qcow2'/><backingStore type='file'><format type='qcow2'/><source file='/images/a &amp; b/v.qcow2'/></backingStore></backingStore></disk>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUsers()
+			u.addDomain("mine", `<domain type='kvm'><name>mine</name><devices>`+disk+`</devices></domain>`)
+			used, unused := volume("v.qcow2"), volume("v.qcow")
+			used.skipIfUsed(u)
+			unused.skipIfUsed(u)
+			assert.Equal(t, `used by domain "mine"`, used.SkipReason)
+			assert.Empty(t, unused.SkipReason, "a name that another one begins with")
+		})
+	}
+	u := newUsers()
+	u.addVolume("default", `<volume><name>snapshot.qcow2</name><backingStore><path>/images/a &amp; b/v.qcow2</path></backingStore></volume>`)
+	used := volume("v.qcow2")
+	used.skipIfUsed(u)
+	assert.Equal(t, `used by volume "snapshot.qcow2" in pool default`, used.SkipReason)
+}
+
+func TestVolumesFollowTheirDomains(t *testing.T) {
+	domains := []listed{{Resource: Resource{Name: "clone", SkipReason: "kept for inspection", Kept: true}}}
+	v := listed{clone: "clone"}
+	v.followDomain(domains)
+	assert.Equal(t, "kept for inspection", v.SkipReason)
+	assert.True(t, v.hasDomain)
+	other := listed{clone: "another"}
+	other.followDomain(domains)
+	assert.False(t, other.hasDomain)
+}
+
+func TestTemporaryPoolsAreRemovedWhenTheyAreStale(t *testing.T) {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		by      owner.Process
+		created time.Time
+		skip    string
+	}{
+		"of this process":                {alive, now.Add(-2 * time.Hour), "its owner is alive"},
+		"of a process that has ended":    {gone, now, ""},
+		"of a process out of sight":      {unknown, now.Add(-time.Minute), "its owner may be alive"},
+		"old, of a process out of sight": {unknown, now.Add(-2 * time.Hour), ""},
+		"without the time of creation":   {unknown, time.Time{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := owner.NewName("web", test.by) + "-look1"
+			if !test.created.IsZero() {
+				pool += fmt.Sprintf("-%d", test.created.Unix())
+			}
+			made, ok := owner.ParseName(pool)
+			require.True(t, ok)
+			assert.Equal(t, test.skip, judgePool(pool, made, now).SkipReason)
+		})
+	}
+}
+
+func TestLeftoverTemporaryPoolsAreCollected(t *testing.T) {
+	conn := testDriver(t)
+	left, err := conn.StoragePoolCreateXML(`<pool type='dir'><name>`+owner.NewName("web", gone)+`-look1</name><target><path>/srv/data</path></target></pool>`, 0)
+	require.NoError(t, err)
+	defer left.Free()
+	found, err := List(conn, Options{})
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Empty(t, found[0].SkipReason)
+	removed, err := Collect(t.Context(), conn, Options{})
+	require.NoError(t, err)
+	require.Len(t, removed, 1)
+	pools, err := storage.AllFilePools(conn)
+	require.NoError(t, err)
+	for _, p := range pools {
+		assert.NotEqual(t, found[0].Name, p.Name)
+	}
+}

@@ -1,0 +1,194 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// planning is the plan of a clone in progress. Set-up and doctor take the same steps;
+// set-up fails with the error of a step, and doctor reports each step.
+type planning struct {
+	*instance
+	on      *virt.Connection
+	base    *libvirtxml.Domain
+	bridges domainxml.Bridges
+	clone   *domainxml.Clone
+	pools   []storage.PoolUse
+}
+
+// planStep is a step of a plan. It creates nothing that lasts.
+type planStep struct {
+	name   string
+	take   func(*planning, context.Context) error
+	detail func(*planning) string // what doctor shows if the step succeeds; nil if another check shows it
+}
+
+// planSteps are the steps in their order; a step may use the results of those before it.
+var planSteps = []planStep{
+	{"base domain", (*planning).readBase, func(p *planning) string { return p.base.Name + " is shut off" }},
+	{"devices", (*planning).beginClone, func(*planning) string { return "can all be cloned" }},
+	{"disks", (*planning).planDisks, (*planning).describeDisks},
+	{"pool", (*planning).choosePools, (*planning).describePools},
+	{"network", (*planning).planNetwork, nil},
+	{"firmware", (*planning).planFirmware, (*planning).describeFirmware},
+	{"TPM", (*planning).planTPM, (*planning).describeTPM},
+	{"folders", (*planning).planFolders, (*planning).describeFolders},
+	{"memory", (*planning).readMemoryNeed, (*planning).describeMemory},
+}
+
+func (p *planning) readBase(context.Context) (err error) {
+	p.base, err = virt.ReadBase(p.on.Conn, p.config.URL, p.config.BaseDomain)
+	return err
+}
+
+func (p *planning) beginClone(context.Context) (err error) {
+	p.clone, err = domainxml.NewClone(p.base, p.label)
+	return err
+}
+
+func (p *planning) planDisks(context.Context) error {
+	if err := p.clone.PlanDisks(p.config.Cache); err != nil {
+		return err
+	}
+	return storage.LocateDisks(p.on.Conn, p.clone, p.base.Name)
+}
+
+func (p *planning) describeDisks() string {
+	var disks []string
+	for n := range p.clone.Overlays {
+		o := &p.clone.Overlays[n]
+		disks = append(disks, fmt.Sprintf("%s (%s)", o.Target, o.Backing))
+	}
+	return strings.Join(disks, ", ")
+}
+
+func (p *planning) choosePools(context.Context) (err error) {
+	p.pools, err = storage.ChoosePools(p.on.Conn, p.clone, p.base.Name, p.config.OverlayPool)
+	return err
+}
+
+func (p *planning) describePools() string {
+	var pools []string
+	for _, use := range p.pools {
+		pools = append(pools, use.String())
+	}
+	return strings.Join(pools, ", ")
+}
+
+func (p *planning) planNetwork(context.Context) (err error) {
+	if p.bridges, err = domainxml.ReadBridges(p.on.Conn); err != nil {
+		return err
+	}
+	if err := p.clone.PlanInterfaces(p.config.Network, p.bridges); err != nil {
+		return err
+	}
+	if !p.clone.IsOnLibvirtNetwork() {
+		return nil
+	}
+	return p.checkActive(p.clone.Network)
+}
+
+// checkActive fails if a libvirt network does not exist or is not active.
+func (p *planning) checkActive(name string) error {
+	at := virt.RedactURL(p.config.URL)
+	network, err := p.on.Conn.LookupNetworkByName(name)
+	if virt.IsCode(err, libvirt.ERR_NO_NETWORK) {
+		return fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", name, at)
+	}
+	if err != nil {
+		return fmt.Errorf("looking up network %q: %w", name, virt.StripCodes(err))
+	}
+	defer network.Free()
+	active, err := network.IsActive()
+	if err != nil {
+		return fmt.Errorf("reading the state of network %q: %w", name, virt.StripCodes(err))
+	}
+	if !active {
+		return fmt.Errorf("network %q is not active: start it (virsh -c '%s' net-start %[1]s)", name, at)
+	}
+	return nil
+}
+
+func (p *planning) planFirmware(context.Context) error { return p.clone.PlanFirmware(p.on.Conn) }
+
+func (p *planning) describeFirmware() string {
+	if path := p.clone.NVRAMSource(); path != "" {
+		return "UEFI, with a copy of the variables in " + path
+	}
+	return "without variables to copy"
+}
+
+func (p *planning) planTPM(context.Context) error {
+	return p.clone.PlanTPM(domainxml.TPMDir(p.config.URL))
+}
+
+func (p *planning) describeTPM() string {
+	if p.clone.BaseTPMDir == "" {
+		return "none"
+	}
+	return "emulated, with a copy of the state in " + p.clone.BaseTPMDir
+}
+
+func (p *planning) planFolders(ctx context.Context) error {
+	return p.folders.Plan(ctx, p.on.Conn, p.clone)
+}
+
+func (p *planning) describeFolders() string {
+	return fmt.Sprintf("%d of fsMapping", len(p.folders.Mappings))
+}
+
+func (p *planning) readMemoryNeed(context.Context) (err error) {
+	p.need, err = memory.ReadNeed(p.on.Conn, p.clone.Definition)
+	if err != nil {
+		return err
+	}
+	return p.need.CheckFits(p.config.URL, p.config.BaseDomain)
+}
+
+func (p *planning) describeMemory() string { return p.need.String() }
+
+// makePlan plans the clone: it takes all steps, and then claims an identity and selects the
+// strategy that finds the address.
+func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
+	i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
+	p := &planning{instance: i, on: on}
+	for _, step := range planSteps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := step.take(p, ctx); err != nil {
+			return err
+		}
+	}
+	if err := i.identify(ctx, on, p.clone); err != nil {
+		return err
+	}
+	p.clone.AddMetadata(owner.NewMetadata(p.clone.Name, p.base.Name, i.label, i.config.OwnerLease).XML())
+	i.plan = p.clone
+	return nil
+}
+
+// identify gives the clone the UUID and the MAC addresses of an earlier clone, and
+// selects the strategy that finds its address. A clone with a static address gets the
+// identity of the address later. If only another machine's list of leases has the
+// address, the identity is a new one: the list may still have an earlier clone's lease.
+func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
+	if !i.hasExclusiveAddress() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
+		if err := i.takeSlot(ctx, on.Conn, c); err != nil {
+			return err
+		}
+	}
+	var err error
+	i.find, err = i.strategy(on.Conn, c)
+	return err
+}
