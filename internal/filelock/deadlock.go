@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -53,17 +52,21 @@ func (t *Ticket) FindDeadlock() ([]Holder, error) {
 // olderIn returns the owners of tickets in another queue that joined before the
 // ticket did.
 func (t *Ticket) olderIn(name string) ([]Holder, error) {
-	queue := queuePath(filepath.Dir(t.queue), name)
-	numbers, err := ticketNumbers(queue)
+	queue, err := openQueue(t.dir, name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the queue of %s: %w", name, err)
 	}
+	defer queue.Close()
+	numbers, err := queue.ticketNumbers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the queue of %s: %w", name, err)
+	}
 	var older []Holder
 	for _, number := range numbers {
-		if holder, live := readTicket(ticketPath(queue, number)); live && holder.Since.Before(t.me.Since) {
+		if holder, live := queue.readTicket(number); live && holder.Since.Before(t.me.Since) {
 			older = append(older, holder)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -16,7 +15,8 @@ import (
 // Ticket is a place in a queue. The kernel releases the ticket of a process that
 // ends.
 type Ticket struct {
-	queue   string // path of its folder
+	dir     string // of all queues
+	queue   queueFolder
 	name    string // of the queue
 	me      Holder
 	number  uint64
@@ -39,19 +39,21 @@ const queueLock = "queue.lock"
 // creates the queue if needed. It waits only while other processes join the
 // same queue; when ctx ends meanwhile, the error wraps its cause.
 func Join(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
-	t := &Ticket{queue: queuePath(dir, name), name: name, me: me}
+	queue, err := openOrCreateQueue(dir, name)
+	if err != nil {
+		return nil, fmt.Errorf("joining the queue of %s: %w", name, err)
+	}
+	t := &Ticket{dir: dir, queue: queue, name: name, me: me}
 	t.release = sync.OnceValue(t.remove)
 	if err := t.join(ctx); err != nil {
+		queue.Close()
 		return nil, fmt.Errorf("joining the queue of %s: %w", name, err)
 	}
 	return t, nil
 }
 
 func (t *Ticket) join(ctx context.Context) error {
-	if err := makeShared(t.queue); err != nil {
-		return err
-	}
-	lock, err := openOrCreate(filepath.Join(t.queue, queueLock))
+	lock, err := t.queue.openOrCreate(queueLock)
 	if err != nil {
 		return err
 	}
@@ -60,36 +62,35 @@ func (t *Ticket) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := sweep(t.queue)
+	last, err := t.queue.sweep()
 	if err != nil {
 		return err
 	}
 	t.number = last + 1
-	t.file, err = createTicket(t.queue, t.number, t.me)
+	t.file, err = t.queue.createTicket(t.number, t.me)
 	return err
 }
 
 // sweep removes the tickets of processes that have ended, and returns the
 // highest number of a ticket. The caller holds the queue's lock.
-func sweep(queue string) (last uint64, err error) {
-	numbers, err := ticketNumbers(queue)
+func (q queueFolder) sweep() (last uint64, err error) {
+	numbers, err := q.ticketNumbers()
 	if err != nil {
 		return 0, err
 	}
 	for _, number := range numbers {
 		last = max(last, number)
-		path := ticketPath(queue, number)
-		if _, live := readTicket(path); !live {
-			_ = os.Remove(path) // fails for another user's ticket, which counts for nothing
+		if _, live := q.readTicket(number); !live {
+			_ = q.Remove(ticketName(number)) // fails for another user's ticket, which counts for nothing
 		}
 	}
-	return last, removeUnfinished(queue)
+	return last, q.removeUnfinished()
 }
 
 // Ahead returns the owners of the tickets ahead in the queue, the first one
 // first.
 func (t *Ticket) Ahead() ([]Holder, error) {
-	numbers, err := ticketNumbers(t.queue)
+	numbers, err := t.queue.ticketNumbers()
 	if err != nil {
 		return nil, fmt.Errorf("reading the queue of %s: %w", t.name, err)
 	}
@@ -98,7 +99,7 @@ func (t *Ticket) Ahead() ([]Holder, error) {
 		if number >= t.number {
 			break
 		}
-		if holder, live := readTicket(ticketPath(t.queue, number)); live {
+		if holder, live := t.queue.readTicket(number); live {
 			ahead = append(ahead, holder)
 		}
 	}
@@ -124,7 +125,7 @@ func (t *Ticket) Release() error { return t.release() }
 // remove deletes the ticket's file before it unlocks it: once it is unlocked,
 // another ticket may have its number.
 func (t *Ticket) remove() error {
-	err := errors.Join(os.Remove(ticketPath(t.queue, t.number)), t.file.Close())
+	err := errors.Join(t.queue.Remove(ticketName(t.number)), t.file.Close(), t.queue.Close())
 	if err != nil {
 		return fmt.Errorf("leaving the queue of %s: %w", t.name, err)
 	}

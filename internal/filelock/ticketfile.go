@@ -3,10 +3,12 @@
 package filelock
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,26 +20,24 @@ import (
 // fileMode lets every user read and lock a file, and only its owner write to it.
 const fileMode = 0o644
 
-// unfinished is the name of a ticket's file before it is locked and complete, as
-// a pattern of [os.CreateTemp] and of [filepath.Glob].
-const unfinished = "*.new"
+// unfinished is the end of the name of a file before it is complete. A ticket's
+// is locked then, too.
+const unfinished = ".new"
 
-var ticketName = regexp.MustCompile(`^(\d{12,})\.ticket$`)
+var ticketPattern = regexp.MustCompile(`^(\d{12,})\.ticket$`)
 
-func ticketPath(queue string, number uint64) string {
-	return filepath.Join(queue, fmt.Sprintf("%012d.ticket", number))
-}
+func ticketName(number uint64) string { return fmt.Sprintf("%012d.ticket", number) }
 
 // ticketNumbers returns the numbers of all tickets in a queue, in ascending
 // order.
-func ticketNumbers(queue string) ([]uint64, error) {
-	entries, err := os.ReadDir(queue)
+func (q queueFolder) ticketNumbers() ([]uint64, error) {
+	entries, err := fs.ReadDir(q.FS(), ".")
 	if err != nil {
 		return nil, err
 	}
 	var numbers []uint64
 	for _, entry := range entries {
-		if part := ticketName.FindStringSubmatch(entry.Name()); part != nil {
+		if part := ticketPattern.FindStringSubmatch(entry.Name()); part != nil {
 			if number, err := strconv.ParseUint(part[1], 10, 64); err == nil {
 				numbers = append(numbers, number)
 			}
@@ -51,25 +51,35 @@ func ticketNumbers(queue string) ([]uint64, error) {
 // gets its name only when it is locked and complete: until then a reader could
 // take it for the ticket of a process that has ended, and the reader's own lock
 // could make the owner's fail. The caller holds the queue's lock.
-func createTicket(queue string, number uint64, holder Holder) (*os.File, error) {
-	file, err := os.CreateTemp(queue, unfinished)
+func (q queueFolder) createTicket(number uint64, holder Holder) (*os.File, error) {
+	file, name, err := createUnfinished(q.Root, fileMode)
 	if err != nil {
 		return nil, err
 	}
 	if err = fill(file, holder); err == nil {
-		err = os.Rename(file.Name(), ticketPath(queue, number))
+		err = q.Rename(name, ticketName(number))
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(file.Name()), file.Close())
+		return nil, errors.Join(err, q.Remove(name), file.Close())
 	}
 	return file, nil
 }
 
+// createUnfinished creates a file in a folder under a name of its own.
+func createUnfinished(folder *os.Root, mode os.FileMode) (file *os.File, name string, err error) {
+	name = rand.Text() + unfinished
+	file, err = folder.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := file.Chmod(mode); err != nil { // OpenFile applies the umask
+		return nil, "", errors.Join(err, folder.Remove(name), file.Close())
+	}
+	return file, name, nil
+}
+
 // fill locks a new ticket's file and writes its content.
 func fill(file *os.File, holder Holder) error {
-	if err := file.Chmod(fileMode); err != nil { // CreateTemp lets no other user read it
-		return err
-	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
@@ -79,18 +89,21 @@ func fill(file *os.File, holder Holder) error {
 // removeUnfinished removes the files of processes that ended while they
 // created a ticket. The caller holds the queue's lock, so no other process
 // creates one.
-func removeUnfinished(queue string) error {
-	paths, err := filepath.Glob(filepath.Join(queue, unfinished))
-	for _, path := range paths {
-		_ = os.Remove(path) // fails for another user's, which does no harm
+func (q queueFolder) removeUnfinished() error {
+	names, err := fs.Glob(q.FS(), "*"+unfinished)
+	for _, name := range names {
+		_ = q.Remove(name) // fails for another user's, which does no harm
 	}
 	return err
 }
 
+// ticketLimit is how much of a ticket is read, in bytes.
+const ticketLimit = 1 << 16
+
 // readTicket returns the owner of a ticket, and whether that process still has
 // it. A ticket that cannot be read belongs to an unknown process that has it.
-func readTicket(path string) (holder Holder, live bool) {
-	file, err := openRegular(path)
+func (q queueFolder) readTicket(number uint64) (holder Holder, live bool) {
+	file, err := openRegular(q.Root, ticketName(number))
 	if err != nil {
 		return Holder{}, !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errNotRegular)
 	}
@@ -99,11 +112,21 @@ func readTicket(path string) (holder Holder, live bool) {
 	if locked, err := tryLock(file, syscall.LOCK_SH); err == nil && locked {
 		return Holder{}, false
 	}
-	content, err := io.ReadAll(io.LimitReader(file, 1<<16))
+	content, err := io.ReadAll(io.LimitReader(file, ticketLimit))
 	if err == nil {
-		_ = json.Unmarshal(content, &holder) // otherwise the process is unknown
+		holder = parseTicket(content)
 	}
 	return holder, true
+}
+
+// parseTicket reads the content of a ticket. It is the zero Holder, an unknown
+// process, if it cannot be read.
+func parseTicket(content []byte) Holder {
+	var holder Holder
+	if json.Unmarshal(content, &holder) != nil {
+		return Holder{}
+	}
+	return holder
 }
 
 // tryLock locks a file, shared (LOCK_SH) or exclusive (LOCK_EX), unless that
@@ -120,14 +143,20 @@ var errNotRegular = errors.New("not a regular file: remove it")
 
 // openRegular opens a file for reading, which is enough to lock it. Opening
 // never waits, as it would for a FIFO, and follows no symbolic link.
-func openRegular(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) {
-		return nil, fmt.Errorf("%s: %w", path, errNotRegular)
-	}
+func openRegular(folder *os.Root, name string) (*os.File, error) {
+	path := filepath.Join(folder.Name(), name)
+	found, err := folder.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
+	if !found.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	file, err := folder.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The file may have been exchanged since, also for another ticket.
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s: %w", path, errNotRegular)
@@ -142,13 +171,13 @@ func openRegular(path string) (*os.File, error) {
 // openOrCreate opens a file for locking, and creates it if needed. It opens
 // before it creates: in a folder that is shared, the kernel may refuse to open
 // another user's file with O_CREAT.
-func openOrCreate(path string) (*os.File, error) {
+func (q queueFolder) openOrCreate(name string) (*os.File, error) {
 	for {
-		file, err := openRegular(path)
+		file, err := openRegular(q.Root, name)
 		if !errors.Is(err, os.ErrNotExist) {
 			return file, err
 		}
-		file, err = os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, fileMode)
+		file, err = q.OpenFile(name, os.O_RDONLY|os.O_CREATE|os.O_EXCL, fileMode)
 		if errors.Is(err, os.ErrExist) {
 			continue // another process created it meanwhile
 		}

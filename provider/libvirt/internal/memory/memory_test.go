@@ -2,9 +2,11 @@ package memory
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,6 +32,13 @@ func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
 
 func TestClonesMayTakeWhatTheyHaveNotTaken(t *testing.T) {
 	assert.EqualValues(t, 70, clones{{max: 100, rss: 30}, {max: 100, rss: 120}}.unreserved())
+}
+
+// Every user can write a ticket. A sum that overflows would admit a clone that does
+// not fit.
+func TestAnAbsurdTicketCountsForTheTotalMemory(t *testing.T) {
+	ahead := []filelock.Holder{{Needs: 10}, {Needs: math.MaxUint64}, {Needs: math.MaxUint64}}
+	assert.EqualValues(t, 210, reservedBy(ahead, 100))
 }
 
 func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {

@@ -174,10 +174,9 @@ func (w *wait) fits(ctx context.Context, conn *libvirt.Connect, ahead []filelock
 		return false, err
 	}
 	defer clones.free()
-	reserved := uint64(0)
+	reserved := reservedBy(ahead, w.shortage.Total)
 	w.shortage.Users = nil
 	for _, next := range ahead {
-		reserved += next.Needs
 		w.shortage.Users = append(w.shortage.Users, next.String())
 	}
 	// The memory that a clone already uses is no longer free and must not be counted
@@ -194,6 +193,15 @@ func (w *wait) fits(ctx context.Context, conn *libvirt.Connect, ahead []filelock
 	}
 	w.report(ctx)
 	return false, nil
+}
+
+// reservedBy returns what the tickets ahead need. Their content is not trusted: no
+// ticket counts for more than the hypervisor's total memory.
+func reservedBy(ahead []filelock.Holder, total uint64) (sum uint64) {
+	for _, next := range ahead {
+		sum += min(next.Needs, total)
+	}
+	return sum
 }
 
 // report reports what the clones wait for.
