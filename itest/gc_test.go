@@ -53,7 +53,44 @@ func copyOf(label, name string, change func(string) string) {
 	define(`<domain type='qemu'><name>` + name + `</name><metadata>` + change(own) + `</metadata><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 }
 
+// ownerGone is the name of a clone of a process of this machine that has ended.
+func ownerGone(name string) string {
+	return regexp.MustCompile(`-\d+-\d+-([0-9a-f]{8})$`).ReplaceAllString(name, "-4194304-1-$1")
+}
+
 var _ = Describe("garbage collection", Serial, func() {
+	It("keeps a volume without a domain while a QEMU process has it open", func(ctx SpecContext) {
+		configure(`namesake = ${booting}`)
+		up(ctx, "namesake")
+		volume := ownerGone(clones("namesake")[0].Name) + "-vda.qcow2"
+		image := emptyDisk(volume, "qcow2", "8M")
+		DeferCleanup(os.WriteFile, image, []byte(nil), os.FileMode(0o600)) // emptyDisk removes it
+		Expect(exec.Command("qemu-io", "-c", "write 0 1M", image).Run()).To(Succeed())
+		eventuallyRefresh("default")
+		// It stands for a domain of another hypervisor that has a pool over the folder.
+		other := exec.Command("qemu-system-x86_64", "-display", "none", "-S", "-drive", "if=virtio,format=qcow2,file="+image)
+		Expect(other.Start()).To(Succeed())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = other.Wait() }()
+		DeferCleanup(func() { _ = other.Process.Kill(); <-ended })
+		Eventually(func() string { return overcast("ls", "-c", "qemu:///system") }).WithTimeout(30 * time.Second).
+			Should(MatchRegexp(volume + ".*a QEMU process has it open"))
+		Expect(overcast("gc", "-c", "qemu:///system")).NotTo(ContainSubstring(volume))
+		Expect(image).To(BeAnExistingFile())
+		Expect(other.Process.Kill()).To(Succeed())
+		<-ended
+		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring(volume))
+		Expect(image).NotTo(BeAnExistingFile())
+	})
+
+	It("removes a temporary pool that a process on another machine has left", func() {
+		const name = "overcast-left-ffffffffffff-1-1-0123abcd-look1"
+		virsh("pool-create-as", name, "dir", "--target", openDir())
+		DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "pool-destroy", name).Run() })
+		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring(name))
+		Expect(virsh("pool-list", "--all", "--name")).NotTo(ContainSubstring(name))
+	})
+
 	It("lists resources with their owners and keeps those of a live run", func(ctx SpecContext) {
 		configure(`living = ${booting} { overlay = file }`)
 		up(ctx, "living")

@@ -14,8 +14,7 @@ import (
 	"github.com/overcast-go/overcast/strategy"
 )
 
-// config is the section of a host that is cloned by libvirt, beside the keys
-// that every host may have.
+// config is the section of a libvirt host, with the keys that every host may have.
 type config struct {
 	provider.Settings
 
@@ -23,70 +22,67 @@ type config struct {
 	URL string `hocon:"libvirtURL"`
 	// BaseDomain is the name of the domain to clone. It must be shut off.
 	BaseDomain string `hocon:"libvirtBaseDomain,alias=baseDomain,required"`
-	// Network is the name of the libvirt network, or of the bridge, that the
-	// interface is on whose address is looked up. It may be left out where
-	// the base domain has one interface.
+	// Network is the name of the libvirt network or bridge of the interface whose
+	// address is looked up. It is optional if the base domain has one interface.
 	Network string `hocon:"networkDeviceId,alias=network"`
-	// Lookup names the strategy that finds the address: static, SSH, lease,
-	// agent, arp, or auto, which is static where static.ip is given, and else
-	// a race of those that can work.
+	// Lookup is the strategy that finds the address: static, SSH, lease, agent, arp,
+	// or auto. auto is static if static.ip is set, and otherwise tries all that can
+	// work at the same time.
 	Lookup string `hocon:"ipLookupStrategy"`
 	// SSH is for the strategy SSH.
 	SSH sshConfig `hocon:"SSH,secret"`
 	// Static is for the strategy static.
 	Static staticConfig `hocon:"static"`
-	// FSMapping names folders of the hypervisor's machine that the guest gets,
-	// by the tags under which it mounts them.
+	// FSMapping has the folders of the hypervisor's machine that the guest gets, by
+	// the tags under which it mounts them.
 	FSMapping map[string]mount.Mapping `hocon:"fsMapping"`
-	// Overlay is "anonymous" for overlays whose files are deleted as soon as
-	// QEMU has opened them, so that whatever way the clone ends the space is
-	// free, or "file" for ones that stay until the clone is torn down, which
-	// virsh save and snapshots need.
+	// Overlay is "anonymous" for overlays whose files are unlinked as soon as QEMU has
+	// opened them, so that their space is freed however the clone ends; or "file" for
+	// files that exist until the clone is torn down, which virsh save and snapshots
+	// need.
 	Overlay string `hocon:"overlay"`
-	// OverlayPool is the pool of files that overlays go to. By default each
-	// goes to the pool of its base disk, or, where that is in no pool of files,
-	// to the pool "default" or the one with the most room.
+	// OverlayPool is the pool of files for overlays. By default it is the pool of the
+	// base's disk, or, if that is in no pool of files, the pool "default" or the one
+	// with the most free space.
 	OverlayPool string `hocon:"overlayPool"`
-	// Cache is the cache mode of the clone's disks, as libvirt has it. By
-	// default it is unsafe: nobody needs what is written to be safe.
+	// Cache is libvirt's cache mode of the clone's disks. The default is unsafe: a
+	// clone's data need not survive a crash.
 	Cache string `hocon:"cache"`
-	// ShutdownTimeout is how long the guest's system may take to shut itself
-	// down when the clone is torn down, before it is destroyed. By default it
-	// is not asked.
+	// ShutdownTimeout limits the shutdown of the guest's system at teardown, before
+	// the clone is destroyed. By default the system is not shut down.
 	ShutdownTimeout time.Duration `hocon:"shutdownTimeout"`
-	// OwnerLease is how long the clone is believed to be in use, by processes
-	// that cannot see the one that made it, after that was last heard of. It
-	// is renewed while that process lives.
+	// OwnerLease is how long processes that cannot see the owner of the clone treat it
+	// as in use after the owner last renewed it.
 	OwnerLease time.Duration `hocon:"ownerLease"`
-	// MemoryWait bounds the wait until the clone fits into the free memory of
-	// the hypervisor.
+	// MemoryWait limits the wait until the clone fits into the free memory of the
+	// hypervisor.
 	MemoryWait time.Duration `hocon:"memoryWait"`
-	// StartTimeout bounds the start of the clone, until it runs.
+	// StartTimeout limits the start of the clone, until it runs.
 	StartTimeout time.Duration `hocon:"libvirtStartTimeout"`
-	// AddressTimeout bounds the time from there to its address. The strategy
-	// SSH has a timeout of its own beside it.
+	// AddressTimeout limits the look-up of its address. The strategy SSH has its own
+	// timeout.
 	AddressTimeout time.Duration `hocon:"addressTimeout"`
 }
 
 // sshConfig is the section SSH of a host.
 type sshConfig struct {
-	// URL is how to log in where the addresses are known.
+	// URL is the connection URL of the machine that knows the addresses.
 	URL string `hocon:"url,secret"`
-	// Command prints the address of the MAC address that stands for {0} in it.
+	// Command prints the address that belongs to a MAC address, which replaces {0}.
 	Command string `hocon:"command"`
-	// Timeout bounds the look-up.
+	// Timeout limits the look-up.
 	Timeout time.Duration `hocon:"timeout"`
 }
 
 // staticConfig is the section static of a host.
 type staticConfig struct {
-	// IP is the address that the base domain's system gives itself.
+	// IP is the address that the base domain's system configures.
 	IP netip.Addr `hocon:"ip"`
-	// Wait bounds the wait for somebody else who has the address.
+	// Wait limits the wait while another clone holds the address.
 	Wait time.Duration `hocon:"wait"`
 }
 
-// defaults are the values of keys that are not there.
+// defaults returns the values of keys that are not set.
 func defaults() config {
 	return config{
 		Settings:       provider.DefaultSettings(),
@@ -105,14 +101,14 @@ func defaults() config {
 
 // Values of overlay.
 const (
-	overlayUnlinked = "anonymous"
+	overlayUnlinked = "anonymous" // the spelling of the key's value is part of the contract
 	overlayFile     = "file"
 )
 
-// cacheModes are libvirt's.
+// cacheModes are libvirt's cache modes.
 var cacheModes = []string{"unsafe", "writeback", "writethrough", "none", "directsync", "default"}
 
-// Names of strategies in the configuration, in any case of letters.
+// Names of strategies in the configuration. Case does not matter.
 const (
 	lookupAuto   = "auto"
 	lookupLease  = "lease"
@@ -122,7 +118,7 @@ const (
 	lookupStatic = "static"
 )
 
-// validate checks what decoding cannot, and replaces auto by what it means.
+// validate checks what decoding cannot, and resolves the strategy auto.
 func (c *config) validate(section *hocon.Value) error {
 	switch {
 	case c.BaseDomain == "":
@@ -132,13 +128,13 @@ func (c *config) validate(section *hocon.Value) error {
 	case c.MemoryWait < 0:
 		return section.Invalid("memoryWait", "is negative")
 	case c.StartTimeout <= 0:
-		return section.Invalid("libvirtStartTimeout", "has to be more than nothing")
+		return section.Invalid("libvirtStartTimeout", "must be greater than 0")
 	case c.AddressTimeout <= 0:
-		return section.Invalid("addressTimeout", "has to be more than nothing")
+		return section.Invalid("addressTimeout", "must be greater than 0")
 	case c.ShutdownTimeout < 0:
 		return section.Invalid("shutdownTimeout", "is negative")
 	case c.OwnerLease < time.Second:
-		return section.Invalid("ownerLease", "has to be a second at least")
+		return section.Invalid("ownerLease", "must be at least 1 second")
 	case !slices.Contains(cacheModes, c.Cache):
 		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
 	}
@@ -153,7 +149,7 @@ func (c *config) validate(section *hocon.Value) error {
 	case c.Static.IP.IsValid():
 		c.Lookup = lookupStatic
 	case c.SSH.Command != "":
-		return c.SSH.check(section) // it takes part in the race
+		return c.SSH.check(section) // auto includes it
 	}
 	switch c.Lookup {
 	case lookupAuto, lookupLease, lookupAgent, lookupARP:
@@ -162,7 +158,7 @@ func (c *config) validate(section *hocon.Value) error {
 		return c.SSH.check(section)
 	case lookupStatic:
 		if !c.Static.IP.IsValid() {
-			return section.Invalid("static.ip", "is missing: the strategy static needs the address that the base domain gives itself")
+			return section.Invalid("static.ip", "is missing: the strategy static needs the address that the base domain configures")
 		}
 		if c.Static.Wait < 0 {
 			return section.Invalid("static.wait", "is negative")
@@ -181,13 +177,13 @@ func (c *config) asksSSH() bool {
 func (c *sshConfig) check(section *hocon.Value) error {
 	switch {
 	case c.URL == "":
-		return section.Invalid("SSH.url", "is missing: the strategy SSH needs to know where to ask, as in ssh://user@dhcp-box")
+		return section.Invalid("SSH.url", "is missing: the strategy SSH needs the machine that knows the addresses, such as ssh://user@dhcp-box")
 	case c.Command == "":
 		return section.Invalid("SSH.command", "is missing: the strategy SSH needs a command that prints the address of MAC address {0}")
 	case !strings.Contains(c.Command, strategy.MACPlaceholder):
 		return section.Invalid("SSH.command", "has no %s, which stands for the MAC address to look up", strategy.MACPlaceholder)
 	case c.Timeout <= 0:
-		return section.Invalid("SSH.timeout", "has to be more than nothing")
+		return section.Invalid("SSH.timeout", "must be greater than 0")
 	}
 	if _, err := ssh.ParseURL(c.URL); err != nil {
 		return section.Invalid("SSH.url", "%v", err)

@@ -1,10 +1,10 @@
 // Package libvirt provides hosts that are clones of a shut-off libvirt domain.
 //
-// A program gets it by importing it for its side effect:
+// Import it for its side effect, which registers the provider:
 //
 //	import _ "github.com/overcast-go/overcast/provider/libvirt"
 //
-// and a host by a section of the configuration ([config]):
+// A section of the configuration declares a host:
 //
 //	nat_host {
 //	    libvirtURL = "qemu:///system"
@@ -12,93 +12,86 @@
 //	    networkDeviceId = "my_nat_network"
 //	}
 //
-// # What a clone is
+// [List] and [GC] list and remove what earlier runs left on a hypervisor, as the commands
+// overcast ls and overcast gc do.
 //
-// Each disk of the base domain is the backing store of a new qcow2 volume, an
-// overlay, that takes what the clone writes. The base domain has to be shut off
-// while clones are made and while they run: a backing store must not change
-// below its overlays. Nothing is ever written to it.
+// # Contents of a clone
 //
-// The clone is the base's inactive definition, with what tells domains apart
-// replaced: its name, UUID, generation ID and MAC addresses, the paths and ports
-// of its serial ports, channels and displays, its vsock CID. Disks that nobody
-// writes to, such as cdroms, are shared as they are. UEFI variables and the
-// state of an emulated TPM are copied. What one domain at a time can have, such
-// as a device that is passed through, or what no overlay can be made over, is
-// refused with the reason before anything is made.
+// Each disk of the base domain is the backing store of a qcow2 volume, an overlay, which
+// receives the clone's writes. The base domain must be shut off while clones are created
+// and while they run: a backing store must not change below its overlays. Nothing is
+// written to the base.
 //
-// # How it goes away
+// The clone has the base's inactive definition, with a new name, UUID, generation ID, MAC
+// addresses, vsock CID, and paths and ports of serial ports, channels and displays.
+// Read-only disks such as cdroms are shared with the base. UEFI variables and the state of
+// an emulated TPM are copied. Set-up fails before anything is created if the base has a
+// device that only one domain at a time can have, or a disk that cannot have an overlay.
 //
-// The clone is a transient domain, started with autodestroy: libvirtd destroys
-// it when the connection that started it ends, and a transient domain that is
-// destroyed is gone. It is held at its first instruction until the overlays'
-// files are deleted, and with them that of its UEFI variables: QEMU has them
-// open, and the space is freed when it ends, however it ends. So a process that
-// is killed while its clones run leaves nothing. (overlay = "file" keeps the
-// files until TearDown, for people who want to save the clone or make snapshots
-// of it.)
+// # Lifecycle
 //
-// What is created is recorded before it is created (undo.go) and undone in
-// reverse order, by TearDown or as soon as a step of setting up fails. What
-// cannot be undone stays recorded, and is tried again.
+// The clone is a transient domain that is started with autodestroy: libvirtd destroys it
+// when the connection that started it ends. The clone stays paused until the files of its
+// overlays and UEFI variables are unlinked. QEMU has them open, and the space is freed when
+// QEMU ends. So a process that is killed leaves nothing behind. With overlay = "file" the
+// files exist until TearDown, which virsh save and snapshots need.
 //
-// Two things are otherwise: a clone with keep is started without autodestroy, and
-// one with overlay = "file" whose firmware or TPM has state of its own is defined,
-// so that virsh start finds it again. Both are the sweep's when their process ends
-// without a TearDown.
+// Every step of a set-up is recorded before it is taken and undone in reverse order, by
+// TearDown or when a later step fails. A step that cannot be undone stays recorded and is
+// tried again.
 //
-// A process that is killed while it makes a clone may leave a volume, or the
-// definition of a clone whose firmware or TPM has state of its own. Their names
-// and metadata tell which process made them. The first SetUp of every process
-// sweeps what is left of processes that have ended, as does [Sweep] (overcast
-// gc); [List] (overcast ls) tells what there is.
+// There are two exceptions. A clone with keep is started without autodestroy. A clone with
+// overlay = "file" that has UEFI variables or a TPM is persistent, so that virsh start can
+// start it again. If their process ends without TearDown, garbage collection removes them.
 //
-// keep = "on-failure" or "always" leaves a clone for a person to look at; only
-// [Sweep] with Kept takes such a clone away.
+// A process that is killed while it creates a clone may leave a volume, a temporary pool,
+// or the definition of a clone with UEFI variables or a TPM. Their names and metadata
+// identify the process. The first SetUp of every process removes what processes that have
+// ended have left; [GC] does the same.
 //
-// What libvirt has no way to remove, stays: its log of each domain, snapshots
-// outside of the overlays that a person has made, the socket of a serial port when
-// libvirtd itself is killed while it starts the clone, and the state of a TPM when
-// the hypervisor's machine loses power.
+// keep = "on-failure" or "always" leaves a clone for inspection. Only [GC] with Kept removes
+// it.
 //
-// # How it is waited for
+// libvirt cannot remove the following: its log of each domain, external snapshots that a
+// user has created, the socket of a serial port if libvirtd is killed while it starts the
+// clone, and the state of a TPM if the hypervisor's machine loses power.
 //
-// libvirt's events report whether the clone runs (domainstate.go):
+// # State of a clone
 //
-//   - A clone that crashes, powers itself off or is destroyed has stopped for
-//     good. Every wait and every call that uses it ends at once with a
-//     [StoppedError], which has the last lines of its serial console and of
-//     QEMU's log.
-//   - A clone that is paused can be resumed. Calls that use it fail with a
-//     [PausedError] until then. A set-up fails only if a fault has paused the
-//     clone, as an I/O error of a disk: an administrator who has suspended it can
-//     be expected to resume it, and the set-up waits until its own timeouts.
-//   - A connection that is lost, or whose other end has not answered for 10
-//     seconds, ends a set-up with a [ConnectionLostError]. A clone that is set up
-//     is still used by SSH, but its state is unknown from then on.
+// libvirt's events report whether the clone runs:
 //
-// # How its address is found
+//   - A clone that crashes, powers off or is destroyed has stopped for good. Every wait and
+//     every call that uses it ends at once with a [provider.ErrHostStopped], whose message
+//     has the last lines of the serial console and of QEMU's log.
+//   - A clone that is paused can be resumed. Until then, calls that use it fail with a
+//     [provider.ErrHostPaused]. A set-up fails only if a fault paused the clone, such as
+//     an I/O error of a disk. If an administrator suspended it, the set-up waits until it
+//     is resumed or a timeout expires.
+//   - If the connection is lost, or libvirtd does not answer for 10 seconds, a set-up ends
+//     with a [provider.ErrHypervisorNotReachable]. A clone that is already set up can still
+//     be used over SSH, but its state is unknown.
 //
-// The interface of the clone that is on networkDeviceId is looked up by a
-// strategy (package strategy). Where the configuration names none, all that can
-// work here are tried at once.
+// # Address of a clone
 //
-// An address that another machine has is an [AddressConflictError]: the leases,
-// the other clones, ARP and the machine that a login reaches are compared with the
-// clone (conflict.go). The UUID and the MAC addresses of a clone are those of an
-// earlier clone of its base, so that it gets that one's lease (slots.go).
+// A strategy (package strategy) looks up the address of the interface on networkDeviceId.
+// Without ipLookupStrategy, all strategies that can work are tried at the same time.
 //
-// A static address (static.ip) is its clone's alone while the clone is there:
-// static.go says how that is kept between processes and between machines.
+// If another machine has the address, set-up fails with a [provider.ErrAddressConflict]:
+// it compares the DHCP leases, the other clones, ARP and the machine that the login
+// reaches with the clone. A clone has the UUID and the MAC addresses of an earlier clone
+// of its base, so that it gets the same lease.
 //
-// # Where it can be reached from
+// One clone at a time has a static address (static.ip). On one machine a file lock ensures
+// that, and across machines the UUID of the clone, which is derived from the address: a
+// hypervisor has one domain with a UUID. [AddressInUseError] names the holder.
 //
-// The hypervisor's machine is in front of its guests ([provider.Gateway]): with
-// a remote libvirtURL, hosts that cannot be reached directly are reached
-// through an SSH connection to it.
+// # Remote hypervisors
 //
-// # When it does not work
+// With a remote libvirtURL, a host that cannot be reached directly is reached through an
+// SSH connection to the hypervisor's machine ([provider.Gateway]).
 //
-// A connection that fails is a [*ConnectError], which says which part did. The
-// command overcast doctor looks at every link of the chain.
+// # Diagnosis
+//
+// The command overcast doctor plans a clone as set-up does, without creating anything, and
+// reports each step.
 package libvirt

@@ -14,11 +14,11 @@ import (
 
 var _ provider.Gateway = (*instance)(nil)
 
-// Gateway is the connection URL of the hypervisor's machine, or "" if that is this
+// Gateway returns the connection URL of the hypervisor's machine, or "" if that is this
 // machine.
 func (i *instance) Gateway() (string, error) { return i.config.gateway() }
 
-// gatewayTarget is Gateway as a target, or nil.
+// gatewayTarget returns the gateway as a target, or nil.
 func (i *instance) gatewayTarget() (*ssh.Target, error) {
 	url, err := i.Gateway()
 	if err != nil || url == "" {
@@ -36,7 +36,7 @@ func (c *config) gateway() (string, error) {
 	if err != nil {
 		var unfit *url.Error
 		if errors.As(err, &unfit) {
-			err = unfit.Err // it repeats the URL, with its password
+			err = unfit.Err // the outer error repeats the URL, with its password
 		}
 		return "", fmt.Errorf("libvirtURL %s: %s", virt.RedactURL(c.URL), virt.RedactURL(err.Error()))
 	}

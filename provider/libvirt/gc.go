@@ -11,7 +11,7 @@ import (
 )
 
 // Resource is something that overcast created on a hypervisor: the domain of a clone,
-// a volume of one, or a pool that exists for a moment over a folder.
+// a volume of one, or a temporary pool over a folder.
 type Resource struct {
 	Kind       string    `json:"kind"` // domain, volume or pool
 	Name       string    `json:"name"`
@@ -52,11 +52,13 @@ type GCOptions struct {
 	Kept bool
 }
 
-// GC removes from a hypervisor what overcast created and whose owner has ended: by
-// metadata or name it is overcast's, and the process that created it is gone. A
-// process on another machine or in another container cannot be seen: its domains are
-// removed when it has not renewed its ownership for ownerLease, and its volumes when
-// no domain uses them and they have not changed for a day. Nothing else is touched.
+// GC removes what overcast created on a hypervisor and whose owner has ended, by its
+// metadata or name. A process on another machine or in another container cannot be seen:
+// its domains are removed when it has not renewed its ownership for ownerLease, its
+// volumes when they have not changed for a day, and its temporary pools after an hour. A
+// volume that a domain, another volume or a QEMU process uses stays, and so does, for a
+// day after its last change, a volume without a domain that a domain of another hypervisor
+// may use.
 //
 // It returns what it removed, or would remove with DryRun, also with an error: what
 // cannot be removed does not stop the rest.

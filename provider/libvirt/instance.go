@@ -18,7 +18,7 @@ import (
 	"github.com/overcast-go/overcast/strategy"
 )
 
-// instance is one clone, from its plan to its removal.
+// instance is a clone, from its plan to its removal.
 type instance struct {
 	label  string
 	config config
@@ -28,13 +28,13 @@ type instance struct {
 	folders *fsmapping.Folders
 
 	plan   *domainxml.Clone    // nil before it is prepared
-	find   strategy.Strategy   // of its address
+	find   strategy.Strategy   // finds the address
 	need   memory.Need         // of the plan
 	memory *memory.Reservation // nil unless memory is reserved
 
 	addressHeld bool // the clone has its static address, until undo releases it
 
-	on      *virt.Connection // while the clone lives: it lives no longer than this
+	on      *virt.Connection // while the clone exists: libvirtd destroys it when this ends
 	release func()
 
 	address netip.Addr
@@ -54,16 +54,14 @@ var (
 
 func (i *instance) Common() provider.Settings { return i.config.Settings }
 
-// Address is the IP address that was found.
+// Address returns the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
 
-// cancelGrace is how long a set-up that is to end waits for libvirt's answer to
-// what it has asked for.
+// cancelGrace limits the wait of a cancelled set-up for a call of libvirt.
 const cancelGrace = 2 * time.Second
 
-// SetUp clones and boots, and finds the address. It ends with ctx, also while
-// libvirt does not answer, and with a *[ConnectionLostError] when the connection
-// is lost.
+// SetUp clones and boots, and finds the address. It ends with ctx, also while libvirt
+// does not answer, and with a *[virt.ConnectionLostError] when the connection is lost.
 func (i *instance) SetUp(ctx context.Context) error {
 	if i.plan == nil {
 		if err := i.prepare(ctx); err != nil {
@@ -76,8 +74,8 @@ func (i *instance) SetUp(ctx context.Context) error {
 // prepare plans the clone. It creates nothing.
 func (i *instance) prepare(ctx context.Context) error { return i.call(ctx, i.makePlan) }
 
-// call calls libvirt over the connection of the instance, and returns when the
-// context or the connection ends. TearDown waits for what goes on then.
+// call calls libvirt over the connection of the instance, and returns when the context or
+// the connection ends. If the call continues then, TearDown waits for it.
 func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Connection) error) error {
 	on, err := i.connect(ctx)
 	if err != nil {
@@ -106,8 +104,7 @@ func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error
 	return i.findAddress(ctx, c, i.find)
 }
 
-// connect answers with a connection that works: the one that there is, or a
-// new one when that has been lost.
+// connect returns a working connection: the existing one, or a new one if it was lost.
 func (i *instance) connect(ctx context.Context) (*virt.Connection, error) {
 	if i.on != nil {
 		if !i.on.Lost() {
@@ -123,15 +120,15 @@ func (i *instance) connect(ctx context.Context) (*virt.Connection, error) {
 	return on, nil
 }
 
-// How a connection is tried again that is needed to take something away: a
-// libvirtd that has ended is often started again at once.
+// Limit and intervals of the attempts to connect for a teardown: a libvirtd that has ended
+// is often restarted at once.
 const (
 	reconnectLimit     = 20 * time.Second
 	reconnectPause     = 100 * time.Millisecond
 	reconnectLastPause = time.Second
 )
 
-// reconnect is connect for those who have to get through.
+// reconnect is connect with retries.
 func (i *instance) reconnect(ctx context.Context) (*virt.Connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, reconnectLimit)
 	defer cancel()
@@ -155,14 +152,14 @@ func (i *instance) disconnect() {
 	}
 }
 
-// TearDown takes away what SetUp made. The connection goes last, and stays as
-// long as there is something that could not be taken away.
+// TearDown removes what SetUp created. It closes the connection last, and keeps it if
+// something could not be removed.
 func (i *instance) TearDown(ctx context.Context) error {
 	if err := i.awaitSetUp(ctx); err != nil {
 		return err
 	}
 	i.releaseMemory()
-	i.askToShutDown(ctx, i.config.ShutdownTimeout)
+	i.shutDown(ctx, i.config.ShutdownTimeout)
 	i.stopWatching()
 	if !i.undo.Empty() {
 		on, err := i.reconnect(ctx)
@@ -177,12 +174,12 @@ func (i *instance) TearDown(ctx context.Context) error {
 	return nil
 }
 
-// awaitSetUp waits until nothing more is being made behind SetUp's back.
+// awaitSetUp waits for a call that SetUp has left running.
 func (i *instance) awaitSetUp(ctx context.Context) error {
 	if i.pending == nil || i.pending.Await(ctx) {
 		return nil
 	}
-	return fmt.Errorf("its set-up waits for libvirt's answer: %w", context.Cause(ctx))
+	return fmt.Errorf("its set-up still waits for libvirt's answer: %w", context.Cause(ctx))
 }
 
 // setWatcher sets the watcher of the clone.
@@ -199,7 +196,7 @@ func (i *instance) getWatcher() *virt.DomainWatcher {
 	return i.watcher
 }
 
-// stopWatching ends everything that runs in this process for the clone.
+// stopWatching stops the renewal of the lease and the watcher.
 func (i *instance) stopWatching() {
 	i.lease.Stop()
 	i.lease = nil
@@ -212,9 +209,9 @@ func (i *instance) stopWatching() {
 	}
 }
 
-// Outage returns why the clone does not run: a *[StoppedError], a *[PausedError]
-// or a *[ConnectionLostError]. It is nil while the clone runs, and before it is
-// started and after it is torn down.
+// Outage returns why the clone does not run: a *[virt.StoppedError], a
+// *[virt.PausedError] or a *[virt.ConnectionLostError]. It is nil while the clone runs,
+// before it is started and after it is torn down.
 func (i *instance) Outage() (changed <-chan struct{}, err error) {
 	if w := i.getWatcher(); w != nil {
 		return w.Outage()
@@ -222,8 +219,7 @@ func (i *instance) Outage() (changed <-chan struct{}, err error) {
 	return nil, nil
 }
 
-// Console returns the last lines of the clone's serial console, as many as lines
-// says at the most.
+// Console returns up to that many of the last lines of the clone's serial console.
 func (i *instance) Console(lines int) []string {
 	if w := i.getWatcher(); w != nil {
 		return w.Console().LastLines(lines)
@@ -233,12 +229,12 @@ func (i *instance) Console(lines int) []string {
 
 var _ provider.Mounter = (*instance)(nil)
 
-// Mounts are the folders to mount in the guest.
+// Mounts returns the folders to mount in the guest.
 func (i *instance) Mounts() []provider.Mount { return i.folders.Mounts() }
 
 var _ provider.Attacher = (*instance)(nil)
 
-// ID is the name of the clone's domain.
+// ID returns the name of the clone's domain.
 func (i *instance) ID() string {
 	if w := i.getWatcher(); w != nil {
 		return w.Domain
@@ -246,8 +242,7 @@ func (i *instance) ID() string {
 	return ""
 }
 
-// Attach watches a clone that another process has made. It may be paused, or
-// have stopped.
+// Attach watches a clone that another process has created. It may be paused or stopped.
 func (i *instance) Attach(ctx context.Context, domain string) error {
 	on, err := i.connect(ctx)
 	if err != nil {
@@ -257,12 +252,12 @@ func (i *instance) Attach(ctx context.Context, domain string) error {
 	i.setWatcher(w)
 	if err := virt.WithContext(ctx, on.Conn, func() error { return w.ReadState(on.Conn) }); err != nil {
 		i.Detach()
-		return fmt.Errorf("looking at domain %s: %w", domain, virt.StripCodes(err))
+		return fmt.Errorf("reading the state of domain %s: %w", domain, virt.StripCodes(err))
 	}
 	return nil
 }
 
-// Detach ends that.
+// Detach stops watching.
 func (i *instance) Detach() {
 	i.stopWatching()
 	i.disconnect()
@@ -270,5 +265,5 @@ func (i *instance) Detach() {
 
 var _ provider.Cloned = (*instance)(nil)
 
-// BaseDomain is the name of the domain that was cloned.
+// BaseDomain returns the name of the domain that was cloned.
 func (i *instance) BaseDomain() string { return i.config.BaseDomain }

@@ -10,9 +10,8 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
-// Keep leaves the clone as it is, also if it is paused, and returns how to reach
-// and to remove it. It returns "" when there is no clone or it has stopped:
-// TearDown then removes what is left.
+// Keep leaves the clone as it is, also if it is paused, and returns how to reach and remove
+// it. It returns "" if there is no clone or it has stopped: TearDown then removes the rest.
 func (i *instance) Keep(ctx context.Context) (string, error) {
 	w := i.getWatcher()
 	if w == nil || !w.Exists() {

@@ -19,14 +19,14 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// strategy is the one that the configuration asks for. What it cannot work
-// with is refused here, before anything is made.
+// strategy returns the strategy that the configuration selects. It fails if the strategy
+// cannot work with the clone.
 func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	if i.config.Lookup == lookupStatic {
 		return strategy.Static{IP: i.config.Static.IP}, nil
 	}
 	if c.MAC == nil {
-		return nil, fmt.Errorf("base domain %q has no network interface, and so no address that could be looked up", i.config.BaseDomain)
+		return nil, fmt.Errorf("base domain %q has no network interface whose address could be looked up: add one, or set static.ip", i.config.BaseDomain)
 	}
 	switch i.config.Lookup {
 	case lookupSSH:
@@ -41,8 +41,8 @@ func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy
 	return i.race(conn, c), nil
 }
 
-// bySSH asks another machine, which may still have the lease of an earlier clone
-// with the same MAC address. What libvirt knows of the leases tells.
+// bySSH asks another machine, which may still have the lease of an earlier clone with the
+// same MAC address. libvirt's leases show whether an address is stale.
 func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	from, err := ssh.ParseURL(i.config.SSH.URL)
 	if err == nil {
@@ -55,7 +55,7 @@ func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.St
 	return by, err
 }
 
-// byLease asks libvirt; without a DHCP server, it fails after patience.
+// byLease reads libvirt's leases. Without a DHCP server, it fails after patience.
 func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, patience time.Duration) (strategy.Strategy, error) {
 	network, err := i.leasesBefore(conn, c)
 	if err != nil {
@@ -65,7 +65,7 @@ func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, patience t
 	return strategy.Lease{Source: network, Reach: answers}, nil
 }
 
-// leasesBefore are the leases of the clone's network before it is started.
+// leasesBefore returns the leases of the clone's network with a snapshot of them.
 func (i *instance) leasesBefore(conn *libvirt.Connect, c *domainxml.Clone) (*address.Leases, error) {
 	network, err := address.FindLeases(conn, c.Network)
 	if err != nil {
@@ -90,27 +90,26 @@ func (i *instance) byAgent(conn *libvirt.Connect, c *domainxml.Clone) (strategy.
 	return strategy.Agent{Source: address.Agent{Conn: conn, Domain: c.Name}, Reach: answers}, nil
 }
 
-// How long a guest may take to get into the neighbour table by itself, before
-// ARP requests are sent for all addresses of its network. Where other strategies
-// may find it, that is longer.
+// How long a guest may take to appear in the neighbour table, before ARP requests are sent
+// for all addresses of its network; longer if other strategies may find it.
 const (
 	arpScanAfter     = time.Second
 	arpScanAfterRace = 10 * time.Second
 )
 
-// serverPatience is how long a guest may take to give itself an address, on a
-// network without a DHCP server.
+// serverPatience is how long a guest may take to configure an address on a network without
+// a DHCP server.
 const serverPatience = 30 * time.Second
 
 func (i *instance) byARP(conn *libvirt.Connect, c *domainxml.Clone, scanAfter time.Duration) strategy.Strategy {
 	return strategy.ARP{Source: address.NewNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
 }
 
-// race is what auto means: all that can work here.
+// race returns all strategies that can work here, for auto.
 func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Strategy {
 	var all strategy.Auto
 	add := func(s strategy.Strategy, err error) {
-		if err == nil { // or else it cannot work here
+		if err == nil { // otherwise it cannot work here
 			all.Strategies = append(all.Strategies, s)
 		}
 	}
@@ -123,9 +122,8 @@ func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Stra
 	return all
 }
 
-// answers says whether something is at an address, as far as this machine can
-// tell. A connection that is refused is an answer, too: this is about addresses
-// that one interface is known to have.
+// answers reports whether a machine answers at an address, by accepting or refusing a
+// connection.
 func answers(ctx context.Context, addr netip.Addr) bool {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), probe.Port))
 	if err != nil {
@@ -135,10 +133,10 @@ func answers(ctx context.Context, addr netip.Addr) bool {
 	return true
 }
 
-// findAddress waits for the address for as long as the domain runs.
+// findAddress waits for the address while the domain runs, up to addressTimeout.
 func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find strategy.Strategy) error {
 	asked := ctx
-	if i.config.Lookup != lookupSSH { // which has a timeout of its own
+	if i.config.Lookup != lookupSSH { // it has its own timeout
 		limit := i.config.AddressTimeout
 		var cancel func()
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("addressTimeout of %v expired", limit))
@@ -160,12 +158,11 @@ func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find str
 
 var _ provider.Diagnoser = (*instance)(nil)
 
-// Explain tells an address that was given, but that nothing uses, from one
-// whose system only lets nobody in.
+// Explain says whether a machine answers at the address, for a login that has failed.
 func (i *instance) Explain(ctx context.Context) string {
 	how := probe.ARP(ctx, i.address)
 	if how == "" {
-		return fmt.Sprintf("address %s is known (%s), but nothing was seen to answer there: check that the system of base domain %q keeps the address that it was given", i.address, i.foundBy, i.config.BaseDomain)
+		return fmt.Sprintf("address %s was found (%s), but no machine answers there: check that the system of base domain %q keeps the address that it was given", i.address, i.foundBy, i.config.BaseDomain)
 	}
 	return fmt.Sprintf("%s, so that its system is up (%s): check that base domain %q runs sshd, and what firewall it has", how, i.foundBy, i.config.BaseDomain)
 }
@@ -200,10 +197,9 @@ func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, 
 	return i.check.CheckLogin(ctx, run)
 }
 
-// addressError returns the error of a look-up that has found no address: the
-// cause first. What a strategy saw explains nothing if the domain did not run or
-// the connection was lost. ctx is the context of the look-up, and asked that of
-// its caller.
+// addressError returns the error of a look-up that has found no address, with the cause
+// first: if the domain did not run or the connection was lost, the error of the strategy
+// is not the cause. ctx is the context of the look-up, and asked that of its caller.
 func (i *instance) addressError(ctx, asked context.Context, domain string, err error) error {
 	if loss := i.on.CheckLost(); loss != nil {
 		return loss

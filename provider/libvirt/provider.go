@@ -10,19 +10,19 @@ import (
 
 func init() { provider.Register("libvirt", newProvider()) }
 
-// provider makes clones; those of one hypervisor share its connection.
+// cloneProvider creates clones. The clones of a hypervisor share a connection.
 type cloneProvider struct{ pool *virt.Connections }
 
 func newProvider() *cloneProvider { return &cloneProvider{pool: virt.NewConnections()} }
 
 var _ provider.Provider = (*cloneProvider)(nil)
 
-// Keys are those by which a section is known to be libvirt's.
+// Keys returns the keys that identify a section of this provider.
 func (p *cloneProvider) Keys() []string {
 	return []string{"libvirtBaseDomain", "baseDomain", "libvirtURL"}
 }
 
-// Instance checks a host's section; it asks no hypervisor.
+// Instance checks the section of a host. It does not connect to the hypervisor.
 func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.Instance, error) {
 	config := defaults()
 	if err := section.Decode(&config); err != nil {

@@ -14,9 +14,8 @@ import (
 
 var _ provider.Reserver = (*cloneProvider)(nil)
 
-// Reserve plans all clones of a batch, acquires their static addresses, in their
-// order, and then reserves memory for all of them, on one hypervisor after the
-// other.
+// Reserve plans all clones of a batch, acquires their static addresses in the order of the
+// addresses, and then reserves memory for all of them, on one hypervisor after the other.
 func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, queued func()) error {
 	byLabel := map[string]*instance{}
 	for _, one := range batch {
@@ -34,7 +33,7 @@ func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, 
 		return err
 	}
 	instances := slices.Collect(maps.Values(byLabel))
-	// Waits are reported: the batch then has a place in a queue.
+	// A wait is reported once the batch has a place in a queue.
 	waiting := provider.WithReporter(ctx, func(step, detail string) {
 		queued()
 		provider.Report(ctx, step, detail)
@@ -58,8 +57,8 @@ func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, 
 	return nil
 }
 
-// lockAddresses acquires the static addresses of a batch, in their order, so that
-// two batches cannot deadlock.
+// lockAddresses acquires the static addresses of a batch in their order, so that two
+// batches cannot deadlock.
 func lockAddresses(ctx context.Context, batch []*instance) error {
 	exclusive := slices.DeleteFunc(slices.Clone(batch), func(i *instance) bool { return !i.hasExclusiveAddress() })
 	slices.SortFunc(exclusive, func(a, b *instance) int { return a.config.Static.IP.Compare(b.config.Static.IP) })

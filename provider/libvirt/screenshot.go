@@ -18,7 +18,7 @@ var (
 	_ provider.StateReporter = (*instance)(nil)
 )
 
-// State is the state of the clone as virsh shows it, as events have reported it.
+// State returns the state of the clone as virsh shows it, as events have reported it.
 func (i *instance) State() string {
 	if w := i.getWatcher(); w != nil {
 		return w.StateName()
@@ -26,20 +26,20 @@ func (i *instance) State() string {
 	return ""
 }
 
-// Screenshot is what the clone's first screen shows.
+// Screenshot returns the content of the clone's first screen.
 func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 	w := i.getWatcher()
 	if w == nil {
-		return nil, errors.New("there is no clone to look at")
+		return nil, errors.New("the clone does not exist")
 	}
-	// The clone may be taken away meanwhile, and its connection with it.
+	// The clone, and its use of the connection, may be gone before the screenshot is.
 	on, release, err := i.pool.Acquire(ctx, i.config.URL)
 	if err != nil {
 		return nil, err
 	}
 	taken := make(chan []byte, 1)
-	// Its use keeps the connection open, and so does no reference: that would be
-	// given back when, without a user, nobody runs libvirt's event loop any more.
+	// The call keeps the connection open as a user, and not by a reference: a reference
+	// could be released when libvirt's event loop no longer runs.
 	err = virt.WithContext(ctx, nil, func() error {
 		defer release()
 		shot, err := screenshot(on.Conn, w.Domain)
@@ -52,7 +52,7 @@ func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {
 	return <-taken, nil
 }
 
-// largestScreenshot is in bytes, as libvirt sends it: 4K in 24 bits has 25 MB.
+// largestScreenshot limits what libvirt sends, in bytes: 4K in 24 bits has 25 MB.
 const largestScreenshot = 32 << 20
 
 func screenshot(conn *libvirt.Connect, name string) ([]byte, error) {
@@ -88,23 +88,23 @@ func screenshot(conn *libvirt.Connect, name string) ([]byte, error) {
 		_ = stream.Abort()
 		return nil, err
 	}
-	_ = stream.Finish() // there is nothing more to come
+	_ = stream.Finish() // everything was received
 	if kind == "image/png" {
 		return sent.Bytes(), nil
 	}
 	return pngOf(sent.Bytes())
 }
 
-// pngOf converts an image from PPM, in the binary form that QEMU writes it in.
+// pngOf converts an image from binary PPM, which QEMU writes.
 func pngOf(ppm []byte) ([]byte, error) {
 	var width, height, depth int
 	from := bytes.NewReader(ppm)
 	if _, err := fmt.Fscanf(from, "P6\n%d %d\n%d\n", &width, &height, &depth); err != nil {
-		return nil, fmt.Errorf("reading the screenshot, which is to be a PPM: %w", err)
+		return nil, fmt.Errorf("reading the screenshot as a PPM image: %w", err)
 	}
 	pixels := ppm[len(ppm)-from.Len():]
 	if depth != 255 || width <= 0 || height <= 0 || width > len(pixels) || height > len(pixels) || width*height*3 != len(pixels) {
-		return nil, fmt.Errorf("reading the screenshot: %d bytes are none of a PPM of %d times %d pixels, of 255 shades", len(pixels), width, height)
+		return nil, fmt.Errorf("reading the screenshot: %d bytes do not fit a PPM image of %d times %d pixels with 255 shades", len(pixels), width, height)
 	}
 	shot := image.NewRGBA(image.Rect(0, 0, width, height))
 	for n := range width * height {

@@ -13,28 +13,27 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// The clones of a base that run at the same time have slots: numbers from 0 on,
-// from which their UUIDs and MAC addresses are made. A clone gets the lowest free
-// slot, so it has the MAC addresses of an earlier clone, and the DHCP server
-// gives it that clone's lease instead of another address of its range.
+// The clones of a base that run at the same time have slots: numbers from 0 on, from which
+// their UUIDs and MAC addresses are derived. A clone gets the lowest free slot, so it has
+// the MAC addresses of an earlier clone, and the DHCP server gives it that clone's lease
+// instead of another address of its range.
 //
-// On one machine a lock decides who has a slot, which the kernel releases when
-// its holder ends. Across machines the hypervisor does: libvirt has one domain
-// of a UUID.
+// On one machine a file lock protects a slot, which the kernel releases when its holder
+// ends. Across machines the hypervisor does: it has one domain with a UUID.
 
-// slotSeed is what the clone in a slot is made from. This machine and the
-// hypervisor are parts of it, as a base with the same UUID may be defined on two
-// hypervisors of one network.
+// slotSeed returns the seed of the clone in a slot. It includes this machine and the
+// hypervisor, as a base with the same UUID may be defined on two hypervisors of one
+// network.
 func slotSeed(hypervisor, base string, slot int) domainxml.Seed {
 	return domainxml.Seed(fmt.Sprintf("slot %d of base %s at %s by %s", slot, base, hypervisor, machineID()))
 }
 
-// takeSlot gives the clone the identity of the lowest slot that no process of
-// this machine holds, and no domain of the hypervisor has.
+// takeSlot gives the clone the identity of the lowest slot that no process of this machine
+// holds and no domain of the hypervisor uses.
 func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
 	hypervisor, err := conn.GetHostname()
 	if err != nil {
-		return fmt.Errorf("asking the hypervisor for its name: %w", virt.StripCodes(err))
+		return fmt.Errorf("reading the host name of the hypervisor: %w", virt.StripCodes(err))
 	}
 	dir, err := filelock.Dir()
 	if err != nil {
@@ -74,7 +73,7 @@ func isUUIDFree(conn *libvirt.Connect, uuid string) (bool, error) {
 	return false, domain.Free()
 }
 
-// machineID identifies this machine. It is "" where there is none, as in many
+// machineID returns the ID of this machine. It is "" if the machine has none, as in many
 // containers: their clones share slots.
 func machineID() string {
 	id, _ := os.ReadFile("/etc/machine-id") // see machine-id(5)

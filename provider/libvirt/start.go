@@ -13,8 +13,8 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// create makes the overlays and starts the clone. Every step is recorded before
-// it is taken.
+// create copies folders, reserves memory unless the batch has, creates the overlays and
+// starts the clone. Every step is recorded before it is taken.
 func (i *instance) create(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	starting := false
 	defer func() {
@@ -34,9 +34,9 @@ func (i *instance) create(ctx context.Context, on *virt.Connection, c *domainxml
 	return i.createAndStart(ctx, on, c, i.launch, i.releaseMemory)
 }
 
-// createAndStart makes the overlays and has the clone launched. Then, or when it has
-// come to nothing, launched is called: that is after bringUp has given up where
-// libvirt goes on starting the clone.
+// createAndStart creates the overlays and starts the clone. It calls launched when the
+// launch has ended or will not happen, which may be after it has returned: libvirt may
+// still be starting the clone after a timeout.
 func (i *instance) createAndStart(ctx context.Context, on *virt.Connection, c *domainxml.Clone, launch launcher, launched func()) error {
 	launching := false
 	defer func() {
@@ -74,7 +74,8 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *d
 	return nil
 }
 
-// start starts the clone, for as long as libvirtStartTimeout says.
+// start starts the clone and waits until libvirt reports that it runs, up to
+// libvirtStartTimeout.
 func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
 	limit := i.config.StartTimeout
 	late := fmt.Errorf("libvirtStartTimeout of %v expired", limit)
@@ -82,37 +83,17 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxm
 	defer cancel()
 	within, unwatch := provider.WatchSetUp(within, i)
 	defer unwatch()
-	err := i.startAndWait(within, c, w, launch)
+	err := awaitStart(within, i.launchAsync(within, c, launch), w)
 	if errors.Is(err, late) {
 		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
 	}
 	return err
 }
 
-// stateNow is for people: what libvirt says of a domain, if it still answers.
-func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
-	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
-	defer cancel()
-	found := make(chan libvirt.DomainState, 1)
-	err := virt.WithContext(ctx, conn, func() error {
-		state, _, err := virt.StateOf(conn, name)
-		found <- state
-		return err
-	})
-	switch {
-	case err == nil:
-		return "the domain is " + virt.StateName(<-found)
-	case virt.IsCode(err, libvirt.ERR_NO_DOMAIN):
-		return "libvirt has not made the domain yet"
-	}
-	return fmt.Sprintf("the domain's state is unknown: %v", virt.StripCodes(err))
-}
-
-// startAndWait starts the clone and waits until libvirt says that it runs.
-func (i *instance) startAndWait(ctx context.Context, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
+// launchAsync launches the clone and records how to remove it. The removal waits until
+// libvirt has started the domain or has failed to, so that no domain appears after it.
+func (i *instance) launchAsync(ctx context.Context, c *domainxml.Clone, launch func(context.Context) error) *virt.PendingCall {
 	var launching *virt.PendingCall
-	// Undoing waits until libvirt has started the domain, or has failed to, so
-	// that nothing comes up behind its back.
 	i.undo.Record("domain "+c.Name, func(ctx context.Context, conn *libvirt.Connect) error {
 		if !launching.Await(ctx) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
@@ -120,6 +101,11 @@ func (i *instance) startAndWait(ctx context.Context, c *domainxml.Clone, w *virt
 		return virt.RemoveDomain(conn, c.Name)
 	})
 	launching = virt.Async(func() error { return launch(ctx) })
+	return launching
+}
+
+// awaitStart waits for the end of the launch and for the event that the domain runs.
+func awaitStart(ctx context.Context, launching *virt.PendingCall, w *virt.DomainWatcher) error {
 	if !launching.Await(ctx) {
 		return context.Cause(ctx)
 	}
@@ -134,12 +120,30 @@ func (i *instance) startAndWait(ctx context.Context, c *domainxml.Clone, w *virt
 	}
 }
 
-// launcher is [instance.launch].
+// stateNow describes the state of a domain for an error message, if libvirt answers.
+func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
+	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
+	defer cancel()
+	found := make(chan libvirt.DomainState, 1)
+	err := virt.WithContext(ctx, conn, func() error {
+		state, _, err := virt.StateOf(conn, name)
+		found <- state
+		return err
+	})
+	switch {
+	case err == nil:
+		return "the domain is " + virt.StateName(<-found)
+	case virt.IsCode(err, libvirt.ERR_NO_DOMAIN):
+		return "libvirt has not created the domain yet"
+	}
+	return fmt.Sprintf("the domain's state is unknown: %v", virt.StripCodes(err))
+}
+
+// launcher is the type of [instance.launch].
 type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error
 
-// launch brings the domain up. It is held at its first instruction until
-// nothing is left to be lost: by then its files have no names any more, and
-// somebody listens to its console.
+// launch creates the domain, paused, and resumes it when its files are unlinked and its
+// console is open.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
 	domain, err := i.createDomain(ctx, conn, c)
 	if err != nil {
@@ -154,16 +158,15 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	// A clone whose console nobody can open runs as well without: what is wrong
-	// with the connection, the next call tells.
-	if heard, err := virt.OpenConsole(conn, domain); err == nil && heard != nil {
-		w.SetConsole(heard)
+	// A clone also runs without its console. A lost connection fails the next call.
+	if console, err := virt.OpenConsole(conn, domain); err == nil && console != nil {
+		w.SetConsole(console)
 	}
 	return domain.Resume()
 }
 
-// createDomain starts the domain, paused. One whose firmware or TPM has state of its
-// own is defined before: libvirt takes that state away with the definition.
+// createDomain starts the domain, paused. A domain with UEFI variables or a TPM is defined
+// before: libvirt removes their state together with the definition.
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	flags := libvirt.DOMAIN_START_PAUSED
 	if i.config.KeepPolicy() == provider.KeepNever {
@@ -181,7 +184,7 @@ func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *d
 		return nil, err
 	}
 	if c.BaseTPMDir != "" {
-		// The copy goes with the clone's definition, which is recorded by now.
+		// libvirt removes the copy with the clone's definition, which is recorded.
 		if err := storage.CopyDir(ctx, conn, i.undo, c.Name+"-tpm", c.BaseTPMDir, c.TPMDir); err != nil {
 			_ = domain.Free()
 			return nil, fmt.Errorf("copying TPM state: %w", err)
@@ -210,18 +213,18 @@ func define(conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) 
 	}
 	domain, err := conn.DomainDefineXML(text)
 	if err != nil {
-		return nil, fmt.Errorf("defining it: %w", virt.StripCodes(err))
+		return nil, fmt.Errorf("defining the domain: %w", virt.StripCodes(err))
 	}
 	return domain, nil
 }
 
-// unlinkFiles takes the names of the clone's files away. QEMU has them open:
-// their space is freed when it ends, however it ends.
+// unlinkFiles deletes the clone's files, which QEMU has open: their space is freed when
+// QEMU ends.
 func unlinkFiles(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clone) error {
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
 		if err := storage.DeleteVolume(conn, o.Pool, o.Volume); err != nil {
-			return fmt.Errorf("making volume %s in pool %s anonymous: %w", o.Volume, o.Pool, virt.StripCodes(err))
+			return fmt.Errorf("unlinking volume %s in pool %s: %w", o.Volume, o.Pool, virt.StripCodes(err))
 		}
 		o.Unlinked.Store(true)
 	}
@@ -229,14 +232,14 @@ func unlinkFiles(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clo
 		return nil
 	}
 	if err := virt.Undefine(domain); err != nil {
-		return fmt.Errorf("making its UEFI variables anonymous: %w", virt.StripCodes(err))
+		return fmt.Errorf("unlinking its UEFI variables: %w", virt.StripCodes(err))
 	}
 	return nil
 }
 
-// askToShutDown gives the guest's system time to shut itself down. A guest that
-// does not run cannot.
-func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
+// shutDown asks the guest's system to shut down and waits for that, up to a limit. It does
+// nothing if the guest does not run.
+func (i *instance) shutDown(ctx context.Context, limit time.Duration) {
 	w := i.getWatcher()
 	if _, outage := i.Outage(); limit <= 0 || w == nil || outage != nil {
 		return
@@ -251,7 +254,7 @@ func (i *instance) askToShutDown(ctx context.Context, limit time.Duration) {
 		return domain.Shutdown()
 	})
 	if err != nil {
-		return // destroying it tells why
+		return // destroying it fails for the same reason
 	}
 	select {
 	case <-w.Done:

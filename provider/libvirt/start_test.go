@@ -33,14 +33,14 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 		return nil
 	}, func() { close(launched) })
 	defer i.stopWatching()
-	require.EqualError(t, err, "starting domain overcast-late: libvirtStartTimeout of 1ms expired, and libvirt has not made the domain yet: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log")
+	require.EqualError(t, err, "starting domain overcast-late: libvirtStartTimeout of 1ms expired, and libvirt has not created the domain yet: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log")
 
 	ended, end := context.WithCancel(t.Context())
 	end()
 	require.ErrorContains(t, i.undo.Run(ended, on.Conn), "context canceled", "it may still come up")
 	select {
 	case <-launched:
-		assert.Fail(t, "its memory is promised to somebody else, and it may still come up")
+		assert.Fail(t, "its memory was released, and the domain may still appear")
 	default:
 	}
 	close(goOn)
@@ -61,7 +61,7 @@ func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
 func TestStateForPeople(t *testing.T) {
 	on := testDriver(t)
 	assert.Equal(t, "the domain is running", stateNow(t.Context(), on.Conn, "test"))
-	assert.Equal(t, "libvirt has not made the domain yet", stateNow(t.Context(), on.Conn, "nobody"))
+	assert.Equal(t, "libvirt has not created the domain yet", stateNow(t.Context(), on.Conn, "absent"))
 	ended, end := context.WithCancel(t.Context())
 	end()
 	assert.Contains(t, []string{"the domain is running", "the domain's state is unknown: libvirt has not answered: context canceled"}, stateNow(ended, on.Conn, "test"))

@@ -22,43 +22,41 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// A static address has one user at a time. On one machine a lock sees to that,
-// which the kernel frees when its holder ends. Across machines the hypervisor
-// does: the clone's UUID is worked out from the address, and libvirt has one
-// domain of a UUID. A clone is gone when its process is, and so is its claim.
+// One clone at a time has a static address. On one machine a file lock ensures that, which
+// the kernel releases when its holder ends. Across machines the hypervisor does: the
+// clone's UUID is derived from the address, and a hypervisor has one domain with a UUID.
+// The domain ends with its process.
 
-// AddressInUseError says that somebody else has the static address. It is a
-// [provider.ErrStaticAddressInUse].
+// AddressInUseError reports that a clone or another machine has the static address. It is
+// a [provider.ErrStaticAddressInUse].
 type AddressInUseError struct {
 	Address netip.Addr
-	Holder  string    // who has it, or what answers there
-	Since   time.Time // zero if nobody knows
-	Waited  time.Duration
-	Cause   error // why the wait ended; nil if there was none
+	Holder  string        // clone that has it, or how a machine answers there
+	Since   time.Time     // when the holder acquired it; zero if that is not known
+	Waited  time.Duration // how long set-up has waited
+	Cause   error         // why the wait ended; nil if there was no wait
 }
 
-// Error names the address, who has it since when, how long it was waited for,
-// and what to do.
+// Error names the address, its holder, the wait, and what to do.
 func (e *AddressInUseError) Error() string {
 	text := fmt.Sprintf("static address %s is in use: %s", e.Address, e.Holder)
 	if !e.Since.IsZero() {
 		text += ", since " + e.Since.Local().Format(time.DateTime)
 	}
 	if e.Cause == nil {
-		return text + ": have that give it up, or give the base domain's system another address, and static.ip the same"
+		return text + ": free the address there, or configure another one in the base domain's system and in static.ip"
 	}
-	return text + fmt.Sprintf("; waited %v: %v: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", e.Waited.Round(10*time.Millisecond), e.Cause)
+	return text + fmt.Sprintf("; waited %v: %v: wait longer (static.wait), or end its holder (a clone that was kept: overcast gc)", e.Waited.Round(10*time.Millisecond), e.Cause)
 }
 
 // Is makes the error a [provider.ErrStaticAddressInUse].
 func (e *AddressInUseError) Is(target error) bool { return target == provider.ErrStaticAddressInUse }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *AddressInUseError) Unwrap() error { return e.Cause }
 
-// hasExclusiveAddress says whether the host has an address that others could have, too.
-// Those of the loopback network are not: every machine has them, and what
-// answers there are ports that are forwarded, of as many guests as one likes.
+// hasExclusiveAddress reports whether only one host at a time can have the address of this
+// one. Loopback addresses are exempt: any number of hosts can have ports forwarded there.
 func (i *instance) hasExclusiveAddress() bool {
 	return i.config.Lookup == lookupStatic && !i.config.Static.IP.IsLoopback()
 }
@@ -66,9 +64,9 @@ func (i *instance) hasExclusiveAddress() bool {
 // IsExclusive reports whether no other clone may have the same address.
 func (i *instance) IsExclusive() bool { return i.hasExclusiveAddress() }
 
-// lockAddress acquires the static address of the clone, unless it has it. The clone
-// gets the identity that belongs to the address: other machines remember for a
-// minute which MAC address had it.
+// lockAddress acquires the static address of the clone, unless it has it already. The clone
+// gets the identity that is derived from the address: other machines cache its MAC address
+// for a minute.
 func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 	if i.addressHeld {
 		return nil
@@ -88,8 +86,7 @@ func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 	return nil
 }
 
-// createExclusive creates the clone when no other domain has its static address or,
-// without one, its UUID.
+// createExclusive creates the clone once no other domain has its static address or UUID.
 func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	if i.hasExclusiveAddress() {
 		return i.createAtAddress(ctx, on, c)
@@ -99,7 +96,7 @@ func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *
 		if !domainxml.IsUUIDConflict(err, c.UUID) {
 			return err
 		}
-		// A process of another machine has taken the slot since it was free.
+		// A process of another machine took the slot after the check.
 		i.stopWatching()
 		if undone := i.undo.Run(ctx, on.Conn); undone != nil {
 			return errors.Join(err, undone)
@@ -110,7 +107,7 @@ func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *
 	}
 }
 
-// createAtAddress creates a clone with a static address, once it has the address.
+// createAtAddress creates a clone with a static address, after it has acquired the address.
 func (i *instance) createAtAddress(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	for {
 		if err := i.lockAddress(ctx, on); err != nil {
@@ -128,8 +125,7 @@ func (i *instance) createAtAddress(ctx context.Context, on *virt.Connection, c *
 		if lookErr != nil || (other == nil && !domainxml.IsUUIDConflict(err, lock.uuid)) || (other != nil && other.name == c.Name) {
 			return err
 		}
-		// Another machine was faster, if only for a moment: what was created so
-		// far is removed.
+		// Another machine was faster: remove what was created, and wait.
 		i.stopWatching()
 		if undone := i.undo.Run(ctx, on.Conn); undone != nil {
 			return errors.Join(err, undone)
@@ -172,7 +168,7 @@ func (a *addressLock) acquire(ctx context.Context, u *storage.Undo) error {
 	return nil
 }
 
-// How often the hypervisor is asked whether an address is free again.
+// Intervals at which the hypervisor is asked whether an address is free.
 const (
 	addressPollMin = 50 * time.Millisecond
 	addressPollMax = time.Second
@@ -196,7 +192,7 @@ func (a *addressLock) await(ctx context.Context, conn *libvirt.Connect) error {
 	}
 }
 
-// report says who is waited for.
+// report reports the holder of the address as a step of the set-up.
 func (a *addressLock) report(ctx context.Context, holder string, since time.Time) {
 	when := ""
 	if !since.IsZero() {
@@ -208,43 +204,43 @@ func (a *addressLock) report(ctx context.Context, holder string, since time.Time
 // addressHolder is the domain that has an address.
 type addressHolder struct {
 	name  string
-	who   string // made it, as its metadata says
+	owner string // host and process, from its metadata
 	since time.Time
 }
 
-func (h *addressHolder) String() string { return "domain " + h.name + h.who }
+func (h *addressHolder) String() string { return "domain " + h.name + h.owner }
 
-// holder finds the domain that has the address; nil if there is none.
+// holder returns the domain that has the address, or nil.
 func (a *addressLock) holder(conn *libvirt.Connect) (*addressHolder, error) {
 	domain, err := conn.LookupDomainByUUIDString(a.uuid)
 	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking who has address %s: %w", a.address, virt.StripCodes(err))
+		return nil, fmt.Errorf("looking up the domain with address %s: %w", a.address, virt.StripCodes(err))
 	}
 	defer domain.Free()
 	name, err := domain.GetName()
 	if err != nil {
-		return nil, fmt.Errorf("asking who has address %s: %w", a.address, virt.StripCodes(err))
+		return nil, fmt.Errorf("looking up the domain with address %s: %w", a.address, virt.StripCodes(err))
 	}
 	found := &addressHolder{name: name}
 	definition, err := virt.ReadDefinition(domain, 0)
 	if err != nil || definition.Metadata == nil {
-		return found, nil // gone since, or somebody's own: there is nothing more to tell
+		return found, nil // it has ended, or is not overcast's
 	}
 	if m := owner.ParseMetadata(name, definition.Metadata.XML); m != nil {
-		found.who = fmt.Sprintf(" (%s of %v)", m.Label, owner.Process(m.Owner))
+		found.owner = fmt.Sprintf(" (%s of %v)", m.Label, owner.Process(m.Owner))
 		found.since = m.Created
 	}
 	return found, nil
 }
 
-// checkAddressFree refuses an address that answers although no clone has it.
+// checkAddressFree fails if a machine answers at the address although no clone has it.
 func (i *instance) checkAddressFree(ctx context.Context, conn *libvirt.Connect) error {
 	address := i.config.Static.IP
 	how := ""
-	if i.config.Reach != provider.ReachHypervisor { // or else what is here is another network
+	if i.config.Reach != provider.ReachHypervisor { // otherwise this machine is on another network
 		how = cmp.Or(probe.Own(address), probe.ARP(ctx, address))
 		if how == "" {
 			how = probe.TCP(ctx, new(net.Dialer), address)
@@ -257,7 +253,7 @@ func (i *instance) checkAddressFree(ctx context.Context, conn *libvirt.Connect) 
 		}
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("trying whether somebody has address %s: %w", address, context.Cause(ctx))
+		return fmt.Errorf("checking whether address %s is free: %w", address, context.Cause(ctx))
 	}
 	if how == "" {
 		return nil
@@ -265,11 +261,12 @@ func (i *instance) checkAddressFree(ctx context.Context, conn *libvirt.Connect) 
 	if domain := domainOfMAC(conn, how); domain != "" {
 		how += ", which is domain " + domain
 	}
-	return &AddressInUseError{Address: address, Holder: how + ", though the clone that is to have the address is not started yet"}
+	return &AddressInUseError{Address: address, Holder: how + ", although the clone is not started yet"}
 }
 
-// answerAtHypervisor says how an address answers to the hypervisor's machine.
-// That nobody can log in there counts only if specs would have to, too.
+// answerAtHypervisor returns how a machine answers at an address, as seen from the
+// hypervisor's machine, or "". A failed login there is an error only if hosts are always
+// reached through it.
 func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (string, error) {
 	target, err := i.gatewayTarget()
 	if target == nil {
@@ -278,7 +275,7 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 	client, err := ssh.Dial(ctx, *target, nil)
 	if err != nil {
 		if i.config.Reach == provider.ReachHypervisor {
-			return "", fmt.Errorf("trying whether somebody has address %s: %w", address, err)
+			return "", fmt.Errorf("checking whether address %s is free: %w", address, err)
 		}
 		return "", nil
 	}
@@ -290,9 +287,9 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 	return how, nil
 }
 
-// domainOfMAC names the running domain one of whose MAC addresses is in a text.
+// domainOfMAC returns the name of the running domain whose MAC address is in a text, or "".
 func domainOfMAC(conn *libvirt.Connect, text string) string {
-	domains, _ := address.ListLiveDomains(conn) // without them, the error says less
+	domains, _ := address.ListLiveDomains(conn) // without them, the error has less detail
 	for _, d := range domains {
 		for _, mac := range d.MACs {
 			if strings.Contains(strings.ToLower(text), mac) {

@@ -67,8 +67,8 @@ func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
 	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
 	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
-	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): have that give it up, or give the base domain's system another address, and static.ip the same", err.Error())
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): free the address there, or configure another one in the base domain's system and in static.ip", err.Error())
 	err.Waited, err.Cause = 2*time.Second, errors.New("static.wait of 2s expired")
-	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end what has it (a clone that was kept: overcast gc)", err.Error())
+	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci); waited 2s: static.wait of 2s expired: wait longer (static.wait), or end its holder (a clone that was kept: overcast gc)", err.Error())
 	require.ErrorIs(t, err, err.Cause)
 }

@@ -65,7 +65,7 @@ func (e *AddressConflictError) Error() string {
 		return text + ": give one of them another address, or take the address out of the DHCP range"
 	}
 	if e.ClientID == "" {
-		return text + fmt.Sprintf(": the system of base domain %q gives itself the address: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: %s",
+		return text + fmt.Sprintf(": the system of base domain %q configures the address itself: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: %s",
 			e.BaseDomain, ClientIDHint)
 	}
 	return text + fmt.Sprintf(": clones of base domain %q send the same DHCP client identifier (%s), so the DHCP server gives all of them one address: %s",

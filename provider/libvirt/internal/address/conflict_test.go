@@ -62,7 +62,7 @@ func TestConflictNamesTheCauseAndWhatToDo(t *testing.T) {
 		`or add the dnsmasq option dhcp-ignore-clid to the libvirt network (overcast doctor shows how)`, err.Error())
 
 	err.(*AddressConflictError).ClientID = ""
-	require.ErrorContains(t, err, `it holds the DHCP lease: the system of base domain "base" gives itself the address: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: empty /etc/machine-id`)
+	require.ErrorContains(t, err, `it holds the DHCP lease: the system of base domain "base" configures the address itself: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: empty /etc/machine-id`)
 
 	err = &AddressConflictError{Address: netip.MustParseAddr("10.0.0.9"), Domain: "overcast-web-1", BaseDomain: "base", Owner: AddressOwner{MAC: "00:16:3e:00:00:01", Evidence: "it answers ARP requests for it"}}
 	assert.Equal(t, `address 10.0.0.9 of domain overcast-web-1 belongs to another machine, MAC address 00:16:3e:00:00:01: it answers ARP requests for it: `+
