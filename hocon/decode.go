@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/overcast-go/overcast/internal/editdistance"
 )
 
 // Decode stores the value in what dst points to: a struct, a map with string
@@ -374,46 +376,14 @@ func unknownKey(key string, fields []structField) string {
 	if mayHoldSecret(key) {
 		return "unknown key (hidden): it looks like a URL or a password"
 	}
-	nearest, distance := "", len(key)/3+2
+	var names []string
 	for _, f := range fields {
-		for _, name := range f.names {
-			if max(len(key), len(name))-min(len(key), len(name)) >= 4*distance {
-				continue // characters have at most 4 bytes
-			}
-			if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
-				nearest, distance = name, d
-			}
-		}
+		names = append(names, f.names...)
 	}
+	nearest := editdistance.Nearest(key, names, len(key)/3+1)
 	key = abbreviate(key)
 	if nearest != "" {
 		return fmt.Sprintf("unknown key %q, did you mean %q?", key, nearest)
 	}
 	return fmt.Sprintf("unknown key %q", key)
-}
-
-// editDistance counts the letters to insert, delete, replace or swap with their
-// neighbor to turn a into b (optimal string alignment).
-func editDistance(a, b string) int {
-	s, t := []rune(a), []rune(b)
-	var before, last []int
-	row := make([]int, len(t)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(s); i++ {
-		before, last, row = last, row, make([]int, len(t)+1)
-		row[0] = i
-		for j := 1; j <= len(t); j++ {
-			cost := 1
-			if s[i-1] == t[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && s[i-1] == t[j-2] && s[i-2] == t[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(t)]
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	. "github.com/overcast-go/overcast/matchers"
 )
 
@@ -175,7 +175,7 @@ func TestBeReachableOnSSHStopsEventuallyForAnotherHostKey(t *testing.T) {
 	sshtest.Start(t, sshtest.Config{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
 	m := BeReachableOnSSH()
 	_, err := m.Match(host)
-	var mismatch *ssh.HostKeyMismatchError
+	var mismatch *hostkey.MismatchError
 	require.ErrorAs(t, err, &mismatch)
 	for _, failure := range []string{
 		failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) }),

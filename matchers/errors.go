@@ -8,7 +8,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 )
 
 // unknownError reports that a matcher could not find out whether the host
@@ -71,4 +71,6 @@ func isInconclusive(err error) bool {
 }
 
 // isPermanent reports whether a retry cannot help.
-func isPermanent(err error) bool { return errors.Is(err, fixture.ErrNoLogin) || ssh.IsPermanent(err) }
+func isPermanent(err error) bool {
+	return errors.Is(err, fixture.ErrNoLogin) || sshclient.IsPermanent(err)
+}

@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	. "github.com/overcast-go/overcast/matchers"
 )
 

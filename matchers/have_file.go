@@ -10,7 +10,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/lsmode"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/shell"
 )
 
 // HaveFile succeeds if the host has a file, other than a folder, at an absolute
@@ -95,10 +95,10 @@ const (
 // contain blanks. If there is no file, the exit code says whether the user could
 // have seen one: the nearest existing folder above must be searchable.
 func statCommand(file string, content bool) string {
-	name := ssh.Quote(file)
+	name := shell.Quote(file)
 	var above []string
 	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		above = append(above, ssh.Quote(folder))
+		above = append(above, shell.Quote(folder))
 		if folder == "/" {
 			break
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/shell"
 )
 
 // HaveService succeeds if a service runs on the host: as an active unit of
@@ -53,7 +53,7 @@ func (m *haveServiceMatcher) Match(actual any) (bool, error) {
 		return false, newUsageError("%s: %q is not the name of one service", m.matcher, m.service)
 	}
 	return evaluateCommand(&m.evaluator, actual, fmt.Sprintf("to have the service %s running", m.service),
-		fmt.Sprintf(serviceCommand, ssh.Quote(m.service), exitNoManager), m.judge)
+		fmt.Sprintf(serviceCommand, shell.Quote(m.service), exitNoManager), m.judge)
 }
 
 var errNoManager = errors.New("the host has neither a running systemd nor OpenRC")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	"github.com/overcast-go/overcast/provider"
 )
 

@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // message is the text of a failure or an error. It hides secrets.
 func message(verb, host, wanted, tried string, count int, got verdict) string {
-	shown, secrets := ssh.Redact(tried)
+	shown, secrets := redact.Redact(tried)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n    %s\n%s\n", verb, host, wanted)
 	field(&b, "tried", shown)
@@ -20,7 +20,7 @@ func message(verb, host, wanted, tried string, count int, got verdict) string {
 		field(&b, "found", got.found)
 	}
 	fmt.Fprintf(&b, "attempts: %d", count)
-	return ssh.Hide(b.String(), secrets)
+	return redact.Hide(b.String(), secrets)
 }
 
 // field writes a name and a text: on one line, or indented below the name.

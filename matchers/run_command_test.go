@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	. "github.com/overcast-go/overcast/matchers"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
 // Settings are the keys that every host may have. A provider embeds it in the
@@ -156,7 +156,7 @@ func checkURL(section *hocon.Value, key, url string) error {
 	if url == "" {
 		return nil
 	}
-	if _, err := ssh.ParseURL(ssh.ExpandHost(url, "address")); err != nil {
+	if _, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address")); err != nil {
 		return section.Invalid(key, "%v", err)
 	}
 	return nil

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
 // MACPlaceholder stands in an [SSH] command for the MAC address.
@@ -18,7 +19,7 @@ const MACPlaceholder = "{0}"
 // SSH asks a machine that knows which addresses are in use.
 type SSH struct {
 	// Target is where to log in.
-	Target ssh.Target
+	Target sshurl.Target
 	// Command is run there, by its shell, with the MAC address in place of
 	// every {0}. It prints the address once it knows it, and until then
 	// nothing; how it exits does not matter.
@@ -32,7 +33,7 @@ type SSH struct {
 	// same MAC address; the command is run again then. It may be nil.
 	Stale func(ctx context.Context, addr netip.Addr) bool
 	// Options are for the login; nil are the usual ones.
-	Options *ssh.Options
+	Options *sshclient.Options
 }
 
 var _ Strategy = SSH{}
@@ -44,7 +45,7 @@ func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, err
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("SSH.timeout of %v expired", s.Timeout))
 	defer cancel()
-	client, err := ssh.Dial(ctx, s.Target, s.Options)
+	client, err := sshclient.Dial(ctx, s.Target, s.Options)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -103,7 +104,7 @@ func addresses(printed []string) ([]netip.Addr, error) {
 
 // seen tells what a command did that has given no address yet; err says that it
 // did not end by itself.
-func (s SSH) seen(command string, result ssh.Result, err error) string {
+func (s SSH) seen(command string, result sshclient.Result, err error) string {
 	how := fmt.Sprintf("exited with %d", result.ExitCode)
 	if err != nil {
 		how = "had not ended"

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/strategy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,7 @@ import (
 // lookup is the strategy, asking a server of this test.
 func lookup(t *testing.T, server *sshtest.Server, command string) strategy.SSH {
 	t.Helper()
-	target, err := ssh.ParseURL(server.URL())
+	target, err := sshurl.ParseURL(server.URL())
 	require.NoError(t, err)
 	return strategy.SSH{Target: target, Command: command, Timeout: time.Minute}
 }
@@ -138,11 +139,11 @@ func TestSSHEndsAtItsTimeout(t *testing.T) {
 
 func TestSSHThatCannotLogInFailsWithoutTheSecret(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
-	target, err := ssh.ParseURL(fmt.Sprintf("ssh://nobody:sesame@%s?hostKey=insecure", server.Addr))
+	target, err := sshurl.ParseURL(fmt.Sprintf("ssh://nobody:sesame@%s?hostKey=insecure", server.Addr))
 	require.NoError(t, err)
-	_, err = strategy.SSH{Target: target, Command: "true {0}", Timeout: time.Minute, Options: &ssh.Options{Home: t.TempDir(), AgentSocket: ssh.NoAgent}}.Address(t.Context(), mac)
-	var dial *ssh.DialError
+	_, err = strategy.SSH{Target: target, Command: "true {0}", Timeout: time.Minute, Options: &sshclient.Options{Home: t.TempDir(), AgentSocket: sshclient.NoAgent}}.Address(t.Context(), mac)
+	var dial *sshclient.DialError
 	require.ErrorAs(t, err, &dial)
-	assert.Equal(t, ssh.PhaseLogin, dial.Phase)
+	assert.Equal(t, sshclient.PhaseLogin, dial.Phase)
 	assert.NotContains(t, err.Error(), "sesame")
 }

@@ -57,7 +57,7 @@ func doctor(ctx context.Context, stdout io.Writer, labels []string) error {
 				verdict, healthy = "FAILED", false
 				text = result.Err.Error()
 			}
-			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, redact(text))
+			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, hideSecrets(text))
 		}
 	}
 	if !healthy {

@@ -27,7 +27,7 @@ func completeHypervisors(cmd *cobra.Command, _ []string, _ string) ([]string, co
 		return nil, cobra.ShellCompDirectiveError
 	}
 	for n := range urls {
-		urls[n] = redact(urls[n])
+		urls[n] = hideSecrets(urls[n])
 	}
 	return urls, cobra.ShellCompDirectiveNoFileComp
 }

@@ -59,7 +59,7 @@ func resources(ctx context.Context, urls []string) ([]listed, error) {
 		made, err := libvirt.List(ctx, url)
 		errs = append(errs, err)
 		for _, m := range made {
-			all = append(all, listed{redact(url), m})
+			all = append(all, listed{hideSecrets(url), m})
 		}
 	}
 	return all, errors.Join(errs...)

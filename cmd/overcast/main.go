@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/redact"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
 )
@@ -42,17 +42,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "overcast: %s\nusage: %s\nrun '%s --help' for help\n", redact(usage.Error()), command.UseLine(), command.CommandPath())
+		fmt.Fprintf(stderr, "overcast: %s\nusage: %s\nrun '%s --help' for help\n", hideSecrets(usage.Error()), command.UseLine(), command.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintln(stderr, redact(err.Error()))
+	fmt.Fprintln(stderr, hideSecrets(err.Error()))
 	return exitFailed
 }
 
-// redact masks secrets in a message that may repeat parts of the command line or of
+// hideSecrets masks secrets in a message that may repeat parts of the command line or of
 // the configuration.
-func redact(text string) string {
-	shown, _ := ssh.Redact(text)
+func hideSecrets(text string) string {
+	shown, _ := redact.Redact(text)
 	return shown
 }
 

@@ -4,7 +4,7 @@ import (
 	"regexp"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // mask is printed instead of a secret.
@@ -51,7 +51,7 @@ func (s *secrets) collect(v *hocon.Value, secret bool) {
 
 // add adds the secrets in a text. With secret, the whole text is one.
 func (s *secrets) add(text string, secret bool) {
-	_, found := ssh.Redact(text)
+	_, found := redact.Redact(text)
 	if secret {
 		found = append(found, text)
 	}
@@ -64,6 +64,6 @@ func (s *secrets) add(text string, secret bool) {
 
 // mask returns a text with the secrets in it masked.
 func (s *secrets) mask(text string) string {
-	shown, _ := ssh.Redact(text)
-	return ssh.Hide(shown, s.values)
+	shown, _ := redact.Redact(text)
+	return redact.Hide(shown, s.values)
 }

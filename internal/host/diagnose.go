@@ -5,7 +5,8 @@ import (
 	"fmt"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/credentials"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -29,9 +30,9 @@ func checkLogin(url string) provider.Result {
 	if url == "" {
 		return result
 	}
-	target, err := ssh.ParseURL(ssh.ExpandHost(url, "address"))
+	target, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address"))
 	if err == nil {
-		result.Detail, err = target.User, ssh.CheckKeyFile(target)
+		result.Detail, err = target.User, credentials.CheckKeyFile(target)
 	}
 	if err != nil {
 		result.Err = fmt.Errorf("connection.url: %w", err)

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/recovered"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -144,12 +145,12 @@ func (h *Host) loginCommand() string {
 	if err != nil {
 		return ""
 	}
-	var via *ssh.Target
+	var via *sshurl.Target
 	if h.route.Reach() == provider.ReachHypervisor {
 		if gateway, err := h.route.Gateway(); err == nil {
 			via = &gateway
 		}
 	}
-	_, isNew := h.keys.(*ssh.Pin)
-	return ssh.Command(target, via, isNew)
+	_, isNew := h.keys.(*hostkey.Pin)
+	return sshurl.Command(target, via, isNew)
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/route"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -15,13 +16,13 @@ import (
 type Host struct {
 	instance provider.Instance
 	settings provider.Settings
-	keys     ssh.HostKeys // host keys that are accepted; nil: those of known_hosts
+	keys     hostkey.Checker // host keys that are accepted; nil: those of known_hosts
 
 	life context.Context // ends when the host is torn down
 	end  context.CancelCauseFunc
 
 	loginSemaphore chan struct{} // holds a token while a goroutine uses client
-	client         *ssh.Client
+	client         *sshclient.Client
 
 	route   *route.Route
 	mounted []provider.Mount // by us
@@ -34,7 +35,7 @@ func newHost(instance provider.Instance) *Host {
 		loginSemaphore: make(chan struct{}, 1), route: route.New(life, instance),
 	}
 	if p, ok := instance.(provider.Persistent); !ok || !p.IsPersistent() {
-		h.keys = ssh.NewPin() // the key of a new machine is not known before it boots
+		h.keys = hostkey.NewPin() // the key of a new machine is not known before it boots
 	}
 	return h
 }

@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 )
 
 // target is where and how to log in. The error is an [ErrNoLogin] if the
 // configuration does not say.
-func (h *Host) target() (ssh.Target, error) {
+func (h *Host) target() (sshurl.Target, error) {
 	url := h.settings.ConnectionURL()
 	if url == "" {
-		return ssh.Target{}, fmt.Errorf(`%w: set connection.url = "ssh://user@{0}?privateKeyFile=..."`, ErrNoLogin)
+		return sshurl.Target{}, fmt.Errorf(`%w: set connection.url = "ssh://user@{0}?privateKeyFile=..."`, ErrNoLogin)
 	}
-	return ssh.ParseURL(ssh.ExpandHost(url, h.instance.Address()))
+	return sshurl.ParseURL(sshurl.ExpandHost(url, h.instance.Address()))
 }
 
 // User is the user that Run logs in as.
@@ -26,16 +29,16 @@ func (h *Host) User() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ssh.LoginName(target)
+	return sshconfig.LoginName(target)
 }
 
 // Client returns the connection that all users of the host share. It logs in if
 // there is none or if it was lost. One goroutine logs in; the others wait for it
 // under their own contexts.
-func (h *Host) Client(ctx context.Context) (*ssh.Client, error) { return h.connect(ctx, 0) }
+func (h *Host) Client(ctx context.Context) (*sshclient.Client, error) { return h.connect(ctx, 0) }
 
 // connect is Client with a timeout for the TCP connection. 0 is no timeout.
-func (h *Host) connect(ctx context.Context, timeout time.Duration) (*ssh.Client, error) {
+func (h *Host) connect(ctx context.Context, timeout time.Duration) (*sshclient.Client, error) {
 	select {
 	case h.loginSemaphore <- struct{}{}:
 		defer func() { <-h.loginSemaphore }()
@@ -79,12 +82,12 @@ func (h *Host) whileUp(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // dial logs in by the route to the host, with a timeout for the TCP connection.
-func (h *Host) dial(ctx context.Context, target ssh.Target, keys ssh.HostKeys, timeout time.Duration) (*ssh.Client, error) {
-	options := &ssh.Options{HostKeys: keys, ConnectTimeout: timeout, TrackProcesses: true}
+func (h *Host) dial(ctx context.Context, target sshurl.Target, keys hostkey.Checker, timeout time.Duration) (*sshclient.Client, error) {
+	options := &sshclient.Options{HostKeys: keys, ConnectTimeout: timeout, TrackProcesses: true}
 	if h.route.Reach() != provider.ReachDirect {
 		options.Dialer = h.route.WithTimeout(timeout)
 	}
-	return ssh.Dial(ctx, target, options)
+	return sshclient.Dial(ctx, target, options)
 }
 
 // How often a login to a booting machine is tried. A machine without network does
@@ -134,7 +137,7 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 
 // loginTimeout is the error of a wait for a login whose context has ended. failed is
 // the error of the last attempt, and caller the context of the caller.
-func (h *Host) loginTimeout(ctx, caller context.Context, target ssh.Target, failed error) error {
+func (h *Host) loginTimeout(ctx, caller context.Context, target sshurl.Target, failed error) error {
 	if outage := provider.OutageCause(ctx); outage != nil { // the attempts explain nothing
 		return fmt.Errorf("logging in as %s: %w", target, outage)
 	}
@@ -157,6 +160,6 @@ func (h *Host) explain(ctx context.Context) string {
 // wrong. A refused login is not permanent, because sshd of a booting machine may
 // start before its accounts exist. The hypervisor is not booting.
 func isPermanent(err error) bool {
-	return ssh.IsPermanent(err) ||
-		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, ssh.ErrLoginRefused))
+	return sshclient.IsPermanent(err) ||
+		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))
 }

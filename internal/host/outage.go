@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -38,7 +38,7 @@ func (h *Host) whileRunning(ctx context.Context, call func(context.Context) erro
 	if err == nil {
 		return nil
 	}
-	if outage == nil && errors.Is(err, ssh.ErrConnectionLost) && !errors.Is(err, ssh.ErrClosed) {
+	if outage == nil && errors.Is(err, sshclient.ErrConnectionLost) && !errors.Is(err, sshclient.ErrClosed) {
 		awaitReport(running, changed)
 	}
 	switch _, outage = provider.OutageOf(h.instance); {
@@ -68,7 +68,7 @@ func awaitReport(running context.Context, changed <-chan struct{}) {
 }
 
 // WithClient makes a call over the host's connection, see whileRunning.
-func (h *Host) WithClient(ctx context.Context, call func(context.Context, *ssh.Client) error) error {
+func (h *Host) WithClient(ctx context.Context, call func(context.Context, *sshclient.Client) error) error {
 	return h.whileRunning(ctx, func(running context.Context) error {
 		client, err := h.Client(running)
 		if err != nil {
@@ -82,7 +82,7 @@ func (h *Host) WithClient(ctx context.Context, call func(context.Context, *ssh.C
 // closeAtOutage closes a connection when an outage ends the context: what is
 // under way on the connection then ends at once, instead of waiting for a
 // machine that cannot answer. The returned function must be called.
-func closeAtOutage(running context.Context, client *ssh.Client) (release func()) {
+func closeAtOutage(running context.Context, client *sshclient.Client) (release func()) {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(running, func() {
 		defer close(closed)

@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/outagetest"
-	"github.com/overcast-go/overcast/internal/ssh"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/transfer"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,8 +36,8 @@ func watchedHost(t *testing.T, address, url string) (*Host, *outagetest.Outages)
 }
 
 // run runs a command on the host.
-func run(ctx context.Context, h *Host, cmd string) (result ssh.Result, err error) {
-	err = h.WithClient(ctx, func(ctx context.Context, client *ssh.Client) (err error) {
+func run(ctx context.Context, h *Host, cmd string) (result sshclient.Result, err error) {
+	err = h.WithClient(ctx, func(ctx context.Context, client *sshclient.Client) (err error) {
 		result, err = client.Run(ctx, cmd)
 		return err
 	})
@@ -64,10 +65,10 @@ func uses(t *testing.T, host *Host) map[string]func(context.Context) error {
 		"Run":   func(ctx context.Context) error { _, err := run(ctx, host, "sleep 1234"); return err },
 		"RunAs": func(ctx context.Context) error { _, err := host.RunAs(ctx, "", 0, "sleep 1234"); return err },
 		"Upload": func(ctx context.Context) error {
-			return host.WithClient(ctx, func(ctx context.Context, c *ssh.Client) error { return c.Upload(ctx, file, "copy") })
+			return host.WithClient(ctx, func(ctx context.Context, c *sshclient.Client) error { return transfer.Upload(ctx, c, file, "copy") })
 		},
 		"Download": func(ctx context.Context) error {
-			return host.WithClient(ctx, func(ctx context.Context, c *ssh.Client) error { return c.Download(ctx, "file", file) })
+			return host.WithClient(ctx, func(ctx context.Context, c *sshclient.Client) error { return transfer.Download(ctx, c, "file", file) })
 		},
 	}
 }
@@ -88,7 +89,7 @@ func TestCallsUnderWayEndWithTheOutageOfTheirMachine(t *testing.T) {
 				outages.Report(outage)
 				err := <-ended
 				require.ErrorIs(t, err, outage)
-				require.NotErrorIs(t, err, ssh.ErrConnectionLost)
+				require.NotErrorIs(t, err, sshclient.ErrConnectionLost)
 				require.NoError(t, ctx.Err())
 				outages.Report(nil)
 			})
@@ -182,9 +183,9 @@ func endless(t *testing.T) (server *sshtest.Server, running chan struct{}) {
 
 func TestAConnectionThatIsLostWaitsForTheReasonThatTheProviderReports(t *testing.T) {
 	for name, test := range map[string]struct{ report, want, not error }{
-		"a system that has shut itself down": {outagetest.ErrPoweredOff, provider.ErrHostStopped, ssh.ErrConnectionLost},
-		"a system that reboots":              {nil, ssh.ErrConnectionLost, provider.ErrHostStopped},
-		"a hypervisor that is lost":          {outagetest.ErrUnwatched, ssh.ErrConnectionLost, provider.ErrHostStopped},
+		"a system that has shut itself down": {outagetest.ErrPoweredOff, provider.ErrHostStopped, sshclient.ErrConnectionLost},
+		"a system that reboots":              {nil, sshclient.ErrConnectionLost, provider.ErrHostStopped},
+		"a hypervisor that is lost":          {outagetest.ErrUnwatched, sshclient.ErrConnectionLost, provider.ErrHostStopped},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,7 +225,7 @@ func TestAConnectionThatIsLostIsTheReasonWhereNothingIsReportedInTime(t *testing
 	}()
 	<-running
 	server.Drop()
-	require.ErrorIs(t, <-ended, ssh.ErrConnectionLost)
+	require.ErrorIs(t, <-ended, sshclient.ErrConnectionLost)
 }
 
 func TestAHostIsUsedAlsoWhileTheHypervisorIsSilent(t *testing.T) {

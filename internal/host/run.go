@@ -5,20 +5,22 @@ import (
 	"context"
 	"net"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
 // RunAs runs a command with a login of its own, as another user or on another port
 // than connection.url has. "" and 0 change nothing. The login ends with the
 // command.
-func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ssh.Result, error) {
+func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (sshclient.Result, error) {
 	target, keys, err := h.targetFor(user, port)
 	if err != nil {
-		return ssh.Result{}, err
+		return sshclient.Result{}, err
 	}
 	ctx, cancel := h.whileUp(ctx)
 	defer cancel()
-	var result ssh.Result
+	var result sshclient.Result
 	err = h.whileRunning(ctx, func(running context.Context) error {
 		client, err := h.dial(running, target, keys, 0)
 		if err != nil {
@@ -34,7 +36,7 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 
 // targetFor is where to log in and which host keys are accepted. A server on
 // another port of a clone may have another key than the pinned one.
-func (h *Host) targetFor(user string, port int) (ssh.Target, ssh.HostKeys, error) {
+func (h *Host) targetFor(user string, port int) (sshurl.Target, hostkey.Checker, error) {
 	target, err := h.target()
 	if user != "" {
 		target.User = user
@@ -43,8 +45,8 @@ func (h *Host) targetFor(user string, port int) (ssh.Target, ssh.HostKeys, error
 		return target, h.keys, err
 	}
 	target.Port = port
-	if _, pinned := h.keys.(*ssh.Pin); pinned {
-		return target, ssh.NewPin(), err
+	if _, pinned := h.keys.(*hostkey.Pin); pinned {
+		return target, hostkey.NewPin(), err
 	}
 	return target, h.keys, err
 }
@@ -57,7 +59,7 @@ func (h *Host) DialContext(ctx context.Context, network, addr, label string) (ne
 	if err != nil {
 		return nil, err
 	}
-	var dialer ssh.Dialer = new(net.Dialer)
+	var dialer sshclient.Dialer = new(net.Dialer)
 	if name == "" || name == label || h.route.IsHost(name, port) {
 		dialer, addr = h.route, net.JoinHostPort(h.instance.Address(), port)
 	}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -21,10 +21,10 @@ type inventory struct {
 }
 
 type sharedHost struct {
-	Address    string   `json:"address"`
-	BaseDomain string   `json:"baseDomain,omitempty"`
-	Keys       *ssh.Pin `json:"hostKey,omitempty"` // that the host has shown
-	ID         string   `json:"id,omitempty"`      // for provider.Attacher
+	Address    string       `json:"address"`
+	BaseDomain string       `json:"baseDomain,omitempty"`
+	Keys       *hostkey.Pin `json:"hostKey,omitempty"` // that the host has shown
+	ID         string       `json:"id,omitempty"`      // for provider.Attacher
 }
 
 // Share describes hosts that are up in this process, for [Registry.Adopt] in other
@@ -37,7 +37,7 @@ func (r *Registry) Share(labels ...string) ([]byte, error) {
 			return nil, &NotSetUpError{Label: label}
 		}
 		host := sharedHost{Address: h.instance.Address(), BaseDomain: h.BaseDomain()}
-		host.Keys, _ = h.keys.(*ssh.Pin)
+		host.Keys, _ = h.keys.(*hostkey.Pin)
 		if a, ok := h.instance.(provider.Attacher); ok {
 			host.ID = a.ID()
 		}

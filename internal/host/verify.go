@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -16,7 +16,7 @@ func (h *Host) verifyAddress(ctx context.Context) error {
 	}
 	return verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
 		stdout, err := h.output(ctx, cmd)
-		if errors.Is(err, ssh.ErrConnectionLost) { // a booting system may restart its sshd
+		if errors.Is(err, sshclient.ErrConnectionLost) { // a booting system may restart its sshd
 			if err = h.awaitLogin(ctx); err == nil {
 				stdout, err = h.output(ctx, cmd)
 			}

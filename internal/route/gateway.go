@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/mark"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -17,14 +17,14 @@ const loginBackoff = 5 * time.Second
 // gatewayLogin is the connection to the gateway, which all users of a host share.
 type gatewayLogin struct {
 	semaphore chan struct{} // holds a token while a goroutine uses the fields below
-	client    *ssh.Client
+	client    *sshclient.Client
 	failure   error // of the last login
 	retryAt   time.Time
 }
 
 // connect returns the connection to the gateway. It logs in if there is none or if
 // it was lost.
-func (r *Route) connect(ctx context.Context) (*ssh.Client, error) {
+func (r *Route) connect(ctx context.Context) (*sshclient.Client, error) {
 	l := &r.login
 	select {
 	case l.semaphore <- struct{}{}:
@@ -54,7 +54,7 @@ func (r *Route) connect(ctx context.Context) (*ssh.Client, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(r.life, func() { cancel(context.Cause(r.life)) })()
-	client, err := ssh.Dial(ctx, target, nil)
+	client, err := sshclient.Dial(ctx, target, nil)
 	if err != nil {
 		err = mark.As(fmt.Errorf("logging in to the hypervisor as %v: %w", target, err), provider.ErrHypervisorNotReachable)
 		if ctx.Err() == nil {

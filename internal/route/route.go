@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/mark"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -32,7 +33,7 @@ type Route struct {
 	closed   bool
 }
 
-var _ ssh.Dialer = (*Route)(nil)
+var _ sshclient.Dialer = (*Route)(nil)
 
 // New returns the route to an instance. It ends with life.
 func New(life context.Context, instance provider.Instance) *Route {
@@ -74,12 +75,12 @@ func (r *Route) setReach(reach string) {
 }
 
 // Gateway is how to log in to the gateway.
-func (r *Route) Gateway() (ssh.Target, error) {
+func (r *Route) Gateway() (sshurl.Target, error) {
 	url, err := r.gateway()
 	if err != nil {
-		return ssh.Target{}, err
+		return sshurl.Target{}, err
 	}
-	return ssh.ParseURL(url)
+	return sshurl.ParseURL(url)
 }
 
 // directLead is how long only the direct way is tried.
@@ -93,7 +94,7 @@ func (r *Route) DialContext(ctx context.Context, network, addr string) (net.Conn
 
 // WithTimeout returns a dialer whose connections take at most timeout, without the
 // time to log in to the gateway. 0 is no timeout.
-func (r *Route) WithTimeout(timeout time.Duration) ssh.Dialer { return timeoutDialer{r, timeout} }
+func (r *Route) WithTimeout(timeout time.Duration) sshclient.Dialer { return timeoutDialer{r, timeout} }
 
 type timeoutDialer struct {
 	*Route
@@ -131,7 +132,7 @@ func (d timeoutDialer) relay(ctx context.Context, network, addr string) (net.Con
 		defer cancel()
 	}
 	conn, err := client.DialContext(ctx, network, addr)
-	if errors.Is(err, ssh.ErrConnectionLost) {
+	if errors.Is(err, sshclient.ErrConnectionLost) {
 		err = mark.As(err, provider.ErrHypervisorNotReachable)
 	}
 	return conn, err

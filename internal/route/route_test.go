@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/overcast-go/overcast/internal/route"
-	"github.com/overcast-go/overcast/internal/ssh/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
@@ -185,7 +185,7 @@ func (c *sshConfig) check(section *hocon.Value) error {
 	case c.Timeout <= 0:
 		return section.Invalid("SSH.timeout", "must be greater than 0")
 	}
-	if _, err := ssh.ParseURL(c.URL); err != nil {
+	if _, err := sshurl.ParseURL(c.URL); err != nil {
 		return section.Invalid("SSH.url", "%v", err)
 	}
 	return nil

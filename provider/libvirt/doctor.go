@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -154,7 +154,7 @@ func (d *diagnosis) checkAuto(ctx context.Context, auto strategy.Auto, c *domain
 func (d *diagnosis) checkLookupHost(ctx context.Context, by strategy.SSH, mac net.HardwareAddr) {
 	ctx, cancel := context.WithTimeout(ctx, by.Timeout)
 	defer cancel()
-	client, err := ssh.Dial(ctx, by.Target, by.Options)
+	client, err := sshclient.Dial(ctx, by.Target, by.Options)
 	if err != nil {
 		err = fmt.Errorf("%w: check SSH.url, and that this works: ssh %s", err, by.Target.Host)
 	}
@@ -167,7 +167,7 @@ func (d *diagnosis) checkLookupHost(ctx context.Context, by strategy.SSH, mac ne
 
 // checkCommand runs a look-up command for an interface that does not exist: it must print
 // nothing.
-func checkCommand(ctx context.Context, client *ssh.Client, command string, mac net.HardwareAddr) error {
+func checkCommand(ctx context.Context, client *sshclient.Client, command string, mac net.HardwareAddr) error {
 	result, err := client.Run(ctx, strings.ReplaceAll(command, strategy.MACPlaceholder, mac.String()))
 	if err != nil {
 		return fmt.Errorf("running SSH.command: %w", err)

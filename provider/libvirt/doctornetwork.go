@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -92,7 +92,7 @@ func (d *diagnosis) checkBridge(ctx context.Context, name string) error {
 		}
 		return nil
 	}
-	client, err := ssh.Dial(ctx, *gateway, nil)
+	client, err := sshclient.Dial(ctx, *gateway, nil)
 	if err != nil {
 		return fmt.Errorf("looking for bridge %s: %w", name, err)
 	}
@@ -119,7 +119,7 @@ func (d *diagnosis) checkReach(ctx context.Context, conn *libvirt.Connect, netwo
 	if gateway == nil {
 		return
 	}
-	client, err := ssh.Dial(ctx, *gateway, nil)
+	client, err := sshclient.Dial(ctx, *gateway, nil)
 	if err == nil {
 		d.report(name, fmt.Sprintf("through %v if they cannot be reached directly", gateway), client.Close())
 		return

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
@@ -19,12 +19,12 @@ var _ provider.Gateway = (*instance)(nil)
 func (i *instance) Gateway() (string, error) { return i.config.gateway() }
 
 // gatewayTarget returns the gateway as a target, or nil.
-func (i *instance) gatewayTarget() (*ssh.Target, error) {
+func (i *instance) gatewayTarget() (*sshurl.Target, error) {
 	url, err := i.Gateway()
 	if err != nil || url == "" {
 		return nil, err
 	}
-	target, err := ssh.ParseURL(url)
+	target, err := sshurl.ParseURL(url)
 	return &target, err
 }
 
@@ -44,12 +44,12 @@ func (c *config) gateway() (string, error) {
 		return "", nil
 	}
 	if c.SSH.URL != "" {
-		lookup, err := ssh.ParseURL(c.SSH.URL)
+		lookup, err := sshurl.ParseURL(c.SSH.URL)
 		if err == nil && lookup.Host == at.Hostname() && (at.User.Username() == "" || at.User.Username() == lookup.User) {
 			return c.SSH.URL, nil
 		}
 	}
-	target := &ssh.Target{User: at.User.Username(), Host: at.Hostname(), OS: "UNIX", ConnectionType: ssh.SCP}
+	target := &sshurl.Target{User: at.User.Username(), Host: at.Hostname(), OS: "UNIX", ConnectionType: sshurl.SCP}
 	_, transport, _ := strings.Cut(at.Scheme, "+")
 	if transport != "ssh" && transport != "libssh" && transport != "libssh2" {
 		return target.String(), nil // its port and its keys are not those of SSH

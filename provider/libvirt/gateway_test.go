@@ -3,7 +3,7 @@ package libvirt
 import (
 	"testing"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -32,7 +32,7 @@ func TestGateway(t *testing.T) {
 				assert.Empty(t, got)
 				return
 			}
-			target, err := ssh.ParseURL(got)
+			target, err := sshurl.ParseURL(got)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, target.String())
 		})

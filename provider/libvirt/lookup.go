@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/probe"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/credentials"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -44,9 +45,9 @@ func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy
 // bySSH asks another machine, which may still have the lease of an earlier clone with the
 // same MAC address. libvirt's leases show whether an address is stale.
 func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
-	from, err := ssh.ParseURL(i.config.SSH.URL)
+	from, err := sshurl.ParseURL(i.config.SSH.URL)
 	if err == nil {
-		err = ssh.CheckKeyFile(from)
+		err = credentials.CheckKeyFile(from)
 	}
 	by := strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
 	if network, err := i.leasesBefore(conn, c); err == nil {

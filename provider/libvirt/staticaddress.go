@@ -12,7 +12,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/probe"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -272,7 +272,7 @@ func (i *instance) answerAtHypervisor(ctx context.Context, address netip.Addr) (
 	if target == nil {
 		return "", err
 	}
-	client, err := ssh.Dial(ctx, *target, nil)
+	client, err := sshclient.Dial(ctx, *target, nil)
 	if err != nil {
 		if i.config.Reach == provider.ReachHypervisor {
 			return "", fmt.Errorf("checking whether address %s is free: %w", address, err)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/probe"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
@@ -356,7 +356,7 @@ func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (
 	defer cancel()
 	stdout, err := run(limited, identityCommand)
 	switch {
-	case ctx.Err() != nil || errors.Is(err, ssh.ErrConnectionLost):
+	case ctx.Err() != nil || errors.Is(err, sshclient.ErrConnectionLost):
 		return fmt.Errorf("reading the identity of the machine: %w", err)
 	case err != nil:
 		return nil // the command cannot be run there, or does not end

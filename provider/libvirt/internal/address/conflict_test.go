@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
@@ -103,7 +103,7 @@ func TestLoginToAnotherMachine(t *testing.T) {
 		"another clone of the hypervisor":     {printed: other + siblingMAC + "\n", other: sibling},
 		"a clone of another hypervisor":       {printed: "52:54:00:77:77:77\n", other: "52:54:00:77:77:77"},
 		"a machine with another UUID":         {printed: other + "00:16:3e:00:00:01\n", other: "UUID fced025a-1112-4d05-83b1-fb8de3933426"},
-		"a connection that is lost meanwhile": {err: fmt.Errorf("%w: reset", ssh.ErrConnectionLost), other: "reading the identity"},
+		"a connection that is lost meanwhile": {err: fmt.Errorf("%w: reset", sshclient.ErrConnectionLost), other: "reading the identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := check.byLogin(t.Context(), func(_ context.Context, cmd string) (string, error) {

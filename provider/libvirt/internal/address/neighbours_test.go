@@ -9,7 +9,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/probe"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
@@ -31,7 +31,7 @@ func removeLocks(t *testing.T, prefix string) {
 }
 
 func TestWhatToDoAboutAGuestInNoTable(t *testing.T) {
-	local := &virt.Gateway{Target: func() (*ssh.Target, error) { return nil, nil }}
+	local := &virt.Gateway{Target: func() (*sshurl.Target, error) { return nil, nil }}
 	n := func(link string, err error) *Neighbours {
 		return &Neighbours{check: &Check{link: link, clone: &domainxml.Clone{Bridge: "br0"}, Settings: Settings{Gateway: local}}, scanErr: err}
 	}

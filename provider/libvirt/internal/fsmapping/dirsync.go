@@ -6,7 +6,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/shell"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/transfer"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -50,7 +52,7 @@ func (f *Folders) Sync(ctx context.Context, conn *libvirt.Connect) error {
 	return nil
 }
 
-func (f *Folders) copy(ctx context.Context, client *ssh.Client, m *mapping) error {
+func (f *Folders) copy(ctx context.Context, client *sshclient.Client, m *mapping) error {
 	dir := m.HostPath
 	f.Undo.Record(fmt.Sprintf("folder %s on %v", dir, client), func(ctx context.Context, _ *libvirt.Connect) error {
 		client, err := f.loginToHypervisor(ctx)
@@ -61,19 +63,19 @@ func (f *Folders) copy(ctx context.Context, client *ssh.Client, m *mapping) erro
 		return removeCopy(ctx, client, dir)
 	})
 	// An existing folder belongs to another user.
-	if err := must(client.Run(ctx, "mkdir -m 700 "+ssh.Quote(dir))); err != nil {
+	if err := must(client.Run(ctx, "mkdir -m 700 "+shell.Quote(dir))); err != nil {
 		return err
 	}
-	return client.Upload(ctx, m.copyOf, dir)
+	return transfer.Upload(ctx, client, m.copyOf, dir)
 }
 
 // loginToHypervisor logs in to the hypervisor's machine.
-func (f *Folders) loginToHypervisor(ctx context.Context) (*ssh.Client, error) {
+func (f *Folders) loginToHypervisor(ctx context.Context) (*sshclient.Client, error) {
 	target, err := f.Gateway()
 	if err != nil {
 		return nil, err
 	}
-	client, err := ssh.Dial(ctx, *target, nil)
+	client, err := sshclient.Dial(ctx, *target, nil)
 	if err != nil {
 		return nil, fmt.Errorf("logging in to the hypervisor's machine as %v: %w", target, err)
 	}
@@ -82,14 +84,14 @@ func (f *Folders) loginToHypervisor(ctx context.Context) (*ssh.Client, error) {
 
 // removeCopy removes a copy, also with folders in it that are not writable. A copy
 // that does not exist is not an error.
-func removeCopy(ctx context.Context, client *ssh.Client, dir string) error {
-	quoted := ssh.Quote(dir)
+func removeCopy(ctx context.Context, client *sshclient.Client, dir string) error {
+	quoted := shell.Quote(dir)
 	return must(client.Run(ctx, fmt.Sprintf("[ ! -e %s ] || { find %[1]s -type d ! -perm -700 -exec chmod u+rwx {} \\; ; rm -rf %[1]s; }", quoted)))
 }
 
 // removeStaleCopies removes the copies of processes of this machine that have ended,
 // unless a clone still uses them. Failures are ignored.
-func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *ssh.Client) {
+func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *sshclient.Client) {
 	result, err := client.Run(ctx, fmt.Sprintf("cd %s && ls -d %s*-fs* 2>/dev/null", copiesDir, owner.NamePrefix))
 	if err != nil {
 		return
@@ -111,7 +113,7 @@ func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *ssh.C
 }
 
 // must turns a non-zero exit code into an error.
-func must(result ssh.Result, err error) error {
+func must(result sshclient.Result, err error) error {
 	if err == nil && result.ExitCode != 0 {
 		err = fmt.Errorf("exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
 	}

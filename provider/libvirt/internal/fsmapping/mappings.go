@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -24,7 +24,7 @@ type Folders struct {
 	URL      string // of the hypervisor
 	Section  *hocon.Value
 	Entries  []mount.Entry
-	Gateway  func() (*ssh.Target, error)
+	Gateway  func() (*sshurl.Target, error)
 	Undo     *storage.Undo
 	Mappings []*mapping // resolved
 	checker  *pathChecker

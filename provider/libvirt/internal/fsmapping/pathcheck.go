@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
@@ -33,7 +33,7 @@ type pathChecker struct {
 	checks int               // pools created so far
 }
 
-func newPathChecker(conn *libvirt.Connect, url string, gateway func() (*ssh.Target, error), c *domainxml.Clone) (*pathChecker, error) {
+func newPathChecker(conn *libvirt.Connect, url string, gateway func() (*sshurl.Target, error), c *domainxml.Clone) (*pathChecker, error) {
 	target, err := gateway()
 	p := &pathChecker{conn: conn, url: url, remote: target != nil || err != nil, clone: c.Name}
 	p.as, err = virt.ReadQEMUAccount(conn, c.Definition)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
@@ -147,7 +147,7 @@ func (e *libvirtError) Unwrap() error { return e.cause }
 
 // RedactURL redacts the password in a hypervisor's URL, or in a text with one.
 func RedactURL(text string) string {
-	shown, _ := ssh.Redact(text)
+	shown, _ := redact.Redact(text)
 	return shown
 }
 

@@ -8,16 +8,17 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/overcast-go/overcast/internal/ssh"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
 // Gateway is an SSH connection to the hypervisor's machine. The first use opens it,
 // and it is closed when the context of that use ends.
 type Gateway struct {
-	Target func() (*ssh.Target, error) // nil if the machine is this one
+	Target func() (*sshurl.Target, error) // nil if the machine is this one
 
 	mu     sync.Mutex
-	client *ssh.Client
+	client *sshclient.Client
 }
 
 // IsLocal reports whether the hypervisor's machine is this one.
@@ -27,7 +28,7 @@ func (g *Gateway) IsLocal() bool {
 }
 
 // Connect returns the connection, and opens it if need be.
-func (g *Gateway) Connect(ctx context.Context) (*ssh.Client, error) {
+func (g *Gateway) Connect(ctx context.Context) (*sshclient.Client, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.client != nil {
@@ -40,7 +41,7 @@ func (g *Gateway) Connect(ctx context.Context) (*ssh.Client, error) {
 	if target == nil {
 		return nil, errors.New("the hypervisor's machine is this one")
 	}
-	client, err := ssh.Dial(ctx, *target, nil)
+	client, err := sshclient.Dial(ctx, *target, nil)
 	if err != nil {
 		return nil, err
 	}

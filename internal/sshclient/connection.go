@@ -1,0 +1,133 @@
+package sshclient
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	xssh "golang.org/x/crypto/ssh"
+)
+
+// A connection is one SSH connection of a client: the first one, whose end is
+// the end of the client, or one that was opened later for more sessions.
+type connection struct {
+	client *Client
+	ssh    *xssh.Client
+	done   chan struct{} // closed when the connection has ended
+
+	mu    sync.Mutex
+	cause error // why it ended
+}
+
+func newConnection(c *Client, conn *xssh.Client) *connection {
+	return &connection{client: c, ssh: conn, done: make(chan struct{})}
+}
+
+// start begins to watch the connection, and calls ended after its end. It
+// fails if the client was closed.
+func (n *connection) start(ended func()) bool {
+	if !n.client.spawn(func() {
+		err := n.ssh.Wait()
+		if err == nil {
+			err = errors.New("closed by the machine")
+		}
+		n.end(err)
+		close(n.done)
+		ended()
+	}) {
+		return false
+	}
+	if n.client.opts.KeepAlive > 0 {
+		n.client.spawn(n.keepAlive)
+	}
+	return true
+}
+
+// end closes the connection.
+func (n *connection) end(cause error) {
+	n.setCause(cause)
+	n.ssh.Close()
+}
+
+// setCause sets why the connection ends. The first cause counts.
+func (n *connection) setCause(cause error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cause == nil {
+		n.cause = cause
+	}
+}
+
+// reason returns why the connection ends, or nil while it lasts.
+func (n *connection) reason() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cause
+}
+
+// err is nil while the connection lasts, and then wraps [ErrConnectionLost].
+func (n *connection) err() error {
+	cause := n.reason()
+	if cause == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %w", ErrConnectionLost, n.client, cause)
+}
+
+// orLost replaces the error of an operation by the reason why the connection
+// ended, if it has ended. Some errors arrive before the end is noticed here;
+// after those it asks the machine for an answer first.
+func (n *connection) orLost(err error) error {
+	if err == nil {
+		return nil
+	}
+	var silent *xssh.ExitMissingError
+	var unwritten *net.OpError
+	if errors.Is(err, io.EOF) || errors.As(err, &silent) || errors.As(err, &unwritten) {
+		n.awaitEnd()
+	}
+	if lost := n.err(); lost != nil {
+		return lost
+	}
+	return err
+}
+
+// awaitEnd waits for the end of a connection that no longer works. It returns
+// at once if the connection works.
+func (n *connection) awaitEnd() {
+	if _, _, gone := n.ssh.SendRequest(keepAliveRequest, true, nil); gone != nil {
+		<-n.done
+	}
+}
+
+// openChannel opens a channel, and fails when the connection ends. The library
+// does not guarantee the latter: a channel that is opened while the library
+// handles the end of the connection waits for an answer without limit. In that
+// case the goroutine that opens it is left behind.
+func openChannel[T any](n *connection, open func() (T, error)) (T, error) {
+	type outcome struct {
+		channel T
+		err     error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		channel, err := open()
+		done <- outcome{channel, err}
+	}()
+	select {
+	case o := <-done:
+		var refused *xssh.OpenChannelError
+		if o.err != nil && !errors.As(o.err, &refused) {
+			n.awaitEnd() // the library may notice the end before watch does
+			if lost := n.err(); lost != nil {
+				o.err = lost
+			}
+		}
+		return o.channel, o.err
+	case <-n.done:
+		var none T
+		return none, n.err()
+	}
+}

@@ -1,0 +1,33 @@
+package credentials
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What may be wrong with a key file; [errors.Is] finds them in a
+// [*KeyFileError].
+var (
+	ErrKeyFileMissing    = errors.New("does not exist: check privateKeyFile")
+	ErrKeyFileUnreadable = errors.New("cannot be read: check its owner and mode")
+	ErrKeyEncrypted      = errors.New("is encrypted and no passphrase is given: add passphrase=... to the URL, or the key to the ssh agent")
+	ErrKeyPassphrase     = errors.New("is encrypted with another passphrase than the one given")
+	ErrKeyFormat         = errors.New("is no private key that can be used: give the file that ssh-keygen wrote, without .pub")
+)
+
+// A KeyFileError says which key file cannot be used, and why.
+type KeyFileError struct {
+	File    string
+	Problem error // one of the ErrKey... values
+	Err     error // what the system said, if it did
+}
+
+func (e *KeyFileError) Error() string {
+	text := fmt.Sprintf("key file %s %v", e.File, e.Problem)
+	if e.Err != nil {
+		text += fmt.Sprintf(" (%v)", e.Err)
+	}
+	return text
+}
+
+func (e *KeyFileError) Unwrap() []error { return []error{e.Problem, e.Err} }

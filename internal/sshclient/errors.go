@@ -1,0 +1,131 @@
+package sshclient
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/sshclient/credentials"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+)
+
+// ErrConnectionLost is beneath the errors of whatever was under way on a
+// connection that ended, and of whatever is begun on it afterwards.
+var ErrConnectionLost = errors.New("ssh connection lost")
+
+// ErrClosed is beneath [ErrConnectionLost] when it was [Client.Close] that
+// ended the connection.
+var ErrClosed = errors.New("closed by this process")
+
+// ErrLoginRefused means that a machine refused every method of logging in.
+var ErrLoginRefused = errors.New("login refused")
+
+// A Phase is a part of connecting that can fail.
+type Phase string
+
+// The phases, in their order.
+const (
+	PhaseSettings  Phase = "settings"  // ~/.ssh/config, known_hosts and key files on this machine
+	PhaseName      Phase = "name"      // looking up the host's name
+	PhaseConnect   Phase = "connect"   // the TCP connection
+	PhaseHandshake Phase = "handshake" // agreeing on a protocol with what answers
+	PhaseHostKey   Phase = "host key"  // whether it is the right machine
+	PhaseLogin     Phase = "login"     // whether it lets us in
+)
+
+// A DialError says which part of connecting to which address failed.
+type DialError struct {
+	Phase Phase
+	Addr  string // host:port
+	Err   error
+}
+
+func (e *DialError) Error() string {
+	what := map[Phase]string{
+		PhaseSettings:  "settings on this machine",
+		PhaseName:      "looking up the name",
+		PhaseConnect:   "connecting",
+		PhaseHandshake: "handshake",
+		PhaseHostKey:   "host key",
+		PhaseLogin:     "login",
+	}[e.Phase]
+	return fmt.Sprintf("ssh to %s: %s: %v", e.Addr, what, e.Err)
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// A LoginError says who could not log in where, and with what it was tried.
+type LoginError struct {
+	User    string
+	Addr    string
+	Tried   []string // methods, in their order: a key with its file, password, ...
+	Skipped []string // what was there but could not be used, and why
+	Err     error
+}
+
+func (e *LoginError) Error() string {
+	tried := "nothing to log in with was found"
+	if len(e.Tried) > 0 {
+		tried = "tried " + strings.Join(e.Tried, ", ")
+	}
+	if len(e.Skipped) > 0 {
+		tried += "; not tried: " + strings.Join(e.Skipped, ", ")
+	}
+	return fmt.Sprintf("user %q is not let in by %s (%s): %v", e.User, e.Addr, tried, e.Err)
+}
+
+func (e *LoginError) Unwrap() error { return e.Err }
+
+// Is makes the error an [ErrLoginRefused] if the machine refused the login. A
+// connection that was lost during the login was not refused.
+func (e *LoginError) Is(target error) bool {
+	return target == ErrLoginRefused && e.Err != nil && strings.Contains(e.Err.Error(), "unable to authenticate")
+}
+
+// IsPermanent reports whether an error stays the same however often the
+// connection is tried: a key file, the settings of this machine, or a host key is
+// wrong. A refused login is not permanent: the accounts of a booting machine may
+// appear after its sshd.
+func IsPermanent(err error) bool {
+	var keyFile *credentials.KeyFileError
+	var unknown *hostkey.UnknownError
+	var revoked *hostkey.RevokedError
+	var dial *DialError
+	return errors.As(err, &keyFile) || errors.As(err, &unknown) || errors.As(err, &revoked) ||
+		errors.Is(err, hostkey.ErrMismatch) || (errors.As(err, &dial) && dial.Phase == PhaseSettings)
+}
+
+// An OperationError is the error of Run, Upload and Download: it names the
+// operation and the machine.
+type OperationError struct {
+	Op  string // what was done, on which machine: uploading a to b on user@host:22
+	Err error
+}
+
+func (e *OperationError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+func (e *OperationError) Unwrap() error { return e.Err }
+
+// An OutputLimitError says that a command printed more than is kept.
+type OutputLimitError struct{ Limit int }
+
+func (e *OutputLimitError) Error() string {
+	return fmt.Sprintf("the command printed more than %d bytes and was ended: send its output to a file and download that", e.Limit)
+}
+
+// An ElevationError says that sudo or su did not run the command.
+type ElevationError struct {
+	How    sshurl.ConnectionType
+	User   string // whom to become
+	Reason string
+	Output string // what sudo or su said
+}
+
+func (e *ElevationError) Error() string {
+	text := fmt.Sprintf("connectionType %s: becoming %s: %s", e.How, e.User, e.Reason)
+	if e.Output != "" {
+		text += fmt.Sprintf(" (it said %q)", e.Output)
+	}
+	return text
+}

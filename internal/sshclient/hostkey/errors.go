@@ -1,0 +1,54 @@
+package hostkey
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrMismatch means that a machine showed another host key than the one that is
+// known or pinned for it.
+var ErrMismatch = errors.New("host key mismatch")
+
+// A UnknownError says that nothing is known about the key of a machine.
+type UnknownError struct {
+	Addr        string
+	Fingerprint string   // SHA256:... of the key that the machine showed
+	Line        string   // for known_hosts, to be added once the key is found right
+	Files       []string // where it was looked for
+}
+
+func (e *UnknownError) Error() string {
+	files := "there is no known_hosts file"
+	if len(e.Files) > 0 {
+		files = "it is not in " + strings.Join(e.Files, " or ")
+	}
+	return fmt.Sprintf("the key of %s is unknown, %s; if %s is right, add hostKey=%s to the URL, or this line to known_hosts: %s",
+		e.Addr, files, e.Fingerprint, e.Fingerprint, e.Line)
+}
+
+// A MismatchError says that a machine showed another key than the one
+// known: it was made anew, or something else answers in its place.
+type MismatchError struct {
+	Addr  string
+	Got   []string // fingerprints that the machine showed
+	Want  []string // fingerprints that would be right
+	Where string   // who says so: file and line, the URL, the first contact
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%s shows the key %s, but %s says %s: either the machine was made anew, and then that has to be changed, or another machine answers in its place",
+		e.Addr, strings.Join(e.Got, " and "), e.Where, strings.Join(e.Want, " or "))
+}
+
+// A RevokedError says that known_hosts forbids the machine's key.
+type RevokedError struct {
+	Addr, Fingerprint, Where string
+}
+
+func (e *RevokedError) Error() string {
+	return fmt.Sprintf("%s shows the key %s, which %s marks as revoked", e.Addr, e.Fingerprint, e.Where)
+}
+
+// Is makes the error an [ErrMismatch].
+func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }

@@ -1,0 +1,41 @@
+package sshurl
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/shell"
+)
+
+// Command is what a person types to log in to a target as this package does,
+// by way of another machine if there is one. No secret is in it: ssh asks for
+// those. A machine that is new, with a key that nobody knows, is not to be
+// remembered.
+func Command(t Target, via *Target, isNew bool) string {
+	words := []string{"ssh"}
+	if isNew {
+		words = append(words, "-o", "UserKnownHostsFile=/dev/null")
+	}
+	if t.PrivateKeyFile != "" {
+		words = append(words, "-i", shell.Word(t.PrivateKeyFile))
+	}
+	if via != nil {
+		words = append(words, "-J", shell.Word(destination(*via)))
+	}
+	if t.Port != 0 {
+		words = append(words, "-p", strconv.Itoa(t.Port))
+	}
+	name := t.Host // without brackets, whatever it is
+	if t.User != "" {
+		name = t.User + "@" + name
+	}
+	return strings.Join(append(words, shell.Word(name)), " ")
+}
+
+// destination is USER@HOST:PORT, as far as the target says.
+func destination(t Target) string {
+	if t.User == "" {
+		return t.hostPort()
+	}
+	return t.User + "@" + t.hostPort()
+}
