@@ -31,12 +31,15 @@ const tcpLimit = 300 * time.Millisecond
 // cloneAnswers reports whether a machine answers at an address that belongs to the clone
 // or to an earlier clone with the same MAC address.
 func (a *Check) cloneAnswers(ctx context.Context, address netip.Addr) bool {
+	mayAskARP := false
 	if a.link != "" && !a.Silent {
-		if macs, err := arpAnswers(ctx, a.link, address, arpGrace); err == nil {
+		macs, err := arpAnswers(ctx, a.link, address, arpGrace)
+		if mayAskARP = err == nil; len(macs) > 0 {
 			return slices.ContainsFunc(macs, a.clone.HasMAC)
 		}
 	}
-	if !a.Silent && acceptsTCP(ctx, new(net.Dialer), address) {
+	// A busy guest may answer later than arpWait.
+	if !a.Silent && acceptsTCP(ctx, new(net.Dialer), address) && !mayAskARP {
 		return true
 	}
 	if a.link != "" { // the connection attempt made the kernel send an ARP request
