@@ -101,7 +101,7 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 			config := fmt.Sprintf("same { libvirtBaseDomain = %s, ipLookupStrategy = %s, addressTimeout = 10 minutes }\n", base, user.strategy)
 			var runs []*runOfOne
 			for range 3 {
-				runs = append(runs, somebody{config: config, via: user.via}.bringsUp("same"))
+				runs = append(runs, otherRun{config: config, via: user.via}.bringsUp("same"))
 			}
 			addresses := map[string]bool{}
 			for _, r := range runs {
@@ -134,12 +134,12 @@ var _ = Describe("an address that was found", func() {
 		const config = `
 			nat_host { ipLookupStrategy = SSH, SSH.command = "echo 192.168.122.60 # {0}", connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }
 		`
-		near := somebody{config: strings.Replace(seed("nat-network"), "qemu+ssh://user@linux-box/system", "qemu:///system", 1) + config}.bringsUp("nat_host")
+		near := otherRun{config: strings.Replace(seed("nat-network"), "qemu+ssh://user@linux-box/system", "qemu:///system", 1) + config}.bringsUp("nat_host")
 		Eventually(near, 2*time.Minute).Should(gexec.Exit(1))
 		Expect(string(near.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.60 of domain overcast-nat_host-\S+ belongs to domain imposter, MAC address 52:54:\S+: it answers ARP requests for it: give one of them another address`))
 
 		By("also when only a login tells")
-		far := somebody{via: elsewhere, config: seed("nat-network") + config}.bringsUp("nat_host")
+		far := otherRun{via: elsewhere, config: seed("nat-network") + config}.bringsUp("nat_host")
 		Eventually(far, 2*time.Minute).Should(gexec.Exit(1))
 		Expect(string(far.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.60 of domain overcast-nat_host-\S+ belongs to domain imposter, MAC address 52:54:\S+: the login reached it: `))
 	})

@@ -16,7 +16,7 @@ import (
 )
 
 // BenchmarkFourProcesses compares four processes that each set up a host, until
-// somebody can log in, with four clones by hand at once, until the same.
+// a login works, and with four clones by hand at the same time.
 func BenchmarkFourProcesses(b *testing.B) {
 	const clones = 4
 	conn := benchBase(b)
@@ -84,7 +84,7 @@ func startChild(b *testing.B, cmd *exec.Cmd) func() {
 	}
 }
 
-// logInByHand waits for a clone's lease, and until somebody can log in.
+// logInByHand waits for a clone's lease and until a login works.
 func logInByHand(b *testing.B, domain *libvirt.Domain) {
 	pem, err := os.ReadFile(os.Getenv("LAB_SSH_KEY"))
 	must(b, err)
@@ -98,7 +98,7 @@ func logInByHand(b *testing.B, domain *libvirt.Domain) {
 		select {
 		case <-look.C:
 		case <-limit:
-			b.Error("nobody can log in")
+			b.Error("no login works")
 			return
 		}
 		interfaces, err := domain.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)

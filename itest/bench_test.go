@@ -218,7 +218,7 @@ func BenchmarkPoolSize(b *testing.B) {
 	b.ReportMetric(large.Seconds()/small.Seconds(), "ratio")
 }
 
-// BenchmarkMemory tells how much memory the process has with 16 clones, and how
+// BenchmarkMemory measures how much memory the process has with 16 clones, and how
 // much of that each clone takes.
 func BenchmarkMemory(b *testing.B) {
 	labels := make([]string, 16)

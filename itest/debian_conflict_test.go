@@ -46,7 +46,7 @@ func threeRuns(base string) (addresses []string, failures []string) {
 		connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`+"\n", base)
 	var runs []*runOfOne
 	for range 3 {
-		runs = append(runs, somebody{config: config}.bringsUp("same"))
+		runs = append(runs, otherRun{config: config}.bringsUp("same"))
 	}
 	for _, r := range runs {
 		Eventually(func() bool {

@@ -80,7 +80,7 @@ var _ = Describe("clones one after the other", func() {
 
 	It("do not have those of one that was kept", func(ctx SpecContext) {
 		configure(`kept_host = ${booting} { keep = always }, next_host = ${booting}`)
-		kept := somebody{config: `kept_host { libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network, ipLookupStrategy = static, static.ip = "127.0.0.1", keep = always }`}.bringsUp("kept_host")
+		kept := otherRun{config: `kept_host { libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network, ipLookupStrategy = static, static.ip = "127.0.0.1", keep = always }`}.bringsUp("kept_host")
 		kept.address()
 		kept.ends()
 		DeferCleanup(func() { virsh("destroy", only(clones("kept_host")).Name) })
@@ -94,7 +94,7 @@ var _ = Describe("clones one after the other", func() {
 })
 
 var _ = Describe("a DHCP range that is used up", func() {
-	It("is named by the error, and overcast doctor tells how full it is", func(ctx SpecContext) {
+	It("is named by the error, and overcast doctor shows its usage", func(ctx SpecContext) {
 		network("tiny", 132, 11, "", noPing) // two addresses
 		define(asAnother("lab-agent", "tiny-base", "my_nat_network", "tiny"))
 		var labels []string
@@ -160,7 +160,7 @@ var _ = Describe("a guest that does not talk to the hypervisor", func() {
 	It("is not found by a user that may not send them, and the error says so", func() {
 		variant("silent-guest-too", "quiet", "quiet lab.silent")
 		const config = `silent { libvirtBaseDomain = silent-guest-too, networkDeviceId = br0, ipLookupStrategy = arp, addressTimeout = 40 }`
-		test := somebody{config: config, via: asUser}.bringsUp("silent")
+		test := otherRun{config: config, via: asUser}.bringsUp("silent")
 		Eventually(test, 2*time.Minute).Should(gexec.Exit(1))
 		Expect(string(test.Out.Contents())).To(MatchRegexp(`the hypervisor's neighbour table has not seen 52:54:\S+: a guest that has not talked to this machine is not in the table, and this process may not send ARP requests to find it: run it as root \(or with CAP_NET_RAW\), or use ipLookupStrategy = agent, or SSH`))
 	})

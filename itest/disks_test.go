@@ -25,7 +25,7 @@ func loopDevice(file string) string {
 	held, err := os.Open(device)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(held.Close)
-	Expect(exec.Command("losetup", "--detach", device).Run()).To(Succeed(), "as soon as nobody has it open")
+	Expect(exec.Command("losetup", "--detach", device).Run()).To(Succeed(), "as soon as no process has it open")
 	return device
 }
 

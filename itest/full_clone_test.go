@@ -16,7 +16,7 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// Where libvirt keeps what belongs to a domain beside its disks.
+// Folders in which libvirt keeps the files of domains, except their disks.
 const (
 	nvramDir = "/var/lib/libvirt/qemu/nvram"
 	tpmDir   = "/var/lib/libvirt/swtpm"
@@ -28,8 +28,7 @@ const (
 	selectedFirmware = `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`
 )
 
-// emptyDisk makes an image of so many bytes in the lab's pool for the length of
-// a spec.
+// emptyDisk creates an image of a size in the lab's pool for the length of a spec.
 func emptyDisk(name, format, size string, more ...string) string {
 	GinkgoHelper()
 	path := filepath.Join(imageDir, name)
@@ -43,7 +42,7 @@ func emptyDisk(name, format, size string, more ...string) string {
 	return path
 }
 
-// everything is a base with all that a person may give a domain.
+// everything is the definition of a base domain with firmware, TPM and all devices that are cloned.
 func everything(name, firmware, dir string) string {
 	return fmt.Sprintf(`<domain type='qemu'><name>%s</name><title>All of it</title><genid/>
 		<metadata><libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'><libosinfo:os id='http://debian.org/debian/12'/></libosinfo:libosinfo></metadata>
@@ -63,9 +62,9 @@ func everything(name, firmware, dir string) string {
 		</devices></domain>`, name, firmware, dir)
 }
 
-// defineEverything makes such a base known for the length of a spec, with its
-// images, variables and TPM state: it has been started once. The changes are
-// words of the definition and what takes their place.
+// defineEverything defines such a base domain for the length of a spec and starts it once,
+// so that it has UEFI variables and TPM state. changes are pairs of old and new text of
+// the definition.
 func defineEverything(name, firmware string, changes ...string) (uuid string) {
 	GinkgoHelper()
 	emptyDisk(name+"-golden.qcow2", "qcow2", "8M")
@@ -84,14 +83,13 @@ func defineEverything(name, firmware string, changes ...string) (uuid string) {
 	return virsh("domuuid", name)
 }
 
-// eventuallyRefresh has a pool look at its folder; that fails while somebody
-// makes a volume in it.
+// eventuallyRefresh refreshes a pool, which fails while a volume is created in it.
 func eventuallyRefresh(pool string) {
 	GinkgoHelper()
 	Eventually(func() error { return exec.Command("virsh", "-q", "-c", "qemu:///system", "pool-refresh", pool).Run() }).WithTimeout(10e9).Should(Succeed())
 }
 
-// mark writes something into a file that copies of it can be known by.
+// mark writes a marker to a file, which copies of the file have too.
 func mark(path string, at int64) {
 	GinkgoHelper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -106,13 +104,13 @@ func marked(path string) bool {
 	return err == nil && bytes.Contains(text, []byte("OVERCAST-WAS-HERE"))
 }
 
-// belongings are all files of domains beside their disks.
+// belongings lists all files of domains except their disks.
 func belongings() []string {
 	GinkgoHelper()
 	var found []string
 	for _, dir := range []string{nvramDir, tpmDir, "/etc/libvirt/qemu", "/run/libvirt/qemu", "/var/lib/libvirt/qemu/save"} {
 		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-			// A libvirtd that is killed leaves sockets and PID files of its own.
+			// A libvirtd that is killed leaves its sockets and PID files.
 			if err == nil && info.Mode().IsRegular() && filepath.Ext(path) != ".pid" {
 				found = append(found, path)
 			}
@@ -219,7 +217,7 @@ func checkDevices(clone libvirtxml.Domain) {
 	Expect(disks[1].Source.File.File).To(Equal(imageDir + "/" + clone.Name + "-sdb.qcow2"))
 	Expect(disks[1].BackingStore.Format.Type).To(Equal("raw"))
 	Expect(disks[1].Target.Bus).To(Equal("sata"))
-	Expect(disks[2].Source.File.File).To(Equal(imageDir+"/all.iso"), "nobody writes to it: shared")
+	Expect(disks[2].Source.File.File).To(Equal(imageDir+"/all.iso"), "it is read-only, and so shared")
 	Expect(capacityOf(disks[1].Source.File.File)).To(BeEquivalentTo(5 << 20))
 
 	Expect(clone.Devices.Interfaces).To(HaveLen(2))

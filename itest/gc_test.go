@@ -20,7 +20,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt"
 )
 
-// listed is what overcast ls tells of the things of a label.
+// listed returns the resources of a label that overcast ls lists.
 func listed(label string) []libvirt.Resource {
 	GinkgoHelper()
 	var all, found []libvirt.Resource
@@ -33,13 +33,12 @@ func listed(label string) []libvirt.Resource {
 	return found
 }
 
-// asIfDead makes an owner's process unfindable in a text that names it: of a PID
-// that no process has.
+// asIfDead replaces the owner's PID in metadata by one that no process has.
 func asIfDead(text string) string {
 	return regexp.MustCompile(`process=(["'])\d+["']`).ReplaceAllString(text, `process=${1}4194304${1}`)
 }
 
-// asIfElsewhere makes it one of another machine.
+// asIfElsewhere replaces the owner's machine in metadata by another one.
 func asIfElsewhere(text string) string {
 	return regexp.MustCompile(`boot=(["'])[0-9a-f]{8}["']`).ReplaceAllString(text, `boot=${1}deadbeef${1}`)
 }
@@ -198,8 +197,8 @@ var _ = Describe("a process that is killed at any moment", Serial, func() {
 			})
 		}
 		all.Wait()
-		// libvirtd destroys what it has been told to; what that leaves, the next
-		// start looks for, whoever starts.
+		// libvirtd destroys the domains with autodestroy; the next set-up of any process
+		// removes the rest.
 		Eventually(func() string { return virsh("list", "--name") }).WithTimeout(60 * time.Second).ShouldNot(MatchRegexp("overcast-doomed_[0134]"))
 		child("next")
 		Expect(virsh("list", "--all", "--name")).NotTo(ContainSubstring("overcast-doomed"))
@@ -256,7 +255,7 @@ var _ = Describe("a kept clone", Serial, func() {
 		configure(`next = ${booting}`)
 		process := child("next") // whose start sweeps
 		Expect(process.Process.Kill()).To(Succeed())
-		Expect(listed("kept")).To(HaveLen(1), "a start leaves it to the person")
+		Expect(listed("kept")).To(HaveLen(1), "a set-up does not remove it")
 		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring("removed domain overcast-kept-"))
 		Expect(leftovers("kept")).To(BeEmpty())
 	})

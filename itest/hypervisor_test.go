@@ -138,7 +138,7 @@ func define(xml string) {
 	})
 }
 
-// pool makes a pool over a file system in memory of so many bytes, for the length
+// pool creates a pool over a file system in memory of a size, for the length
 // of a spec, and answers with its folder.
 func pool(name, size string) string {
 	GinkgoHelper()
@@ -151,7 +151,7 @@ func pool(name, size string) string {
 	return dir
 }
 
-// fullPool is a pool with a disk, data.img, and no room for another.
+// fullPool creates a pool with a disk, data.img, and no room for another one.
 func fullPool(name string) string {
 	GinkgoHelper()
 	dir := pool(name, "256k")
@@ -160,8 +160,8 @@ func fullPool(name string) string {
 	return dir
 }
 
-// openDir is a folder that the user that QEMU runs as can look into, for the
-// length of a spec.
+// openDir creates a folder that the user that QEMU runs as can read, for the length of a
+// spec.
 func openDir() string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()

@@ -34,7 +34,7 @@ func memoryOfLab() (total, free uint64) {
 	return stats.Total << 10, (stats.Free + stats.Buffers + stats.Cached) << 10
 }
 
-// vastConfig is a clone of vast that nobody waits for but to run.
+// vastConfig is a clone of vast that only has to run.
 const vastConfig = `%s { libvirtBaseDomain = vast, ipLookupStrategy = static, static.ip = "127.0.0.1", %s }`
 
 var _ = Describe("memory admission", Serial, func() {
@@ -43,7 +43,7 @@ var _ = Describe("memory admission", Serial, func() {
 		vast(free / 10 * 4)
 		runs := map[string]*runOfOne{}
 		for _, label := range []string{"one", "two", "three"} {
-			runs[label] = somebody{config: fmt.Sprintf(vastConfig, label, "")}.bringsUp(label)
+			runs[label] = otherRun{config: fmt.Sprintf(vastConfig, label, "")}.bringsUp(label)
 		}
 		up := func() (labels []string) {
 			for label, run := range runs {
@@ -64,8 +64,8 @@ var _ = Describe("memory admission", Serial, func() {
 		Eventually(third.Out).WithTimeout(time.Minute).Should(gbytes.Say(`waiting for memory of .*: .*(one|two|three) of process \d+`))
 		Consistently(third.isUp).WithTimeout(2 * time.Second).Should(BeFalse())
 
-		By("telling who has the memory, if somebody does not want to wait")
-		impatient := somebody{config: fmt.Sprintf(vastConfig, "four", "memoryWait = 0")}.bringsUp("four")
+		By("naming the holders of the memory if the run does not wait")
+		impatient := otherRun{config: fmt.Sprintf(vastConfig, "four", "memoryWait = 0")}.bringsUp("four")
 		Eventually(impatient, time.Minute).Should(gexec.Exit(1))
 		Expect(impatient.Out).To(gbytes.Say(`a clone of "vast" needs .* of memory at qemu:///system, where .* are free \(.*(one|two|three) of process \d+ .*hold memory or are queued ahead\); waited .*: memoryWait of 0s expired`))
 
@@ -82,7 +82,7 @@ var _ = Describe("memory admission", Serial, func() {
 		config := fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")
 		var waiting []*runOfOne
 		for range 3 {
-			waiting = append(waiting, somebody{config: config}.bringsUp("left,right"))
+			waiting = append(waiting, otherRun{config: config}.bringsUp("left,right"))
 		}
 		for len(waiting) > 0 {
 			up := firstUp(waiting)
@@ -96,7 +96,7 @@ var _ = Describe("memory admission", Serial, func() {
 	It("fails at once for hosts that cannot fit together", func() {
 		total, _ := memoryOfLab()
 		vast(total / 10 * 6)
-		run := somebody{config: fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")}.bringsUp("left,right")
+		run := otherRun{config: fmt.Sprintf(vastConfig, "left", "") + "\n" + fmt.Sprintf(vastConfig, "right", "")}.bringsUp("left,right")
 		Eventually(run, time.Minute).Should(gexec.Exit(1))
 		Expect(run.Out).To(gbytes.Say(`left, right, which are set up together, need .* of memory at qemu:///system, which has .* in all: they can never fit`))
 		Expect(leftovers("left")).To(BeEmpty())

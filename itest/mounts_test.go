@@ -147,9 +147,9 @@ var _ = Describe("a folder of fsMapping", func() {
 		mapped, squashed := ext4(), ext4()
 		Expect(os.WriteFile(filepath.Join(mapped, "theirs"), nil, 0o644)).To(Succeed())
 		Expect(os.Chown(filepath.Join(mapped, "theirs"), 1234, 1235)).To(Succeed())
-		Expect(os.WriteFile(filepath.Join(squashed, "anybody's"), nil, 0o644)).To(Succeed())
-		Expect(os.Chmod(filepath.Join(squashed, "anybody's"), 0o666)).To(Succeed())
-		Expect(os.Chown(filepath.Join(squashed, "anybody's"), 1234, 1235)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(squashed, "other's"), nil, 0o644)).To(Succeed())
+		Expect(os.Chmod(filepath.Join(squashed, "other's"), 0o666)).To(Succeed())
+		Expect(os.Chown(filepath.Join(squashed, "other's"), 1234, 1235)).To(Succeed())
 		configure(`owners = ${guest} { fsMapping {
 			mapped   { hostPath = %q, readOnly = false, accessMode = Mapped, mountAt = /mapped }
 			squashed { hostPath = %q, readOnly = false, accessMode = SQUASH, mountAt = /squashed }
@@ -159,10 +159,10 @@ var _ = Describe("a folder of fsMapping", func() {
 		in(ctx, host, "cd / && touch mapped/mapped-mine squashed/squashed-mine && chown 1000:1001 mapped/mapped-mine")
 		fails(ctx, host, "chown 1000:1001 /squashed/squashed-mine", "Operation not permitted")
 		fails(ctx, host, "touch /passed/passed-mine", "Operation not permitted")
-		in(ctx, host, "echo more >>/passed/anybody\\'s")
+		in(ctx, host, "echo more >>/passed/other\\'s")
 		Expect(says(ctx, host, "stat -c '%n %u:%g' /mapped/theirs /mapped/mapped-mine")).To(Equal("/mapped/theirs 1234:1235\n/mapped/mapped-mine 1000:1001\n"))
 		qemu := numberOf("libvirt-qemu")
-		Expect(says(ctx, host, "stat -c %u /squashed/squashed-mine /passed/anybody\\'s")).To(Equal(fmt.Sprintf("%d\n1234\n", qemu)))
+		Expect(says(ctx, host, "stat -c %u /squashed/squashed-mine /passed/other\\'s")).To(Equal(fmt.Sprintf("%d\n1234\n", qemu)))
 		for _, file := range []string{filepath.Join(mapped, "mapped-mine"), filepath.Join(squashed, "squashed-mine")} {
 			info, err := os.Stat(file)
 			Expect(err).NotTo(HaveOccurred())
@@ -363,7 +363,7 @@ var _ = Describe("a folder with sync", func() {
 		Expect(os.Symlink("sub/folder/program", filepath.Join(dir, "link"))).To(Succeed())
 		Expect(os.Chmod(filepath.Join(dir, "sub/folder"), 0o555)).To(Succeed())
 		Expect(os.Chmod(dir, 0o755)).To(Succeed())
-		host := somebody{config: config("synced", dir)}.bringsUp("synced")
+		host := otherRun{config: config("synced", dir)}.bringsUp("synced")
 		guest := guestAt(host.address())
 		Expect(run(guest, "cat /docs/hello")).To(Equal("from outside"))
 		Expect(run(guest, "/docs/link")).To(Equal("run\n"))
@@ -376,14 +376,14 @@ var _ = Describe("a folder with sync", func() {
 
 	It("is removed by the next run if its process was killed", func(ctx SpecContext) {
 		dir := share()
-		killed := somebody{config: config("orphan", dir)}.bringsUp("orphan")
+		killed := otherRun{config: config("orphan", dir)}.bringsUp("orphan")
 		killed.address()
 		left := copies("orphan")
 		Expect(left).To(HaveLen(1))
 		killed.Kill().Wait(30 * time.Second)
 		Eventually(leftovers).WithArguments("orphan").WithTimeout(30 * time.Second).Should(BeEmpty())
 		Expect(copies("orphan")).To(Equal(left))
-		next := somebody{config: config("heir", dir)}.bringsUp("heir")
+		next := otherRun{config: config("heir", dir)}.bringsUp("heir")
 		next.address()
 		Expect(copies("orphan")).To(BeEmpty())
 		next.ends()
@@ -394,7 +394,7 @@ var _ = Describe("a folder with sync", func() {
 		dir := openDir()
 		fails := func(path, words string) {
 			GinkgoHelper()
-			test := somebody{config: config("unsynced", path)}.runs("TestChild", childVariable+"=unsynced")
+			test := otherRun{config: config("unsynced", path)}.runs("TestChild", childVariable+"=unsynced")
 			Eventually(test, time.Minute).Should(HaveField("ExitCode()", BeNumerically(">=", 0)))
 			Expect(strings.Join(strings.Fields(string(test.Out.Contents())), " ")).To(ContainSubstring(words))
 			Expect(copies("unsynced")).To(BeEmpty())

@@ -74,7 +74,7 @@ var _ = Describe("the documentation", func() {
 		{"bridged-network", "bridged_host", "br0", "192.168.124."},
 	} {
 		It("has a working example of a "+e.name, func() {
-			host := somebody{config: seed(e.name)}.bringsUp(e.label)
+			host := otherRun{config: seed(e.name)}.bringsUp(e.label)
 			Expect(host.address()).To(HavePrefix(e.prefix))
 			expectOnNetwork(e.label, e.network, host.address())
 			host.ends()
@@ -86,7 +86,7 @@ var _ = Describe("the documentation", func() {
 	for _, other := range []struct{ example, label string }{{"bridged-network", "bridged_host"}, {"nat-network", "nat_host"}} {
 		It("has a working example of a routed network, based on "+other.example, func() {
 			config := seed(other.example) + "\nrouted_host = ${" + other.label + "} { networkDeviceId=\"my_routed_network\" }\n"
-			host := somebody{config: config}.bringsUp("routed_host")
+			host := otherRun{config: config}.bringsUp("routed_host")
 			Expect(host.address()).To(HavePrefix("192.168.123."))
 			expectOnNetwork("routed_host", "my_routed_network", host.address())
 			host.ends()

@@ -202,7 +202,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		told, err := registry.Share("common_host")
 		Expect(err).NotTo(HaveOccurred())
 		virsh("suspend", clone)
-		child := somebody{config: `common_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
+		child := otherRun{config: `common_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
 			runs("TestUsingChild", childVariable+"=common_host", sharedVariable+"="+string(told))
 		child.asks("echo here")
 		Eventually(child).WithTimeout(time.Minute).Should(gbytes.Say(`paused by an administrator.*resume ` + clone))

@@ -85,7 +85,7 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 	for _, reach := range []string{"auto", "hypervisor"} {
 		It("is reached through the hypervisor with reach = "+reach, func() {
 			Expect(exec.Command(elsewhere[0], append(elsewhere[1:], "ping", "-c", "1", "192.168.122.1")...).Run()).NotTo(Succeed())
-			test := somebody{
+			test := otherRun{
 				via:    elsewhere,
 				config: seed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, reach = " + reach + " }\n",
 			}.runs("TestElsewhere", elsewhereVariable+"=nat_host")
@@ -95,7 +95,7 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 	}
 
 	It("is not reached with reach = direct", func() {
-		test := somebody{
+		test := otherRun{
 			via:    elsewhere,
 			config: seed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, provision.startTimeout = 2, reach = direct }\n",
 		}.runs("TestElsewhere", elsewhereVariable+"=nat_host")
@@ -104,7 +104,7 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 	})
 
 	It("has a forwarded address on this machine if no login is configured", func() {
-		host := somebody{via: elsewhere, config: seed("nat-network")}.bringsUp("nat_host")
+		host := otherRun{via: elsewhere, config: seed("nat-network")}.bringsUp("nat_host")
 		Expect(host.address()).To(Equal("127.0.0.1"))
 		host.ends()
 	})
@@ -143,7 +143,7 @@ var _ = Describe("address look-up", func() {
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
 		expectOnNetwork("arp_host", "my_nat_network", host.HostName())
 
-		far := somebody{via: elsewhere, config: seed("nat-network") + "nat_host { ipLookupStrategy = arp, addressTimeout = 60 }"}.bringsUp("nat_host")
+		far := otherRun{via: elsewhere, config: seed("nat-network") + "nat_host { ipLookupStrategy = arp, addressTimeout = 60 }"}.bringsUp("nat_host")
 		far.address()
 		far.ends()
 	})

@@ -22,7 +22,7 @@ func configure(format string, args ...any) {
 }
 
 var _ = Describe("set-up", func() {
-	// Whatever the reason, it is told, and nothing is there afterwards.
+	// The error has the reason, and nothing is left.
 	refused := func(ctx SpecContext, label string) error {
 		GinkgoHelper()
 		_, err := fixture.SetUp(ctx, label)
@@ -199,8 +199,8 @@ var _ = Describe("set-up", func() {
 	})
 
 	It("refuses a host that is not in the configuration", func(ctx SpecContext) {
-		err := refused(ctx, "nobody")
+		err := refused(ctx, "undeclared")
 		Expect(err).To(MatchError(fixture.ErrUnknownLabel))
-		Expect(err).To(MatchError(And(ContainSubstring(`host "nobody"`), ContainSubstring("nat_host"), ContainSubstring("overcast.conf"))))
+		Expect(err).To(MatchError(And(ContainSubstring(`host "undeclared"`), ContainSubstring("nat_host"), ContainSubstring("overcast.conf"))))
 	})
 })

@@ -13,30 +13,30 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// runOfOne is a run of one host, in a process of its own: TestChild, started
-// as if by somebody else. Nothing of this suite's configuration is there.
+// runOfOne is a run of one host in another process, TestChild, without the
+// configuration of this suite.
 type runOfOne struct {
 	*gexec.Session
 	stdin io.WriteCloser // at its end the host is torn down, and the process ends
 }
 
-// somebody says how another run is started.
-type somebody struct {
-	via    []string // what starts it: nothing, or a command and its arguments
-	config string   // its overcast.conf, the only one
+// otherRun says how to start a run in another process.
+type otherRun struct {
+	via    []string // command and arguments that start it, or none
+	config string   // its only overcast.conf
 	env    []string
 }
 
 // bringsUp starts a run that sets a host up.
-func (s somebody) bringsUp(label string) *runOfOne {
+func (s otherRun) bringsUp(label string) *runOfOne {
 	GinkgoHelper()
 	return s.runs("TestChild", childVariable+"="+label)
 }
 
 // runs starts a run of a test.
-func (s somebody) runs(test string, env ...string) *runOfOne {
+func (s otherRun) runs(test string, env ...string) *runOfOne {
 	GinkgoHelper()
-	dir := openDir() // the run may be another user's
+	dir := openDir() // the run may have another user
 	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(s.config), 0o644)).To(Succeed())
 	args := append(append([]string{}, s.via...), os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd := exec.Command(args[0], args[1:]...)
@@ -52,7 +52,7 @@ func (s somebody) runs(test string, env ...string) *runOfOne {
 
 var upAt = regexp.MustCompile(`(?m)^up at (\S+)$`)
 
-// isUp says whether the host is up; a run that has failed never will be.
+// isUp reports whether the host is up. It stops polling if the run has failed.
 func (r *runOfOne) isUp() (bool, error) {
 	if upAt.Match(r.Out.Contents()) {
 		return true, nil
@@ -63,14 +63,14 @@ func (r *runOfOne) isUp() (bool, error) {
 	return false, nil
 }
 
-// address waits for the host and answers with its address.
+// address waits for the host and returns its address.
 func (r *runOfOne) address() string {
 	GinkgoHelper()
 	Eventually(r.isUp).WithTimeout(2 * time.Minute).Should(BeTrue())
 	return string(upAt.FindSubmatch(r.Out.Contents())[1])
 }
 
-// ends has the run tear its host down, and waits until it has ended well.
+// ends makes the run tear its host down and waits until it has ended with exit code 0.
 func (r *runOfOne) ends() {
 	GinkgoHelper()
 	Expect(r.stdin.Close()).To(Succeed())

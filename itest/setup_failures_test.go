@@ -191,7 +191,7 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 var _ = Describe("a libvirtd that is killed while a clone is created", Serial, func() {
 	It("leaves nothing after the teardown at any moment", func(ctx SpecContext) {
 		// A libvirtd that is killed leaves the sockets of serial ports, which
-		// nobody can remove by libvirt: none here.
+		// libvirt cannot remove: none here.
 		defineEverything("shaky-base", `<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>`, "<serial type='unix'>", "<serial type='pty'>",
 			fmt.Sprintf("<source mode='bind' path='%s/shaky-base-serial.sock'/>", imageDir), "")
 		configure(`%s`, `shaken = ${booting}, shaken_too = ${booting} { libvirtBaseDomain = shaky-base }`)

@@ -16,7 +16,7 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// sharedVariable is what TestJoiningChild is told of the hosts of another
+// sharedVariable passes TestJoiningChild the hosts of another
 // process.
 const sharedVariable = "ITEST_SHARED"
 
@@ -70,7 +70,7 @@ var _ = Describe("a host of another process", func() {
 		told, err := host.Default.Share("shared_host")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(told)).NotTo(ContainSubstring(os.Getenv("LAB_SSH_KEY")))
-		child := somebody{config: `shared_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
+		child := otherRun{config: `shared_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
 			runs("TestJoiningChild", childVariable+"=shared_host", sharedVariable+"="+string(told))
 		Eventually(child).WithTimeout(time.Minute).Should(gbytes.Say(`joined: shared_host: up, running at 192\.168\.122\.`))
 		virsh("destroy", clones("shared_host")[0].Name)
@@ -86,7 +86,7 @@ var _ = Describe("a host of another process", func() {
 		told, err := host.Default.Share("gone_host")
 		Expect(err).NotTo(HaveOccurred())
 		virsh("destroy", clones("gone_host")[0].Name)
-		child := somebody{config: `gone_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, static.ip = "127.0.0.1", connection.url = "ssh://root@{0}" }`}.
+		child := otherRun{config: `gone_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, static.ip = "127.0.0.1", connection.url = "ssh://root@{0}" }`}.
 			runs("TestJoiningChild", childVariable+"=gone_host", sharedVariable+"="+string(told))
 		Eventually(child).WithTimeout(time.Minute).Should(gexec.Exit(0))
 		Expect(string(child.Out.Contents())).To(MatchRegexp(`ended: .*overcast-gone_host-.*shut off`))

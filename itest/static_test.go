@@ -58,7 +58,7 @@ func firstUp(runs []*runOfOne) (first *runOfOne) {
 	return first
 }
 
-// expectOneAtATime checks libvirtd's own log: so many clones ran, and never two
+// expectOneAtATime checks libvirtd's own log: that number of clones ran, and never two
 // at a time. A clone that was not let start has no event.
 func expectOneAtATime(log *gexec.Session, clones int) {
 	GinkgoHelper()
@@ -82,23 +82,23 @@ func expectOneAtATime(log *gexec.Session, clones int) {
 var _ = Describe("a static address", Serial, func() {
 	It("is used by one clone at a time, on one machine and across machines, also after a kill", func() {
 		log := libvirtsLog()
-		first := somebody{config: staticConfig}.bringsUp("static_host")
+		first := otherRun{config: staticConfig}.bringsUp("static_host")
 		Expect(first.address()).To(Equal(os.Getenv("LAB_STATIC_IP")))
 
-		By("telling who has it since when, if nobody waits")
+		By("naming the holder and the time if the run does not wait")
 		impatient := staticConfig + "static_host.static.wait = 0\n"
-		neighbour := somebody{config: impatient}.bringsUp("static_host")
+		neighbour := otherRun{config: impatient}.bringsUp("static_host")
 		Eventually(neighbour, time.Minute).Should(gexec.Exit(1))
 		Expect(neighbour.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: static_host of process \d+ \(itest\.test in .*\), since .*static\.wait of 0s expired`))
-		stranger := somebody{config: impatient, via: anotherMachine}.bringsUp("static_host")
+		stranger := otherRun{config: impatient, via: anotherMachine}.bringsUp("static_host")
 		Eventually(stranger, time.Minute).Should(gexec.Exit(1))
 		Expect(stranger.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: domain overcast-static_host-\S+ \(static_host of process \d+ on linux-box\), since .*static\.wait of 0s expired`))
 
 		By("giving it to one of those who wait at a time")
 		waiting := []*runOfOne{
 			first,
-			somebody{config: staticConfig}.bringsUp("static_host"),
-			somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"),
+			otherRun{config: staticConfig}.bringsUp("static_host"),
+			otherRun{config: staticConfig, via: anotherMachine}.bringsUp("static_host"),
 		}
 		Eventually(waiting[1].Out).WithTimeout(time.Minute).Should(gbytes.Say(`static_host: waiting for static address 192\.168\.122\.50, in use since .* by .*static_host of process \d+ `))
 		Eventually(waiting[2].Out).WithTimeout(time.Minute).Should(gbytes.Say(`static_host: waiting for static address 192\.168\.122\.50, in use since .* by .*static_host of process \d+ `))
@@ -130,7 +130,7 @@ var _ = Describe("a static address", Serial, func() {
 		log := libvirtsLog()
 		var all []*runOfOne
 		for range 3 {
-			all = append(all, somebody{config: staticConfig, via: anotherMachine}.bringsUp("static_host"))
+			all = append(all, otherRun{config: staticConfig, via: anotherMachine}.bringsUp("static_host"))
 		}
 		for turns := len(all); turns > 0; turns-- {
 			now := firstUp(all)
@@ -169,7 +169,7 @@ var _ = Describe("a static address", Serial, func() {
 		guestAt(os.Getenv("LAB_STATIC_IP"))
 
 		By("also when it answers to the hypervisor only")
-		far := somebody{via: elsewhere, config: strings.Replace(staticConfig, "qemu:///system", "qemu+ssh://user@linux-box/system", 1)}.bringsUp("static_host")
+		far := otherRun{via: elsewhere, config: strings.Replace(staticConfig, "qemu:///system", "qemu+ssh://user@linux-box/system", 1)}.bringsUp("static_host")
 		Eventually(far, time.Minute).Should(gexec.Exit(1))
 		Expect(far.Out).To(gbytes.Say(`static address 192\.168\.122\.50 is in use: it takes connections to port 22 from the hypervisor's machine`))
 	})

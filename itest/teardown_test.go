@@ -39,7 +39,7 @@ var (
 )
 
 // childRun is a run of the suite in testdata/child, in a folder of its own, with
-// hosts and a base domain that nobody else has.
+// its own hosts and base domain.
 type childRun struct {
 	*gexec.Session
 	name   string
@@ -144,7 +144,7 @@ func (r *childRun) processes() []int {
 	return found
 }
 
-// awaits waits until processes of the run tell how far they are, and answers
+// awaits waits until processes of the run report their progress, and returns
 // with their IDs.
 func (r *childRun) awaits(what string, processes ...int) (pids []int) {
 	GinkgoHelper()
@@ -160,7 +160,7 @@ func (r *childRun) awaits(what string, processes ...int) (pids []int) {
 	return pids
 }
 
-// boots waits until so many clones run that are never up.
+// boots waits until a number of clones run that are never up.
 func (r *childRun) boots(clones int) {
 	GinkgoHelper()
 	Eventually(func() int {
@@ -237,7 +237,7 @@ func (r *childRun) claims(held bool) []string {
 	for _, path := range tickets {
 		file, err := os.Open(path)
 		if os.IsNotExist(err) {
-			continue // somebody else's, who has left the line
+			continue // of another process, which has left the queue
 		}
 		Expect(err).NotTo(HaveOccurred())
 		text, err := io.ReadAll(file)
@@ -395,7 +395,7 @@ var _ = Describe("a suite", func() {
 		Entry("SIGKILL comes to the ginkgo command of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1)
 			r.Kill()
-			Consistently(r.domains).WithTimeout(2*time.Second).Should(HaveLen(3), "nobody waits for the runner")
+			Consistently(r.domains).WithTimeout(2*time.Second).Should(HaveLen(3), "no process waits for the runner")
 			r.word()
 		}}),
 		Entry("--timeout expires", ending{does: "wait", args: []string{"--timeout=10s"}, when: tornDown, says: "timeout occurred"}),

@@ -156,7 +156,7 @@ var _ = Describe("a hypervisor", func() {
 		Expect(os.WriteFile(filepath.Join(home, "overcast.conf"), []byte(`own {
 			libvirtURL = "qemu:///session", libvirtBaseDomain = own-base, ipLookupStrategy = static, static.ip = "127.0.0.1"
 		}`), 0o644)).To(Succeed())
-		own := somebody{via: me}.bringsUp("own")
+		own := otherRun{via: me}.bringsUp("own")
 		own.address()
 		Expect(ask("list", "--name")).To(HavePrefix("overcast-own-"))
 		Expect(clones("own")).To(BeEmpty(), "the system's libvirtd knows nothing of it")

@@ -30,7 +30,7 @@ const (
 )
 
 // makeKey makes the key that both machines accept, locked by its passphrase,
-// and an agent that has it unlocked: libvirt's own SSH client asks nobody for
+// and an agent that has it unlocked: libvirt's own SSH client does not prompt for
 // a passphrase. The client finds the agent by its configuration, too, so that
 // it does not depend on the environment.
 func makeKey() error {

@@ -50,7 +50,7 @@ func TestCallersEndsWhereProcCannotBeRead(t *testing.T) {
 	}
 	assert.Equal(t, []int{100}, callers(100, info))
 	assert.Empty(t, callers(101, info))
-	assert.Empty(t, callers(1, info), "process 1 is nobody's to watch")
+	assert.Empty(t, callers(1, info), "process 1 is not watched")
 }
 
 func TestProcessInfoOfThisProcess(t *testing.T) {

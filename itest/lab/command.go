@@ -33,14 +33,14 @@ func runCommand(command []string, p plan, env []string, signals <-chan syscall.S
 	for {
 		select {
 		case s := <-signals:
-			_ = syscall.Kill(receiver(cmd.Process.Pid, s), s) // it may just have ended: then there is nobody to tell
+			_ = syscall.Kill(receiver(cmd.Process.Pid, s), s) // fails if it has just ended
 		case err := <-ended:
 			return exitCode(err)
 		}
 	}
 }
 
-// receiver is whom a signal is passed on to: the command, or, for the signals
+// receiver is the process that a signal is passed on to: the command, or, for the signals
 // of the keyboard, its whole process group, as a terminal has it. Programs that
 // start others count on that; Ginkgo is one.
 func receiver(pid int, s syscall.Signal) int {

@@ -53,7 +53,7 @@ func mountState() error {
 			return err
 		}
 	}
-	if err := os.Chmod("/var/tmp", 0o777|os.ModeSticky); err != nil { // anybody's, as on every machine
+	if err := os.Chmod("/var/tmp", 0o777|os.ModeSticky); err != nil { // writable for all users, as usual
 		return err
 	}
 	for dir, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "home": 0o755, "log": 0o755, "etc": 0o755} {
@@ -71,7 +71,7 @@ func mountState() error {
 	if err := os.Mkdir("/run/lock", 0o755); err != nil {
 		return err
 	}
-	return os.Chmod("/run/lock", 0o777|os.ModeSticky) // anybody's, as on every machine
+	return os.Chmod("/run/lock", 0o777|os.ModeSticky) // writable for all users, as usual
 }
 
 func giveTo(account, dir string) error {

@@ -11,7 +11,7 @@ import (
 )
 
 // ownsTerminal says whether the lab runs in the foreground of a terminal. The
-// command then becomes the foreground in its stead, so that Ctrl-C reaches it
+// command then becomes the foreground process group, so that Ctrl-C reaches it
 // from the terminal, once, and a shell in the lab has job control.
 func ownsTerminal() bool {
 	tty, err := os.Open("/dev/tty")

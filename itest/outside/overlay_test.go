@@ -17,7 +17,7 @@ import (
 )
 
 // tray is a mount namespace whose file systems are laid over the machine's:
-// whoever runs in it sees the machine's files, and what it writes, changes or
+// a process in it sees the machine's files, and what it writes, changes or
 // removes is caught in one folder. Other work on the machine is not caught.
 // Only the caches of guests and of Go are the machine's own.
 type tray struct {

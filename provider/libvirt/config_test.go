@@ -26,7 +26,7 @@ func decode(t *testing.T, text string) (config, error) {
 	return made.(*instance).config, nil
 }
 
-func TestConfig(t *testing.T) {
+func TestConfigIsDecoded(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
 		want func(*config)
@@ -66,32 +66,32 @@ func static(c *config) {
 	}
 }
 
-func TestConfigThatIsNotRight(t *testing.T) {
+func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no base domain":    {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
-		"misspelt":          {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
-		"both names":        {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
-		"no strategy":       {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},
-		"less than no wait": {`nat_host { libvirtBaseDomain = a, static { ip = 10.0.0.5, wait = -1 } }`, `nat_host.static.wait: is negative`},
-		"half a race":       {`nat_host { libvirtBaseDomain = a, SSH.command = "true {0}" }`, `nat_host.SSH.url: is missing`},
-		"no address":        {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
-		"an empty name":     {`nat_host { libvirtBaseDomain = "" }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: is empty`},
-		"an empty URL":      {`nat_host { libvirtBaseDomain = a, libvirtURL = "" }`, `nat_host.libvirtURL: is empty`},
-		"half a path":       {`nat_host { libvirtBaseDomain = a, fsMapping.data.hostPath = data }`, `overcast.conf:1:61: nat_host.fsMapping.data.hostPath: "data" is not an absolute path`},
-		"no such overlay":   {`nat_host { libvirtBaseDomain = a, overlay = none }`, `overcast.conf:1:45: nat_host.overlay: it is neither "anonymous" nor "file"`},
-		"a long target":     {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
-		"another spelling":  {`nat_host { libvirtBaseDomain = a, fsMapping { data.hostPath = /a, DATA.hostPath = /b } }`, `overcast.conf:1:67: nat_host.fsMapping.DATA: the target "data" is already in use`},
-		"nobody to mount":   {`nat_host { libvirtBaseDomain = a, fsMapping.data { hostPath = /a, mountAt = /data } }`, `overcast.conf:1:77: nat_host.fsMapping.data.mountAt: no login configured to mount it there (set connection.url)`},
-		"virtiofs, squash":  {`nat_host { libvirtBaseDomain = a, fsMapping."da.ta" { hostPath = /a, driver = virtiofs, accessMode = squash } }`, `overcast.conf:1:102: nat_host.fsMapping."da.ta".accessMode: virtiofs supports only the access mode passthrough`},
-		"no command":        {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
-		"no URL":            {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},
-		"a bad URL":         {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ftp://box", command = "true {0}" } }`, `overcast.conf:1:71: nat_host.SSH.url: `},
-		"no MAC":            {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ssh://box", command = "true" } }`, `nat_host.SSH.command: has no {0}`},
-		"not an address":    {`nat_host { libvirtBaseDomain = a, static.ip = ten }`, `overcast.conf:1:47: nat_host.static.ip: `},
-		"no wait at all":    {`nat_host { libvirtBaseDomain = a, memoryWait = -1 }`, `nat_host.memoryWait: is negative`},
-		"no time at all":    {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
-		"not a duration":    {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
-		"not even a list":   {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},
+		"no base domain":       {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
+		"an unknown key":       {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
+		"both names":           {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
+		"no strategy":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},
+		"a negative wait":      {`nat_host { libvirtBaseDomain = a, static { ip = 10.0.0.5, wait = -1 } }`, `nat_host.static.wait: is negative`},
+		"auto without SSH.url": {`nat_host { libvirtBaseDomain = a, SSH.command = "true {0}" }`, `nat_host.SSH.url: is missing`},
+		"no address":           {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
+		"an empty name":        {`nat_host { libvirtBaseDomain = "" }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: is empty`},
+		"an empty URL":         {`nat_host { libvirtBaseDomain = a, libvirtURL = "" }`, `nat_host.libvirtURL: is empty`},
+		"a relative path":      {`nat_host { libvirtBaseDomain = a, fsMapping.data.hostPath = data }`, `overcast.conf:1:61: nat_host.fsMapping.data.hostPath: "data" is not an absolute path`},
+		"no such overlay":      {`nat_host { libvirtBaseDomain = a, overlay = none }`, `overcast.conf:1:45: nat_host.overlay: it is neither "anonymous" nor "file"`},
+		"a long target":        {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},
+		"another spelling":     {`nat_host { libvirtBaseDomain = a, fsMapping { data.hostPath = /a, DATA.hostPath = /b } }`, `overcast.conf:1:67: nat_host.fsMapping.DATA: the target "data" is already in use`},
+		"no login to mount":    {`nat_host { libvirtBaseDomain = a, fsMapping.data { hostPath = /a, mountAt = /data } }`, `overcast.conf:1:77: nat_host.fsMapping.data.mountAt: no login configured to mount it there (set connection.url)`},
+		"virtiofs, squash":     {`nat_host { libvirtBaseDomain = a, fsMapping."da.ta" { hostPath = /a, driver = virtiofs, accessMode = squash } }`, `overcast.conf:1:102: nat_host.fsMapping."da.ta".accessMode: virtiofs supports only the access mode passthrough`},
+		"no command":           {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.url = "ssh://box" }`, `nat_host.SSH.command: is missing`},
+		"no URL":               {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH.command = "true" }`, `nat_host.SSH.url: is missing`},
+		"a bad URL":            {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ftp://box", command = "true {0}" } }`, `overcast.conf:1:71: nat_host.SSH.url: `},
+		"no MAC":               {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ssh://box", command = "true" } }`, `nat_host.SSH.command: has no {0}`},
+		"not an address":       {`nat_host { libvirtBaseDomain = a, static.ip = ten }`, `overcast.conf:1:47: nat_host.static.ip: `},
+		"negative memory wait": {`nat_host { libvirtBaseDomain = a, memoryWait = -1 }`, `nat_host.memoryWait: is negative`},
+		"zero start timeout":   {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
+		"not a duration":       {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
+		"not even a list":      {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decode(t, test.text)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestGateway(t *testing.T) {
+func TestGatewayURLIsDerivedFromLibvirtURL(t *testing.T) {
 	const lookup = "ssh://user@linux-box?privateKeyFile=/home/me/.ssh/id_rsa&passphrase=bigsecret"
 	for name, test := range map[string]struct{ url, ssh, want string }{
 		"this machine's system":    {url: "qemu:///system"},
@@ -20,7 +20,7 @@ func TestGateway(t *testing.T) {
 		"IPv6":                     {url: "qemu+ssh://user@[fd00::1]/system", want: "ssh://user@[fd00::1]?os=UNIX&connectionType=SCP"},
 		"tls, whose port and keys are for other things": {url: "qemu+tls://linux-box:16514/system?pkipath=/p", want: "ssh://linux-box?os=UNIX&connectionType=SCP"},
 		"the look-up's login, for the same machine":     {url: "qemu+ssh://user@linux-box/system", ssh: lookup, want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"},
-		"the look-up's login, where nobody else is":     {url: "qemu+tcp://linux-box/system", ssh: lookup, want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"},
+		"the look-up's login, without another one":      {url: "qemu+tcp://linux-box/system", ssh: lookup, want: "ssh://user@linux-box?os=UNIX&connectionType=SCP&privateKeyFile=/home/me/.ssh/id_rsa&passphrase=********"},
 		"not that of another user":                      {url: "qemu+ssh://root@linux-box/system", ssh: lookup, want: "ssh://root@linux-box?os=UNIX&connectionType=SCP"},
 		"not that of another machine":                   {url: "qemu+ssh://user@other-box/system", ssh: lookup, want: "ssh://user@other-box?os=UNIX&connectionType=SCP"},
 	} {
@@ -39,7 +39,7 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-func TestGatewayErrorsKeepThePassword(t *testing.T) {
+func TestGatewayErrorsRedactThePassword(t *testing.T) {
 	for _, url := range []string{"qemu+ssh://user:s3cret@host:bad/system", "qemu+ssh://user:s3cret@%zz/system"} {
 		config := config{URL: url}
 		_, err := config.gateway()

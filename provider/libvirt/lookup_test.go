@@ -15,7 +15,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// notFound is what a strategy says that has asked an agent that was not there.
+// notFound is the error of a strategy whose guest agent did not answer.
 var notFound = &strategy.NotFoundError{Strategy: "agent", Seen: address.AgentError(libvirt.Error{Code: libvirt.ERR_AGENT_UNRESPONSIVE}).Error(), Cause: errors.New("addressTimeout of 1s expired")}
 
 // Events of a domain, as libvirt reports them.
@@ -27,7 +27,7 @@ var (
 	fullPool = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE, Reason: "enospc"}
 )
 
-// watching watches a domain that no hypervisor has.
+// watching watches a domain that does not exist.
 func watching(t *testing.T) *virt.DomainWatcher {
 	t.Helper()
 	w := virt.NewDomainWatcher(&virt.Connection{URL: "qemu:///system", Keepalive: virt.NewKeepalive()}, "web", virt.DomainState{Phase: virt.PhaseStarting})
@@ -47,7 +47,7 @@ func feed(w *virt.DomainWatcher, events ...any) {
 	}
 }
 
-// lookingUp is a clone whose address is looked up, and the context of that.
+// lookingUp returns a clone whose address is looked up, and the context of the look-up.
 func lookingUp(t *testing.T) (*instance, context.Context) {
 	t.Helper()
 	w := watching(t)
@@ -59,7 +59,7 @@ func lookingUp(t *testing.T) (*instance, context.Context) {
 	return i, ctx
 }
 
-func TestALookUpThatFailsSaysFirstWhy(t *testing.T) {
+func TestFailedLookUpNamesTheCauseFirst(t *testing.T) {
 	for name, test := range map[string]struct {
 		events      []any
 		want        string
@@ -103,7 +103,7 @@ func TestALookUpThatFailsSaysFirstWhy(t *testing.T) {
 	}
 }
 
-func TestALookUpThatIsNoLongerWantedIsNoMissingAddress(t *testing.T) {
+func TestCancelledLookUpIsNoMissingAddress(t *testing.T) {
 	i, _ := lookingUp(t)
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -112,7 +112,7 @@ func TestALookUpThatIsNoLongerWantedIsNoMissingAddress(t *testing.T) {
 	require.ErrorContains(t, err, "looking for the address of domain web: ")
 }
 
-func TestOnlyAnAgentThatDoesNotAnswerMayBeMissing(t *testing.T) {
+func TestOnlyAnAgentThatDoesNotAnswerIsSuspectedMissing(t *testing.T) {
 	for code, missing := range map[libvirt.ErrorNumber]bool{
 		libvirt.ERR_AGENT_UNRESPONSIVE: true,
 		libvirt.ERR_OPERATION_INVALID:  false, // the domain does not run
@@ -133,7 +133,7 @@ func TestOnlyAnAgentThatDoesNotAnswerMayBeMissing(t *testing.T) {
 	require.ErrorIs(t, address.AgentError(context.Canceled), context.Canceled)
 }
 
-func TestALostConnectionIsTheCauseOfWhatNeededIt(t *testing.T) {
+func TestLostConnectionIsTheCauseOfFailedCalls(t *testing.T) {
 	on := testDriver(t)
 	failed := errors.New("making volume vda: no answer")
 	require.NoError(t, on.OrLost(nil))

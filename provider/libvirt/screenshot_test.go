@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestScreenshotsBecomePNG(t *testing.T) {
+func TestScreenshotsAreConvertedToPNG(t *testing.T) {
 	text, err := pngOf([]byte("P6\n2 1\n255\n\x0a\x14\x1e\x20\xff\x00"))
 	require.NoError(t, err)
 	shot, err := png.Decode(bytes.NewReader(text))
@@ -23,7 +23,7 @@ func TestScreenshotsBecomePNG(t *testing.T) {
 	assert.Equal(t, []uint32{32, 255, 0}, []uint32{r >> 8, g >> 8, b >> 8}, "a pixel that begins with a blank")
 }
 
-func TestScreenshotsThatAreNone(t *testing.T) {
+func TestInvalidScreenshotsAreErrors(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":         "",
 		"another format":  "P5\n1 1\n255\nx",
@@ -40,8 +40,7 @@ func TestScreenshotsThatAreNone(t *testing.T) {
 	}
 }
 
-// meanwhile is a context during which something else happens, as soon as it is
-// waited for.
+// meanwhile is a context that calls a function when it is first waited for.
 type meanwhile struct {
 	context.Context
 	happens func()
@@ -52,13 +51,13 @@ func (m meanwhile) Done() <-chan struct{} {
 	return m.Context.Done()
 }
 
-func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
+func TestScreenshotCanBeTheLastUserOfAConnection(t *testing.T) {
 	i := &instance{config: config{URL: "test:///default"}, pool: virt.NewConnections()}
 	on, release, err := i.pool.Acquire(t.Context(), i.config.URL)
 	require.NoError(t, err)
-	i.watcher = virt.NewDomainWatcher(on, "nobody", virt.DomainState{})
+	i.watcher = virt.NewDomainWatcher(on, "absent", virt.DomainState{})
 	defer i.stopWatching()
-	require.NoError(t, on.Conn.Ref(), "to see who else has one")
+	require.NoError(t, on.Conn.Ref(), "to count the references")
 	others := -1
 	stop := i.pool.Loop.Stop
 	i.pool.Loop.Stop = func() {
@@ -66,6 +65,6 @@ func TestAScreenshotCanBeTheLastUseOfAConnection(t *testing.T) {
 		stop()
 	}
 	_, err = i.Screenshot(meanwhile{t.Context(), release}) // the clone's use
-	require.ErrorContains(t, err, "taking a screenshot of domain nobody")
+	require.ErrorContains(t, err, "taking a screenshot of domain absent")
 	assert.Zero(t, others, "when the event loop ends, the connection is closed")
 }

@@ -39,7 +39,7 @@ func removeLocks(t *testing.T, prefix string) {
 	})
 }
 
-func TestSlots(t *testing.T) {
+func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
 	require.NoError(t, err)
 	defer release()
@@ -75,7 +75,7 @@ func TestSlots(t *testing.T) {
 	assert.Equal(t, "1", take(&second), "the lowest that is free")
 	require.NoError(t, second.Run(t.Context(), nil))
 
-	// A kept clone, or one of another machine, holds no lock here.
+	// A kept clone, or a clone of another machine, holds no lock on this machine.
 	domain, err := on.Conn.DomainDefineXML(fmt.Sprintf(`<domain type='test'><name>kept</name><uuid>%s</uuid><memory>8192</memory><os><type>hvm</type></os></domain>`, slotSeed(hypervisor, from.UUID, 1).UUID()))
 	require.NoError(t, err)
 	defer domain.Free()

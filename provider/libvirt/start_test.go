@@ -13,7 +13,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// testDriver is libvirt's own, which has one domain, "test", that runs.
+// testDriver connects to libvirt's test driver, which has a running domain, "test".
 func testDriver(t *testing.T) *virt.Connection {
 	t.Helper()
 	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
@@ -22,7 +22,7 @@ func testDriver(t *testing.T) *virt.Connection {
 	return on
 }
 
-func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
+func TestStartContinuesInTheBackgroundAfterTheTimeout(t *testing.T) {
 	on := testDriver(t)
 	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond}, undo: &storage.Undo{}}
 	goOn := make(chan struct{})
@@ -48,7 +48,7 @@ func TestStartsThatAreLateGoOnBehindTheScenes(t *testing.T) {
 	require.NoError(t, i.undo.Run(t.Context(), on.Conn))
 }
 
-func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
+func TestFailedCloneReleasesItsMemory(t *testing.T) {
 	i := &instance{undo: &storage.Undo{}}
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -58,7 +58,7 @@ func TestClonesThatCannotBeMadeNeedNoMemory(t *testing.T) {
 	assert.Equal(t, 1, launched)
 }
 
-func TestStateForPeople(t *testing.T) {
+func TestStateInErrorMessages(t *testing.T) {
 	on := testDriver(t)
 	assert.Equal(t, "the domain is running", stateNow(t.Context(), on.Conn, "test"))
 	assert.Equal(t, "libvirt has not created the domain yet", stateNow(t.Context(), on.Conn, "absent"))

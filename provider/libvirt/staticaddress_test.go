@@ -19,7 +19,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-func TestARaceForAnAddressIsToldFromOtherFailures(t *testing.T) {
+func TestUUIDConflictIsDistinguishedFromOtherFailures(t *testing.T) {
 	lock := newAddressLock("web", netip.MustParseAddr("192.0.2.77"))
 	refused := func(code libvirt.ErrorNumber, text string) error {
 		return fmt.Errorf("starting domain a: %w", virt.StripCodes(libvirt.Error{Code: code, Message: text}))
@@ -47,7 +47,7 @@ func stepsOf(t *testing.T, call func(context.Context) error) (steps []step, err 
 	return steps, err
 }
 
-func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
+func TestWaitForAStaticAddressIsAStep(t *testing.T) {
 	dir, err := filelock.Dir()
 	require.NoError(t, err)
 	holder := filelock.Holder{PID: os.Getpid(), Label: "db", Detail: "another run", Since: time.Now()}
@@ -64,7 +64,7 @@ func TestWaitsForAStaticAddressAreSteps(t *testing.T) {
 	assert.Regexp(t, `^192\.0\.2\.77, in use since \S+ \S+ by db of process \d+ \(another run\)$`, steps[0].detail)
 }
 
-func TestAddressInUseTellsWhoAndSinceWhen(t *testing.T) {
+func TestAddressInUseErrorNamesHolderAndWait(t *testing.T) {
 	err := &AddressInUseError{Address: netip.MustParseAddr("10.0.0.9"), Holder: "domain overcast-web (web of process 7 on ci)"}
 	require.ErrorIs(t, err, provider.ErrStaticAddressInUse)
 	assert.Equal(t, "static address 10.0.0.9 is in use: domain overcast-web (web of process 7 on ci): free the address there, or configure another one in the base domain's system and in static.ip", err.Error())

@@ -23,7 +23,7 @@ import (
 // that was cut off never counts and a damaged file is noticed.
 type cache struct{ dir string }
 
-// unusedFor is how long an entry that nobody asks for is kept. It is long
+// unusedFor is how long an unused entry is kept. It is long
 // against the time between asking for an entry and having copied it.
 const unusedFor = 7 * 24 * time.Hour
 
@@ -72,7 +72,7 @@ func (c cache) entry(ctx context.Context, name string, build func(tmp string) er
 const partial = "building-"
 
 // prune takes away the broken entry of this name, builds that were cut off
-// (the caller holds the lock, so nobody else is building) and entries that
+// (the caller holds the lock, so no other process is building) and entries that
 // have not been asked for in a long time.
 func (c cache) prune(broken string) error {
 	entries, err := os.ReadDir(c.dir)

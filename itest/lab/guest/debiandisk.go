@@ -105,7 +105,7 @@ func (b *debianBuilder) rootPartition() error {
 	return err
 }
 
-// emptyFile makes a sparse file of so many MiB.
+// emptyFile creates a sparse file of a size in MiB.
 func emptyFile(path string, size int64) error {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		return err

@@ -75,7 +75,7 @@ func copyEmbedded(path, name string) error {
 	return os.WriteFile(path, data, 0o755)
 }
 
-// copyTree copies an embedded folder's files below root, readable for everyone.
+// copyTree copies an embedded folder's files below root, readable for all users.
 func copyTree(root, dir string) error {
 	return fs.WalkDir(files, dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -48,7 +48,7 @@ func conflictCheck(t *testing.T, siblingAt string) (check *Check, sibling string
 	return &Check{conn: conn, clone: c, Settings: Settings{Base: "base", Address: netip.MustParseAddr("10.0.0.9")}}, m.Name
 }
 
-func TestConflictNamesTheCauseAndWhatToDo(t *testing.T) {
+func TestConflictErrorNamesTheCauseAndWhatToDo(t *testing.T) {
 	err := error(&AddressConflictError{
 		Address: netip.MustParseAddr("10.0.0.9"), Domain: "overcast-web-1", BaseDomain: "base", ClientID: "ff:01",
 		Owner: AddressOwner{MAC: siblingMAC, Domain: "overcast-db-2", Label: "db", Process: "process 7 on ci", BaseDomain: "base", Evidence: "it holds the DHCP lease"},
@@ -69,7 +69,7 @@ func TestConflictNamesTheCauseAndWhatToDo(t *testing.T) {
 		`give one of them another address, or take the address out of the DHCP range`, err.Error())
 }
 
-func TestAnAddressThatAnotherCloneHasPublished(t *testing.T) {
+func TestAddressOfAnotherCloneIsAConflict(t *testing.T) {
 	own := &owner.MetadataAddress{Network: "virbr0", IP: "10.0.0.9"}
 	for _, others := range []string{"10.0.0.9", "10.0.0.90", ""} {
 		t.Run(others, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestAnAddressThatAnotherCloneHasPublished(t *testing.T) {
 	}
 }
 
-func TestLoginToAnotherMachine(t *testing.T) {
+func TestLoginToAnotherMachineIsAConflict(t *testing.T) {
 	check, sibling := conflictCheck(t, "")
 	const other = "fced025a-1112-4d05-83b1-fb8de3933426\n"
 	for name, test := range map[string]struct {
@@ -97,7 +97,7 @@ func TestLoginToAnotherMachine(t *testing.T) {
 	}{
 		"the clone's UUID":                    {printed: check.clone.UUID + "\n02:42:ac:11:00:02\n"},
 		"the clone's MAC address":             {printed: "52:54:00:0A:0B:0C\n00:00:00:00:00:00\n"},
-		"a system that tells nothing":         {printed: "00:00:00:00:00:00\ncat: not found\n"},
+		"a system without identity":           {printed: "00:00:00:00:00:00\ncat: not found\n"},
 		"one that runs no commands":           {err: errors.New("exec request refused")},
 		"a container of the clone's":          {printed: "02:42:ac:11:00:02\n00:00:00:00:00:00\n"},
 		"another clone of the hypervisor":     {printed: other + siblingMAC + "\n", other: sibling},
@@ -119,7 +119,7 @@ func TestLoginToAnotherMachine(t *testing.T) {
 	}
 }
 
-func TestLeasesOfOthers(t *testing.T) {
+func TestLeasesOfOtherMachinesAreFound(t *testing.T) {
 	check, _ := conflictCheck(t, "")
 	lease := func(ip, mac, id string, kind libvirt.IPAddrType) libvirt.NetworkDHCPLease {
 		return libvirt.NetworkDHCPLease{IPaddr: ip, Mac: mac, Clientid: id, Type: kind}
@@ -133,7 +133,7 @@ func TestLeasesOfOthers(t *testing.T) {
 	assert.Empty(t, check.leasesOfOthers([]libvirt.NetworkDHCPLease{lease("10.0.0.9", cloneMAC, "", v4), lease("10.0.0.10", siblingMAC, "", v4)}), "none")
 }
 
-func TestALeaseThatMovesBetweenClones(t *testing.T) {
+func TestLeaseThatMovesBetweenClonesIsAConflict(t *testing.T) {
 	const id = "ff:01:02:03:04"
 	at := func(mac, id string) []libvirt.NetworkDHCPLease {
 		return []libvirt.NetworkDHCPLease{{IPaddr: "10.0.0.9", Mac: mac, Clientid: id, Type: libvirt.IP_ADDR_TYPE_IPV4}}
@@ -166,7 +166,7 @@ func TestALeaseThatMovesBetweenClones(t *testing.T) {
 	}
 }
 
-func TestClientIdentifiersFromMACAddresses(t *testing.T) {
+func TestClientIdentifiersDerivedFromMACAddressesAreDetected(t *testing.T) {
 	for id, is := range map[string]bool{
 		"01:52:54:00:0a:0b:0c": true,
 		"ff:00:0a:0b:0c:00:01:00:01:2a:00:00:00:52:54:00:ff:ff:ff":    true, // dhcpcd's

@@ -12,7 +12,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-func TestUseOfADHCPRange(t *testing.T) {
+func TestUsageOfADHCPRange(t *testing.T) {
 	var network libvirtxml.Network
 	require.NoError(t, network.Unmarshal(`<network><name>small</name><bridge name='virbr9'/>
 		<ip address='10.0.0.1' netmask='255.255.255.0'><dhcp>
@@ -45,7 +45,7 @@ func TestUseOfADHCPRange(t *testing.T) {
 	assert.False(t, DHCPRange{leased: 135, Total: 151}.NearlyFull())
 }
 
-func TestWhetherADHCPServerListens(t *testing.T) {
+func TestListeningDHCPServerIsDetected(t *testing.T) {
 	const sockets = "UNCONN 0      0      0.0.0.0%virbr1:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%virbr10:67 0.0.0.0:* users:((\"dnsmasq\",pid=147,fd=3))\n"
 	assert.True(t, listensOn(sockets, "virbr1"))
 	assert.True(t, listensOn(sockets, "virbr10"))
@@ -55,7 +55,7 @@ func TestWhetherADHCPServerListens(t *testing.T) {
 	assert.False(t, listensOn("Netid State\n", "virbr0"))
 }
 
-func TestAMissingDHCPServerIsFinalForAllStrategiesLater(t *testing.T) {
+func TestMissingDHCPServerIsFinalForAllStrategiesOnlyLater(t *testing.T) {
 	missing := &noDHCPServerError{network: "n", bridge: "virbr9"}
 	require.NotErrorIs(t, missing, strategy.ErrFinal)
 	missing.final = true
@@ -63,7 +63,7 @@ func TestAMissingDHCPServerIsFinalForAllStrategiesLater(t *testing.T) {
 	require.ErrorContains(t, missing, "no DHCP server listens on bridge virbr9 of network n")
 }
 
-func TestClientIdentifiersThatClonesShare(t *testing.T) {
+func TestSharedClientIdentifierIsFound(t *testing.T) {
 	now := time.Now()
 	record := ClientIDRecord{"52:54:00:00:00:01": {"ff:01", now}, "52:54:00:00:00:02": {"ff:02", now}}
 	id, _ := SharedClientID(record)

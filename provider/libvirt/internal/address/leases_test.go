@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNeighbours(t *testing.T) {
+func TestNeighbourTableIsParsed(t *testing.T) {
 	table := `192.168.123.140 dev virbr1 lladdr 52:54:00:b3:c9:81 REACHABLE
 192.168.122.195 dev virbr0 lladdr 52:54:00:7A:29:DB STALE
 fe80::5054:ff:fe7a:29db dev virbr0 lladdr 52:54:00:7a:29:db router STALE
@@ -22,7 +22,7 @@ fe80::5054:ff:fe7a:29db dev virbr0 lladdr 52:54:00:7a:29:db router STALE
 	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.122.195"), netip.MustParseAddr("fe80::5054:ff:fe7a:29db")}, parseNeighbours(table, mac))
 }
 
-func TestALeaseFromBeforeIsNotTheClones(t *testing.T) {
+func TestLeaseFromBeforeTheStartIsNotTheClones(t *testing.T) {
 	then := time.Now()
 	stale, renewed := lease{"192.168.122.9", then}, lease{"192.168.122.9", then.Add(time.Hour)}
 	other := lease{"192.168.122.10", then}

@@ -30,7 +30,7 @@ func removeLocks(t *testing.T, prefix string) {
 	})
 }
 
-func TestWhatToDoAboutAGuestInNoTable(t *testing.T) {
+func TestAdviceForAGuestInNoTable(t *testing.T) {
 	local := &virt.Gateway{Target: func() (*sshurl.Target, error) { return nil, nil }}
 	n := func(link string, err error) *Neighbours {
 		return &Neighbours{check: &Check{link: link, clone: &domainxml.Clone{Bridge: "br0"}, Settings: Settings{Gateway: local}}, scanErr: err}

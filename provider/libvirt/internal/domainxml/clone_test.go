@@ -50,7 +50,7 @@ const (
 	onBridge  = `<interface type='bridge'><mac address='52:54:00:bb:bb:bb'/><source bridge='br0'/></interface>`
 )
 
-func TestCloneHasAnIdentityOfItsOwn(t *testing.T) {
+func TestCloneHasANewIdentity(t *testing.T) {
 	from := base(t, fileDisk+onNetwork)
 	one, err := planClone(from, options{Label: "web server/1", Network: "my_nat_network", Cache: "unsafe"})
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestCloneWritesToOverlays(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, text, "/images/base.qcow2")
 	assert.NotContains(t, text, "/dev/vg/data")
-	assert.Contains(t, text, "/images/install.iso", "what nobody writes to is shared")
+	assert.Contains(t, text, "/images/install.iso", "read-only disks are shared")
 	assert.Contains(t, text, "/images/"+c.Name+"-vda.qcow2")
 	disk := c.Definition.Devices.Disks[0]
 	assert.Equal(t, "unsafe", disk.Driver.Cache)
@@ -97,7 +97,7 @@ func TestCloneWritesToOverlays(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(text, `type="qcow2"`))
 }
 
-func TestCloneIsLookedUpOnTheNetworkThatIsNamed(t *testing.T) {
+func TestAddressIsLookedUpOnTheInterfaceOfTheNamedNetwork(t *testing.T) {
 	for name, test := range map[string]struct {
 		devices, network string
 		want             int // the interface that is picked
@@ -119,7 +119,7 @@ func TestCloneIsLookedUpOnTheNetworkThatIsNamed(t *testing.T) {
 	}
 }
 
-func TestCloneIsRefusedWithTheReason(t *testing.T) {
+func TestBaseThatCannotBeClonedIsAnErrorWithTheReason(t *testing.T) {
 	for name, test := range map[string]struct{ devices, network, want string }{
 		"no disks":                {onNetwork, "", `base domain "base" has no disks to clone`},
 		"only a cdrom":            {cdrom + onNetwork, "", `base domain "base" has no disks to clone`},
@@ -153,14 +153,14 @@ func TestCloneIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestCloneSharesAFloppyWithoutWritingToIt(t *testing.T) {
+func TestCloneSharesAFloppyReadOnly(t *testing.T) {
 	c, err := planClone(base(t, fileDisk+`<disk type='file' device='floppy'><source file='/images/floppy.img'/><target dev='fda'/></disk>`), options{Label: "web", Network: "", Cache: "unsafe"})
 	require.NoError(t, err)
 	assert.Len(t, c.Overlays, 1)
 	assert.NotNil(t, c.Definition.Devices.Disks[1].ReadOnly)
 }
 
-func TestMetadataOfOthersIsInherited(t *testing.T) {
+func TestMetadataOfOtherProgramsIsInherited(t *testing.T) {
 	const os = `<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo>`
 	const java = `<overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/mnt/Vagrantfile</provisioned_with><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata>`
 	from := base(t, fileDisk)

@@ -23,7 +23,7 @@ func cloned(t *testing.T, devices string) (*Clone, string) {
 	return c, text
 }
 
-func TestPathsAndPortsAreTheClonesOwn(t *testing.T) {
+func TestPathsAndPortsOfCharacterDevicesAreReplaced(t *testing.T) {
 	for name, test := range map[string]struct{ device, gone, there string }{
 		"a serial port's file":       {`<serial type='file'><source path='/tmp/base.log'/><target port='0'/></serial>`, "/tmp/base.log", `<serial type="pty">`},
 		"a serial port's socket":     {`<serial type='unix'><source mode='bind' path='/run/base.sock'/></serial>`, `"/run/base.sock"`, `path="/run/SHORT-base.sock"`},
@@ -71,7 +71,7 @@ func TestIdentityIsNotInherited(t *testing.T) {
 	assert.Contains(t, text, "menial")
 }
 
-func TestDisksKeepWhatIsTheirs(t *testing.T) {
+func TestDisksKeepTheirOtherSettings(t *testing.T) {
 	c, err := planClone(base(t, `<disk type='file' device='disk'>
 		<driver name='qemu' type='qcow2' cache='none' io='native' discard='unmap' iothread='1' detect_zeroes='unmap'/>
 		<source file='/images/base.qcow2' startupPolicy='optional'/>

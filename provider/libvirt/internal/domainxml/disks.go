@@ -21,7 +21,7 @@ type Overlay struct {
 	disk      *libvirtxml.DomainDisk      // of the clone; its source is set once the volume exists
 }
 
-// PlanDisks plans an overlay, with a cache mode, for every disk that the clone may write
+// PlanDisks plans an overlay, with a cache mode, for each disk that the clone may write
 // to. Read-only disks are shared with the base.
 func (c *Clone) PlanDisks(cache string) error {
 	for i := range c.Definition.Devices.Disks {

@@ -8,7 +8,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// booting is a base with this <os>.
+// booting returns a base with this <os>.
 func booting(t *testing.T, os string) *libvirtxml.Domain {
 	t.Helper()
 	var domain libvirtxml.Domain
@@ -16,7 +16,7 @@ func booting(t *testing.T, os string) *libvirtxml.Domain {
 	return &domain
 }
 
-func TestFirmwareThatTheBaseNames(t *testing.T) {
+func TestFirmwareOfAnExplicitLoader(t *testing.T) {
 	from := booting(t, `<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' secure='yes' type='pflash'>/fw/CODE.fd</loader><nvram template='/fw/VARS.fd'>/nvram/base_VARS.fd</nvram></os>`)
 	c, err := planClone(from, options{Label: "web", Cache: "unsafe"})
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestFirmwareWithoutVariables(t *testing.T) {
 	}
 }
 
-func TestFirmwareThatCannotBeCopied(t *testing.T) {
+func TestFirmwareThatCannotBeCopiedIsAnError(t *testing.T) {
 	for name, test := range map[string]struct{ os, want string }{
 		"a loader that is written to":  {`<os><type>hvm</type><loader readonly='no' type='pflash'>/fw/OVMF.fd</loader></os>`, "boots from a writable firmware file"},
 		"variables on another machine": {`<os><type>hvm</type><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader><nvram type='network'><source protocol='iscsi' name='iqn.2013-07.com.example:iscsi-nopool/0'><host name='example.com' port='6000'/></source></nvram></os>`, "does not keep its UEFI variables in a file"},

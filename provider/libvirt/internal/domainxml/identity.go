@@ -52,7 +52,7 @@ func (c *Clone) SetIdentity(s Seed) {
 }
 
 // SetStaticIdentity sets the identity of a clone with a static address. The interface
-// that is looked up gets the MAC address of the static address, for every base.
+// that is looked up gets the MAC address of the static address, in all bases.
 func (c *Clone) SetStaticIdentity(address netip.Addr) {
 	s := StaticSeed(address)
 	c.SetIdentity(s)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatAStaticAddressGivesItsClone(t *testing.T) {
+func TestStaticAddressDeterminesUUIDAndMACAddress(t *testing.T) {
 	one, mapped, other := netip.MustParseAddr("192.168.122.50"), netip.MustParseAddr("::ffff:192.168.122.50"), netip.MustParseAddr("fd00::50")
 	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, StaticSeed(one).UUID())
 	// All machines have to agree on them, those with other versions included.
@@ -20,7 +20,7 @@ func TestWhatAStaticAddressGivesItsClone(t *testing.T) {
 	assert.Equal(t, "52:54:00", StaticSeed(one).MAC("").String()[:8])
 }
 
-func TestIdentityOfASeed(t *testing.T) {
+func TestSeedDeterminesTheIdentity(t *testing.T) {
 	from := base(t, fileDisk+onNetwork+onBridge+`<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>`)
 	planned := func(s Seed) *Clone {
 		c, err := planClone(from, options{Label: "web", Network: "br0", Cache: "unsafe", TPMDir: "/swtpm"})

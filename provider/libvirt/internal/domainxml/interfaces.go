@@ -62,7 +62,7 @@ func (c *Clone) PlanInterfaces(network string, known Bridges) error {
 	case len(matching) == 1:
 		return nil
 	case len(there) == 0 && network == "":
-		return nil // the look-up fails for every strategy but static
+		return nil // the look-up fails unless the strategy is static
 	case len(there) == 0:
 		return fmt.Errorf("networkDeviceId is %q, but base domain %q has no network interface", network, base)
 	case len(matching) > 1 && network == "":

@@ -19,7 +19,7 @@ import (
 // SSH connection. The copies of a killed process are removed by the next one that
 // copies a folder there.
 
-// copiesDir exists on every machine, is writable for every user, and keeps its content
+// copiesDir exists on every machine, is writable for all users, and keeps its content
 // when the machine restarts, as a kept clone may be restarted.
 const copiesDir = "/var/tmp"
 

@@ -16,7 +16,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
+func TestDriverDependsOnTheCapabilitiesOfTheHypervisor(t *testing.T) {
 	everything := capabilities{ninep: true, virtioFS: true, memfd: true, version: 11_001_000}
 	with := func(change func(*capabilities)) capabilities {
 		can := everything
@@ -29,7 +29,7 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 		driver  mount.Driver
 		refused string
 	}{
-		"nothing said":            {``, everything, mount.NineP, ""},
+		"no driver":               {``, everything, mount.NineP, ""},
 		"auto":                    {`driver = auto`, everything, mount.NineP, ""},
 		"9p":                      {`driver = 9p, accessMode = squash`, everything, mount.NineP, ""},
 		"virtiofs":                {`driver = virtiofs`, everything, mount.VirtioFS, ""},
@@ -39,7 +39,7 @@ func TestDriverThatAMappingGetsByWhatTheHypervisorCanDo(t *testing.T) {
 		"auto, mapped without 9p": {`accessMode = mapped`, with(func(a *capabilities) { a.ninep = false }), "", "fsMapping.data.accessMode: virtiofs has no access mode but passthrough, and its QEMU has no 9p either"},
 		"virtiofs without":        {`driver = virtiofs`, with(func(a *capabilities) { a.virtioFS = false }), "", "overcast.conf:1:79: nat_host.fsMapping.data.driver: the hypervisor at qemu:///system has no virtiofs"},
 		"virtiofs without memfd":  {`driver = virtiofs`, with(func(a *capabilities) { a.memfd = false }), "", "cannot share a domain's memory"},
-		"read-only, unsaid":       {`driver = virtiofs`, with(func(a *capabilities) { a.version = 10_010_001 }), "", "fsMapping.data.readOnly: libvirt 10.10.1 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p"},
+		"read-only by default":    {`driver = virtiofs`, with(func(a *capabilities) { a.version = 10_010_001 }), "", "fsMapping.data.readOnly: libvirt 10.10.1 at qemu:///system cannot make virtiofs read-only (11.0 and later can): set readOnly = false, or use driver = 9p"},
 		"writable":                {`driver = virtiofs, readOnly = false`, with(func(a *capabilities) { a.version = 9_000_000 }), mount.VirtioFS, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,15 +74,15 @@ func foldersOf(t *testing.T, text string) *Folders {
 	return &Folders{URL: "qemu:///system", Section: section, Entries: Entries(section, config.FSMapping)}
 }
 
-func TestWhatAHypervisorOffers(t *testing.T) {
+func TestCapabilitiesThatAreNotReportedCountAsSupported(t *testing.T) {
 	enums := []libvirtxml.DomainCapsEnum{{Name: "driverType", Values: []string{"path", "handle"}}}
 	assert.True(t, offers("yes", enums, "driverType", "path"))
 	assert.False(t, offers("yes", enums, "driverType", "virtiofs"))
 	assert.False(t, offers("no", enums, "driverType", "path"))
-	assert.True(t, offers("yes", nil, "driverType", "virtiofs"), "it does not say")
+	assert.True(t, offers("yes", nil, "driverType", "virtiofs"), "it is not reported")
 }
 
-func TestFoldersThatQEMUMayRead(t *testing.T) {
+func TestFolderMustBeReadableForQEMU(t *testing.T) {
 	me, err := user.Current()
 	require.NoError(t, err)
 	uid, err := strconv.Atoi(me.Uid)
@@ -115,7 +115,7 @@ func TestFoldersThatQEMUMayRead(t *testing.T) {
 	require.NoError(t, checkReadable(stranger, dir))
 }
 
-func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
+func TestFailedStartNamesTheMappingThatCausedIt(t *testing.T) {
 	f := foldersOf(t, `nat_host { libvirtBaseDomain = base, fsMapping { fast { hostPath = /a, driver = virtiofs, readOnly = no }, data { hostPath = /b, driver = 9p } } }`)
 	for _, e := range f.Entries {
 		f.Mappings = append(f.Mappings, &mapping{Entry: e})
@@ -125,10 +125,10 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 		"libvirt: 'virtio-9p-pci' is not a valid device model name":                            "nat_host.fsMapping.data.driver: the hypervisor's QEMU has no 9p",
 		"libvirt: cannot initialize fsdev 'fsdev-fs0': failed to open '/b': Permission denied": "nat_host.fsMapping.data.hostPath: the clone cannot have /b",
 		"libvirt: internal error: the virtiofs export directory '/a' does not exist":           "nat_host.fsMapping.fast.hostPath: the clone cannot have /a",
-		"libvirt: cannot initialize fsdev 'fsdev-fs0': failed to open '/somebody else's'":      "",
+		"libvirt: cannot initialize fsdev 'fsdev-fs0': failed to open '/another'":              "",
 		"libvirt: out of memory": "",
 	} {
-		cause := &libvirtSays{said}
+		cause := &libvirtError{said}
 		got := f.Explain(cause)
 		require.ErrorIs(t, got, cause)
 		if want == "" {
@@ -141,11 +141,11 @@ func TestFailedStartsThatAMappingIsTheReasonOf(t *testing.T) {
 	assert.NoError(t, f.Explain(nil))
 }
 
-type libvirtSays struct{ text string }
+type libvirtError struct{ text string }
 
-func (e *libvirtSays) Error() string { return e.text }
+func (e *libvirtError) Error() string { return e.text }
 
-func TestMountsAreThoseThatMountAtAsksFor(t *testing.T) {
+func TestFoldersWithMountAtAreMounted(t *testing.T) {
 	f := foldersOf(t, `nat_host { libvirtBaseDomain = base, connection.url = "ssh://root@{0}", fsMapping {
 		inner { hostPath = /a, mountAt = /data/inner, readOnly = no }, no { hostPath = /b }, outer { hostPath = /c, mountAt = /data/ } } }`)
 	for _, e := range f.Entries {
@@ -158,7 +158,7 @@ func TestMountsAreThoseThatMountAtAsksFor(t *testing.T) {
 	assert.Equal(t, mount.Guest{Tag: "inner", Path: "/data/inner", Driver: mount.NineP}, mounts[1])
 }
 
-func TestWhatIsMadeForAFolderIsKnownByItsName(t *testing.T) {
+func TestNamesOfFolderCopiesAndPoolsAreParsed(t *testing.T) {
 	clone := owner.NewName("web", owner.Self())
 	for _, suffix := range []string{"-fs0", "-fs12", "-look1"} {
 		made, ok := owner.ParseName(clone + suffix)

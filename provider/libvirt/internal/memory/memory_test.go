@@ -13,7 +13,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
+func TestMemoryThatACloneNeeds(t *testing.T) {
 	const mib = 1 << 20
 	for name, test := range map[string]struct {
 		definition string
@@ -30,7 +30,7 @@ func TestWhatACloneTakesOfFreeMemory(t *testing.T) {
 	}
 }
 
-func TestClonesMayTakeWhatTheyHaveNotTaken(t *testing.T) {
+func TestUnusedMemoryOfClonesIsReserved(t *testing.T) {
 	assert.EqualValues(t, 70, clones{{max: 100, rss: 30}, {max: 100, rss: 120}}.unreserved())
 }
 
@@ -41,7 +41,7 @@ func TestAnAbsurdTicketCountsForTheTotalMemory(t *testing.T) {
 	assert.EqualValues(t, 210, reservedBy(ahead, 100))
 }
 
-func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
+func TestSharedMemoryIsDetected(t *testing.T) {
 	for text, want := range map[string]bool{
 		`<domain/>`: false,
 		`<domain><memoryBacking><source type='memfd'/></memoryBacking></domain>`:                         false,
@@ -54,7 +54,7 @@ func TestMemoryThatIsSharedIsToldFromTheClonesOwn(t *testing.T) {
 	}
 }
 
-func TestMemoryErrorTellsTheSizes(t *testing.T) {
+func TestShortageErrorNamesTheSizes(t *testing.T) {
 	short := &ShortageError{URL: "qemu:///system", Domain: "debian", Needs: 3 << 30, Free: 512 << 20, Total: 8 << 30}
 	require.ErrorIs(t, short, provider.ErrNotEnoughMemory)
 	assert.Equal(t, `a clone of "debian" needs 3.0 GiB of memory at qemu:///system, which has 8.0 GiB in all: it can never fit: give the base domain less <memory>, or use another hypervisor`, short.Error())

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNameTellsWhoseItIs(t *testing.T) {
+func TestNameContainsLabelAndOwner(t *testing.T) {
 	by := Process{Boot: "01234567", PIDNamespace: "89ab", PID: 4711, Started: 183264}
 	name := NewName("web server/1", by)
 	assert.Regexp(t, `^overcast-web_server_1-0123456789ab-4711-183264-[0-9a-f]{8}$`, name)
@@ -23,12 +23,12 @@ func TestNameTellsWhoseItIs(t *testing.T) {
 	}
 }
 
-func TestNameOfAVeryLongLabel(t *testing.T) {
+func TestNameCutsALongLabel(t *testing.T) {
 	by := Self()
 	assert.Len(t, NewName(strings.Repeat("long", 100), by), len(NewName("l", by))+maxLabelBytes-1)
 }
 
-func TestNamesThatAreNotOurs(t *testing.T) {
+func TestForeignNamesAreNotParsed(t *testing.T) {
 	for _, name := range []string{
 		"", "overcast", "overcast-", "overcast-web", "overcast-web-1f3a5b7c", "overcast-test-vm.qcow2",
 		"my-overcast-web-0123456789ab-4711-183264-0123abcd", "overcast-web-0123456789ab-4711-183264-0123abcd.qcow2", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.qcow2.bak", "overcast-web-0123456789ab-4711-183264-0123abcd-vda.s2",
@@ -39,7 +39,7 @@ func TestNamesThatAreNotOurs(t *testing.T) {
 	}
 }
 
-func TestFateOfOwners(t *testing.T) {
+func TestStateOfOwners(t *testing.T) {
 	me := Self()
 	require.NotZero(t, me.Started)
 	assert.Equal(t, Alive, me.State(me))
@@ -57,7 +57,7 @@ func TestFateOfOwners(t *testing.T) {
 	assert.Equal(t, Alive, gone.State(me))
 	require.NoError(t, ended.Process.Kill())
 	_, _ = io.ReadAll(out) // until it has ended
-	require.Eventually(t, func() bool { return gone.State(me) == Gone }, 10*time.Second, time.Millisecond, "though nobody has waited for it")
+	require.Eventually(t, func() bool { return gone.State(me) == Gone }, 10*time.Second, time.Millisecond, "although its parent has not waited for it")
 	require.Error(t, ended.Wait())
 	assert.Equal(t, Gone, gone.State(me))
 
@@ -82,7 +82,7 @@ func TestFateOfOwners(t *testing.T) {
 	assert.Equal(t, Unknown, Process{Boot: "00000000", PIDNamespace: "0000", PID: gone.PID, Started: 1}.State(Process{Boot: "00000000", PIDNamespace: "0000"}), "nothing is known here")
 }
 
-func TestMetadataIsReadAsItWasWritten(t *testing.T) {
+func TestMetadataRoundTrip(t *testing.T) {
 	m := NewMetadata("overcast-web-1", `base "&" <one>`, "web", time.Minute)
 	read := ParseMetadata("overcast-web-1", `<other xmlns="urn:other"/>`+m.XML())
 	require.NotNil(t, read)
@@ -93,9 +93,9 @@ func TestMetadataIsReadAsItWasWritten(t *testing.T) {
 	assert.False(t, m.IsLeaseExpired(m.Created.Add(59*time.Second)))
 	assert.True(t, m.IsLeaseExpired(m.Created.Add(61*time.Second)))
 
-	assert.Nil(t, ParseMetadata("a-copy", m.XML()), "what a person has copied from a clone is the person's")
+	assert.Nil(t, ParseMetadata("a-copy", m.XML()), "a copy of a clone is not overcast's")
 	m.Version = 99
-	assert.Nil(t, ParseMetadata("overcast-web-1", m.XML()), "of a version to come")
+	assert.Nil(t, ParseMetadata("overcast-web-1", m.XML()), "of a later version")
 	assert.Nil(t, ParseMetadata("overcast-web-1", `<clone xmlns="urn:other"/>`))
 	assert.Nil(t, ParseMetadata("overcast-web-1", ""))
 }

@@ -11,7 +11,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-func TestUndoGoesBackwardsAndKeepsWhatFails(t *testing.T) {
+func TestUndoRunsInReverseOrderAndKeepsFailedSteps(t *testing.T) {
 	var done []string
 	stuck := errors.New("it is in use")
 	failing := true
@@ -31,18 +31,18 @@ func TestUndoGoesBackwardsAndKeepsWhatFails(t *testing.T) {
 	err := u.Run(t.Context(), nil)
 	require.ErrorIs(t, err, stuck)
 	assert.Equal(t, "removing second: it is in use", err.Error())
-	assert.Equal(t, []string{"third", "second", "first"}, done, "a step that fails stops no other")
+	assert.Equal(t, []string{"third", "second", "first"}, done, "a failed step does not stop the others")
 
 	done, failing = nil, false
 	require.NoError(t, u.Run(t.Context(), nil))
-	assert.Equal(t, []string{"second"}, done, "only what is left is tried again")
+	assert.Equal(t, []string{"second"}, done, "only the failed step runs again")
 	assert.True(t, u.Empty())
 	done = nil
 	require.NoError(t, u.Run(t.Context(), nil))
 	assert.Empty(t, done)
 }
 
-func TestUndoingThatPanicsStopsNoOtherStep(t *testing.T) {
+func TestPanicInAStepDoesNotStopTheOthers(t *testing.T) {
 	var u Undo
 	undone := false
 	u.Record("first", func(context.Context, *libvirt.Connect) error { undone = true; return nil })
@@ -50,5 +50,5 @@ func TestUndoingThatPanicsStopsNoOtherStep(t *testing.T) {
 	var panicked *recovered.PanicError
 	require.ErrorAs(t, u.Run(t.Context(), nil), &panicked)
 	assert.True(t, undone)
-	assert.False(t, u.Empty(), "what failed is tried again")
+	assert.False(t, u.Empty(), "the failed step is kept")
 }

@@ -11,14 +11,14 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// requirePanic checks that an error is a panic that was caught.
+// requirePanic checks that an error is a recovered panic.
 func requirePanic(t *testing.T, err error) {
 	t.Helper()
 	var panicked *recovered.PanicError
 	require.ErrorAs(t, err, &panicked)
 }
 
-func TestCallsAreLeftUnderWay(t *testing.T) {
+func TestCallContinuesAfterItsContextHasEnded(t *testing.T) {
 	goOn := make(chan struct{})
 	no := errors.New("no")
 	c := Async(func() error { <-goOn; return no })
@@ -28,21 +28,21 @@ func TestCallsAreLeftUnderWay(t *testing.T) {
 	close(goOn)
 	assert.True(t, c.Await(t.Context()))
 	assert.Equal(t, no, c.Err)
-	assert.True(t, c.Await(ended), "the answer counts")
+	assert.True(t, c.Await(ended), "the result counts")
 }
 
-func TestPanicsInCallsAreErrors(t *testing.T) {
+func TestPanicInACallIsAnError(t *testing.T) {
 	requirePanic(t, WithContext(t.Context(), nil, func() error { panic("a mistake") }))
 }
 
-func TestConnectingThatPanicsFails(t *testing.T) {
-	to := &Connection{URL: "test:///default", Ready: make(chan struct{})} // without a heart
+func TestPanicWhileConnectingIsAnError(t *testing.T) {
+	to := &Connection{URL: "test:///default", Ready: make(chan struct{})} // without a keepalive
 	NewConnections().connect(to)
 	<-to.Ready
 	requirePanic(t, to.err)
 }
 
-func TestEventsThatPanicEndTheWatch(t *testing.T) {
+func TestPanicInAnEventHandlerEndsTheWatch(t *testing.T) {
 	conn, err := libvirt.NewConnect("test:///default")
 	require.NoError(t, err)
 	defer conn.Close()

@@ -8,9 +8,9 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// What libvirt 9.0 says, each brought about on a real one.
-func TestConnectErrorsSayWhichPartFailed(t *testing.T) {
-	for said, part := range map[string]string{
+// Messages of libvirt 9.0.
+func TestConnectErrorNamesThePartThatFailed(t *testing.T) {
+	for message, part := range map[string]string{
 		"Cannot recv data: ssh: Could not resolve hostname nowhere: Temporary failure in name resolution: Connection reset by peer":           "name",
 		"Unable to resolve address 'nowhere' service '16509': Temporary failure in name resolution":                                           "name",
 		"Cannot recv data: ssh: connect to host linux-box port 23: Connection refused: Connection reset by peer":                              "port",
@@ -26,17 +26,17 @@ func TestConnectErrorsSayWhichPartFailed(t *testing.T) {
 		"End of file while reading data: sh: 1: nc: not found: Input/output error":                                                            "daemon",
 		"no connection driver available for qemux:///system":                                                                                  "",
 	} {
-		err := connectError("qemu+ssh://user:sesame@linux-box/system", libvirt.Error{Message: said})
+		err := connectError("qemu+ssh://user:sesame@linux-box/system", libvirt.Error{Message: message})
 		var e *ConnectError
-		if assert.ErrorAs(t, err, &e, said) {
-			assert.Equal(t, part, e.Part, said)
+		if assert.ErrorAs(t, err, &e, message) {
+			assert.Equal(t, part, e.Part, message)
 		}
-		assert.Contains(t, err.Error(), said)
+		assert.Contains(t, err.Error(), message)
 		assert.NotContains(t, err.Error(), "sesame")
 	}
 }
 
-func TestURLThatCannotBeReadKeepsItsPassword(t *testing.T) {
+func TestErrorsOfInvalidURLsRedactThePassword(t *testing.T) {
 	for _, url := range []string{"qemu+ssh://user:s3cret@host:bad/system", "qemu+ssh://user:s3cret@%zz/system", "nonsense://user:s3cret@host/system"} {
 		pool := NewConnections()
 		_, _, err := pool.Acquire(t.Context(), url)

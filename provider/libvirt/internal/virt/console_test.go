@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// isStreamClosed says whether a console is closed for libvirt, too.
+// isStreamClosed reports whether libvirt has closed the stream of a console.
 func isStreamClosed(c *Console) bool {
 	select {
 	case <-c.close():
@@ -16,7 +16,7 @@ func isStreamClosed(c *Console) bool {
 	}
 }
 
-func TestConsolesAreReadWhileLibvirtDoesNotAnswer(t *testing.T) {
+func TestConsoleOutputIsAvailableWhileLibvirtDoesNotAnswer(t *testing.T) {
 	answer := make(chan struct{})
 	c := newConsole(func() { <-answer })
 	c.output = []byte("login:\n")
@@ -29,7 +29,7 @@ func TestConsolesAreReadWhileLibvirtDoesNotAnswer(t *testing.T) {
 	assert.True(t, isStreamClosed(c), "again")
 }
 
-func TestClonesAreLetGoOfWhenNobodyAnswers(t *testing.T) {
+func TestWatcherOfALostConnectionCloses(t *testing.T) {
 	on := &Connection{Keepalive: NewKeepalive()}
 	w := NewDomainWatcher(on, "test", DomainState{})
 	answer := make(chan struct{})

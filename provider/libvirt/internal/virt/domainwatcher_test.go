@@ -11,10 +11,10 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// waitLimit bounds the waits for what takes no time.
+// waitLimit limits waits that normally end at once.
 const waitLimit = 30 * time.Second
 
-// OnLifecycle returns an event.
+// lifecycle returns an event.
 func lifecycle[T ~int](event libvirt.DomainEventType, detail T) *libvirt.DomainEventLifecycle {
 	return &libvirt.DomainEventLifecycle{Event: event, Detail: int(detail)}
 }
@@ -35,8 +35,7 @@ var (
 	toldGuest = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_REPORT, Reason: "enospc"}
 )
 
-// watching watches a domain that no hypervisor has, so that only the test
-// brings about events.
+// watching watches a domain that does not exist, so that only the test creates events.
 func watching(t *testing.T, from Phase) *DomainWatcher {
 	t.Helper()
 	w := NewDomainWatcher(&Connection{URL: "qemu:///system", Keepalive: NewKeepalive()}, "web", DomainState{Phase: from})
@@ -44,7 +43,7 @@ func watching(t *testing.T, from Phase) *DomainWatcher {
 	return w
 }
 
-// feed brings about events.
+// feed passes events to a watcher.
 func feed(w *DomainWatcher, events ...any) {
 	for _, event := range events {
 		switch e := event.(type) {
@@ -56,7 +55,7 @@ func feed(w *DomainWatcher, events ...any) {
 	}
 }
 
-func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
+func TestEventsChangeTheState(t *testing.T) {
 	const full = "paused: I/O error of disk /pool/vda: no space is left in the pool"
 	for name, test := range map[string]struct {
 		events []any
@@ -96,7 +95,7 @@ func TestEventsLeadFromOneStateToTheNext(t *testing.T) {
 	}
 }
 
-func TestADomainThatIsPausedIsAnOutageUntilItIsResumed(t *testing.T) {
+func TestPausedDomainIsAnOutageUntilItIsResumed(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	assert.Equal(t, "being started", w.StateName())
 	feed(w, resumed)
@@ -125,7 +124,7 @@ func TestADomainThatIsPausedIsAnOutageUntilItIsResumed(t *testing.T) {
 	require.ErrorContains(t, outage, "dompmwakeup web)")
 }
 
-func TestADomainThatHasStoppedIsAnOutageForGood(t *testing.T) {
+func TestStoppedDomainIsAPermanentOutage(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	c := newConsole(func() {})
 	c.output = []byte("Power down\n")
@@ -146,7 +145,7 @@ func TestADomainThatHasStoppedIsAnOutageForGood(t *testing.T) {
 	assert.Equal(t, outage, again)
 }
 
-func TestARebootIsReportedAndNoOutage(t *testing.T) {
+func TestRebootIsReportedAndIsNoOutage(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	feed(w, resumed)
 	changed, _ := w.Outage()
@@ -156,7 +155,7 @@ func TestARebootIsReportedAndNoOutage(t *testing.T) {
 	require.NoError(t, outage)
 }
 
-func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
+func TestLostConnectionIsAnOutageWithUnknownState(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	feed(w, resumed)
 	changed, _ := w.Outage()
@@ -171,7 +170,7 @@ func TestALostConnectionIsAnOutageThatLeavesTheStateUnknown(t *testing.T) {
 	assert.Equal(t, outage, again)
 }
 
-func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
+func TestEventTakesPrecedenceOverAnOlderState(t *testing.T) {
 	on := openTestDriver(t)
 	w := NewDomainWatcher(on, "test", DomainState{Phase: PhaseUnknown})
 	defer w.Close()
@@ -182,7 +181,7 @@ func TestAnAnswerThatIsOlderThanAnEventIsPassedOver(t *testing.T) {
 }
 
 // libvirt's own test driver reports events as QEMU's does.
-func TestAWatcherFollowsARealDomain(t *testing.T) {
+func TestWatcherFollowsADomainOfLibvirt(t *testing.T) {
 	on := openTestDriver(t)
 	domain, err := on.Conn.DomainCreateXML(`<domain type='test'><name>watched</name><memory>1024</memory><os><type>hvm</type></os></domain>`, 0)
 	require.NoError(t, err)
@@ -218,15 +217,15 @@ func TestAWatcherFollowsARealDomain(t *testing.T) {
 	require.ErrorContains(t, outage, "domain watched is shut off: a libvirt client destroyed it")
 	late.Close()
 
-	gone := NewDomainWatcher(on, "nobody", DomainState{Phase: PhaseUnknown})
+	gone := NewDomainWatcher(on, "absent", DomainState{Phase: PhaseUnknown})
 	defer gone.Close()
 	require.NoError(t, gone.ReadState(on.Conn))
 	<-gone.Done
 	_, outage = gone.Outage()
-	require.EqualError(t, outage, "domain nobody is shut off")
+	require.EqualError(t, outage, "domain absent is shut off")
 }
 
-func TestWhatLibvirtReportsOfADomain(t *testing.T) {
+func TestStatesOfLibvirtAreConverted(t *testing.T) {
 	for name, test := range map[string]struct {
 		state  libvirt.DomainState
 		reason libvirt.DomainPausedReason
