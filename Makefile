@@ -8,10 +8,10 @@ GINKGO  := .build/ginkgo
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test examples reference itest kills lab-test bench lint lab-shell clean
+.PHONY: help deps build test examples reference itest itest-fast itest-other kills lab-test bench lint lab-shell clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the system packages that are missing (Debian, as root)
 	@./itest/lab/deps.sh build lab
@@ -43,6 +43,12 @@ bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p ./itest
+
+itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addresses, mappings, teardown (as root)
+	$(LAB) $(GINKGO) -p --label-filter fast ./itest
+
+itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
+	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
 
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
 	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest

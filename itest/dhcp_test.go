@@ -149,7 +149,7 @@ var _ = Describe("a libvirt network whose dnsmasq is dead", func() {
 })
 
 var _ = Describe("a guest that does not talk to the hypervisor", func() {
-	It("is found by ARP requests for all addresses of its bridge", func(ctx SpecContext) {
+	It("is found by ARP requests for all addresses of its bridge", fast, func(ctx SpecContext) {
 		variant("silent-guest", "quiet", "quiet lab.silent")
 		configure(`silent_host = ${guest} { libvirtBaseDomain = silent-guest, networkDeviceId = br0, ipLookupStrategy = arp, addressTimeout = 60 }`)
 		host := up(ctx, "silent_host")

@@ -171,7 +171,7 @@ var _ = Describe("a teardown", func() {
 })
 
 var _ = Describe("a clone with a long label", func() {
-	It("has its own sockets", func(ctx SpecContext) {
+	It("has its own sockets", fast, func(ctx SpecContext) {
 		define(onDisk("sockets", `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='`+imageDir+`/lab-two-disks.qcow2'/><target dev='vda'/></disk>
 			<serial type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/sock-serial.sock'/></serial>`))
 		label := strings.Repeat("long", 20)

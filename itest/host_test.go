@@ -42,7 +42,7 @@ func run(client *ssh.Client, command string) string {
 	return string(out)
 }
 
-var _ = Describe("a cloned host", func() {
+var _ = Describe("a cloned host", fast, func() {
 	// Each process runs these on a clone of its own: which, is not decided
 	// before it runs them.
 	for _, which := range []string{"one process", "another process"} {

@@ -28,7 +28,7 @@ var _ = Describe("a host", func() {
 		run(logIn(host), "touch /root/proof")
 	})
 
-	It("is found on a routed network and mounts the folders of fsMapping", func(ctx SpecContext) {
+	It("is found on a routed network and mounts the folders of fsMapping", fast, func(ctx SpecContext) {
 		dir := openDir()
 		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())
 		configure(`routed_host.fsMapping { data { hostPath = %q, readOnly = true } }`, dir)
@@ -42,7 +42,7 @@ var _ = Describe("a host", func() {
 		Expect(filepath.Join(dir, "mine")).NotTo(BeAnExistingFile())
 	})
 
-	It("has overlays of disks of different formats, which are files with overlay = file", func(ctx SpecContext) {
+	It("has overlays of disks of different formats, which are files with overlay = file", fast, func(ctx SpecContext) {
 		configure(`two_disks_host.overlay = file`)
 		host := up(ctx, "two_disks_host")
 		Expect(leftovers("two_disks_host")).To(ConsistOf(HavePrefix("overcast-"), ContainSubstring("-vda.qcow2"), ContainSubstring("-vdb.qcow2")))

@@ -73,7 +73,7 @@ func restartLibvirtd() {
 }
 
 var _ = Describe("a killed process", func() {
-	It("leaves no domain and no volume", func() {
+	It("leaves no domain and no volume", fast, func() {
 		configure(`killed = ${booting}`)
 		process := child("killed")
 		Expect(leftovers("killed")).To(HaveLen(1), "a domain, and a volume that has no name any more")
@@ -81,7 +81,7 @@ var _ = Describe("a killed process", func() {
 		Eventually(leftovers).WithArguments("killed").WithTimeout(30 * time.Second).Should(BeEmpty())
 	})
 
-	It("leaves nothing after the teardown when libvirtd is killed and restarted", Serial, func(ctx SpecContext) {
+	It("leaves nothing after the teardown when libvirtd is killed and restarted", Serial, fast, func(ctx SpecContext) {
 		configure(`survivor = ${booting}`)
 		up(ctx, "survivor")
 		restartLibvirtd()

@@ -188,7 +188,7 @@ var _ = Describe("a folder of fsMapping", func() {
 		}
 	})
 
-	It("uses virtiofs with shared memory", func(ctx SpecContext) {
+	It("uses virtiofs with shared memory", fast, func(ctx SpecContext) {
 		dir := share()
 		Expect(os.WriteFile(filepath.Join(dir, "root's"), []byte("secret"), 0o600)).To(Succeed())
 		tag := "a-tag-of-36-bytes-which-9p-has-not.1"
@@ -291,7 +291,7 @@ var _ = Describe("set-up with an invalid folder", func() {
 		Expect(virsh("pool-list", "--name")).NotTo(ContainSubstring("overcast-nat_host-"))
 	})
 
-	It("fails for a read-only virtiofs mapping before libvirt 11.0, which maps the folder read-only", func(ctx SpecContext) {
+	It("fails for a read-only virtiofs mapping before libvirt 11.0, which maps the folder read-only", fast, func(ctx SpecContext) {
 		dir := share()
 		if libvirtMajor() >= 11 {
 			configure(`closed = ${guest} { fsMapping.fast { hostPath = %q, driver = virtiofs, mountAt = /fast } }`, dir)

@@ -111,14 +111,14 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 })
 
 var _ = Describe("address look-up", func() {
-	It("uses the guest agent", func(ctx SpecContext) {
+	It("uses the guest agent", fast, func(ctx SpecContext) {
 		configure(`agent_host = ${guest} { libvirtBaseDomain = lab-agent, ipLookupStrategy = agent }`)
 		host := up(ctx, "agent_host")
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
 		expectOnNetwork("agent_host", "my_nat_network", host.HostName())
 	})
 
-	It("uses a neighbour table that libvirt reads partially", func(ctx SpecContext) {
+	It("uses a neighbour table that libvirt reads partially", fast, func(ctx SpecContext) {
 		batch := ""
 		for n := range 250 {
 			batch += fmt.Sprintf("neighbour replace 192.0.2.%d lladdr 52:54:01:00:00:%02x dev virbr0 nud permanent\n", n+1, n)

@@ -18,6 +18,11 @@ func TestItest(t *testing.T) {
 	RunSpecs(t, "overcast against real guests")
 }
 
+// fast labels the specs of make itest-fast: clones, addresses, mappings and
+// teardown. They show in a few minutes whether a release of libvirt and QEMU
+// works; CI runs them in a root of the other release of Debian.
+var fast = Label("fast")
+
 var hosts = suite.Declare("nat_host")
 
 // Process 1 takes stock before any process makes anything. Its clean-up is

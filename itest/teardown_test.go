@@ -315,14 +315,14 @@ var _ = Describe("a suite", func() {
 		r.leaves(e.when, e.volumes)
 		Expect(string(r.Out.Contents()) + string(r.Err.Contents())).To(ContainSubstring(e.says))
 	},
-		Entry("all specs pass", ending{does: "pass", when: tornDown, says: "2 Passed"}),
+		Entry("all specs pass", fast, ending{does: "pass", when: tornDown, says: "2 Passed"}),
 		Entry("a spec fails", ending{does: "fail", when: tornDown, says: "2 Failed"}),
 		Entry("a spec panics", ending{does: "panic", when: tornDown, says: "2 Failed"}),
 		Entry("BeforeSuite fails half-way through three hosts", ending{hosts: []string{"fixed", "filed", "late"}, when: tornDown, says: "host is not reachable"}),
 		Entry("BeforeSuite panics half-way through three hosts", ending{does: "panic in BeforeSuite", hosts: []string{"fixed", "filed", "third"}, when: tornDown, says: "half-way"}),
 		Entry("AfterSuite panics", ending{does: "panic in AfterSuite", when: tornDown, says: "after the specs"}),
 		Entry("a goroutine panics", Serial, ending{does: "panic in a goroutine", when: byLibvirt, volumes: 2, says: "exit status 2"}),
-		Entry("a spec calls os.Exit", Serial, ending{does: "exit", when: byLibvirt, volumes: 2, says: "exit status 3"}),
+		Entry("a spec calls os.Exit", Serial, fast, ending{does: "exit", when: byLibvirt, volumes: 2, says: "exit status 3"}),
 
 		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
