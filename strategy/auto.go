@@ -34,7 +34,7 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 	defer all.Wait() // soon after the race is decided: strategies heed their context
 	racing, decided := context.WithCancelCause(ctx)
 	defer decided(errors.New("another strategy was faster"))
-	answers := make(chan answer, len(a.Strategies)) // so that nobody waits to be heard
+	answers := make(chan answer, len(a.Strategies)) // buffered, so that no sender blocks
 	for _, s := range a.Strategies {
 		all.Go(func() {
 			var got answer
@@ -83,7 +83,7 @@ func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, er
 	return netip.Addr{}, missing
 }
 
-// gaveUpError is about strategies whose errors have been told.
+// gaveUpError has the errors of strategies, which were reported before.
 type gaveUpError struct{ causes []error }
 
 func (e *gaveUpError) Error() string   { return "all of them have given up" }

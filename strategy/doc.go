@@ -1,20 +1,17 @@
 // Package strategy finds the address of a machine that has just been started.
 //
-// A strategy is asked for the address of one network interface, which it knows
-// by its MAC address, and answers as soon as there is one:
+// A strategy looks up the address of a network interface by its MAC address:
 //
-//   - [Static] answers with the address that the configuration names;
-//   - [SSH] runs a command on a machine that knows, a DHCP server for example,
-//     until it prints an address;
-//   - [Lease] asks whoever gives out DHCP leases, for libvirt's networks
-//     libvirt itself, until there is one for the interface;
-//   - [Agent] asks the guest agent in the machine;
-//   - [ARP] asks the hypervisor whether it has seen the interface;
-//   - [Auto] races those that can work.
+//   - [Static] returns the configured address;
+//   - [SSH] runs a command on another machine, such as a DHCP server, until it prints
+//     an address;
+//   - [Lease] polls the DHCP leases, libvirt's own for libvirt's networks;
+//   - [Agent] polls the guest agent;
+//   - [ARP] polls the hypervisor's neighbour table;
+//   - [Auto] runs several strategies at the same time.
 //
-// Every strategy waits until its context ends; whoever calls bounds the wait.
-// When the machine dies meanwhile, the caller ends the context with that as
-// its cause, and the strategy answers with a [NotFoundError] that carries it.
-// Nothing here knows libvirt: what a strategy asks is a small interface that
-// the provider implements.
+// A strategy waits until its context ends, so the caller sets the timeout. If the machine
+// stops meanwhile, the caller ends the context with that as its cause, and the strategy
+// fails with a [NotFoundError] that contains it. The package does not depend on libvirt:
+// the provider implements a small interface for each strategy.
 package strategy

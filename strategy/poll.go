@@ -11,13 +11,13 @@ import (
 
 // Source knows addresses of network interfaces.
 type Source interface {
-	// Addresses are those of an interface at present: none, while none is
-	// known. An error that is an [ErrNotYet] tells why, and the source is asked
-	// again; any other is taken as final.
+	// Addresses returns the current addresses of an interface, or none. After an
+	// [ErrNotYet], which says why there is none, the source is polled again; any other
+	// error is final.
 	Addresses(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error)
 }
 
-// ErrNotYet is what a source answers with that cannot answer yet.
+// ErrNotYet is the error of a source that has no address yet.
 var ErrNotYet = errors.New("not yet")
 
 // ErrFinal is an error of a source that no other strategy can make good, such

@@ -39,7 +39,7 @@ type SSH struct {
 var _ Strategy = SSH{}
 
 // Address runs the command over one connection until it prints an address. It
-// fails at once if nobody can log in, or if what is printed is no address.
+// fails at once if the login fails or if the output is not an address.
 func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	missing := &NotFoundError{Strategy: "SSH", MAC: mac, Seen: fmt.Sprintf("%s was not asked yet", s.Target)}
 	start := time.Now()
@@ -102,8 +102,8 @@ func addresses(printed []string) ([]netip.Addr, error) {
 	return found, nil
 }
 
-// seen tells what a command did that has given no address yet; err says that it
-// did not end by itself.
+// seen describes what a command did that printed no address. err is not nil if it did not
+// end.
 func (s SSH) seen(command string, result sshclient.Result, err error) string {
 	how := fmt.Sprintf("exited with %d", result.ExitCode)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 var mac = net.HardwareAddr{0x52, 0x54, 0, 1, 2, 3}
 
-// script answers each question with the next of its answers, then with the
-// last one for good. onAsk is told how often it has been asked.
+// script returns its answers one after the other, and then the last one again. onAsk is
+// called with the number of calls.
 type script struct {
 	answers [][]netip.Addr
 	err     error

@@ -10,5 +10,5 @@
 // login can verify the host. [LoginKey] is the key of the generated user.
 //
 // After the login, [WaitCommand] waits in the guest until cloud-init has finished,
-// and [ParseStatus] tells whether it succeeded.
+// and [ParseStatus] reports whether it succeeded.
 package cloudinit

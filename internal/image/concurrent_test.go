@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/internal/image"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -85,7 +85,7 @@ func TestTenGoroutinesDownloadAndDecompressOnce(t *testing.T) {
 
 func TestTenGoroutinesDownloadOnceWithoutADigest(t *testing.T) {
 	s := serve(t, disk(mega))
-	s.etag = "" // nothing tells whether the file changed
+	s.etag = "" // nothing shows whether the file changed
 	_, release := holdBack(s)
 	defer release()
 	cache := newCache(t)

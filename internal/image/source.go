@@ -211,7 +211,7 @@ func (s Source) String() string {
 	return "no image"
 }
 
-// Format prints the source as [Source.String] for every verb, so that none
+// Format prints the source as [Source.String] for all verbs, so that none
 // shows the secrets of a URL.
 func (s Source) Format(to fmt.State, _ rune) { fmt.Fprint(to, s.String()) }
 

@@ -115,7 +115,7 @@ const (
 	scanGrace = 100 * time.Millisecond
 )
 
-// scan asks for every address of a network, until the machine with a MAC
+// scan sends requests for all addresses of a network, until the machine with a MAC
 // address has sent an ARP packet with an address of its own: an answer, or a
 // request.
 func scan(ctx context.Context, link net.Interface, prefix netip.Prefix, mac net.HardwareAddr) (netip.Addr, error) {

@@ -1,4 +1,4 @@
-// Package probe finds out whether somebody uses an address.
+// Package probe detects whether a machine uses an IP address.
 package probe
 
 import (
@@ -15,15 +15,15 @@ type Dialer interface {
 	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Limit bounds a probe. What is there answers within milliseconds.
+// Limit limits a probe. A machine normally answers within milliseconds.
 const Limit = time.Second
 
-// Port is the one that is tried: what runs tests logs in there.
+// Port is the port that is probed, that of SSH.
 const Port = "22"
 
-// TCP says how an address answers to a connection by way of d, or "" if it
-// does not within [Limit]. A connection that is refused is no answer: a router
-// may refuse it in the name of an address that nobody has.
+// TCP describes how a machine at an address answers to a connection over d. It is "" if
+// none does within [Limit]. A refused connection is no answer: a router may refuse it for
+// an unused address.
 func TCP(ctx context.Context, d Dialer, addr netip.Addr) string {
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
@@ -35,8 +35,8 @@ func TCP(ctx context.Context, d Dialer, addr netip.Addr) string {
 	return "it takes connections to port " + Port
 }
 
-// Own says where this machine has an address itself, or "".
-func Own(addr netip.Addr) string {
+// LocalInterface describes the interface of this machine that has an address, or is "".
+func LocalInterface(addr netip.Addr) string {
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return ""
@@ -51,9 +51,9 @@ func Own(addr netip.Addr) string {
 	return ""
 }
 
-// ARP says how an address answers to an ARP request, or "" if it does not
-// within [Limit], is not on a network of this machine's, or if this process
-// may not ask so.
+// ARP describes how a machine at an address answers to an ARP request. It is "" if none
+// does within [Limit], if the address is not on a network of this machine, or if this
+// process may not send ARP requests.
 func ARP(ctx context.Context, addr netip.Addr) string {
 	link, from, ok := onLink("", addr)
 	if !ok {

@@ -21,15 +21,15 @@ func (t to) DialContext(ctx context.Context, network, _ string) (net.Conn, error
 func TestTCP(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	somebody := netip.MustParseAddr("192.0.2.9")
-	assert.Contains(t, probe.TCP(t.Context(), to(listener.Addr().String()), somebody), "takes connections")
+	other := netip.MustParseAddr("192.0.2.9")
+	assert.Contains(t, probe.TCP(t.Context(), to(listener.Addr().String()), other), "takes connections")
 	listener.Close()
-	assert.Empty(t, probe.TCP(t.Context(), to(listener.Addr().String()), somebody), "a connection that is refused")
+	assert.Empty(t, probe.TCP(t.Context(), to(listener.Addr().String()), other), "a connection that is refused")
 }
 
 func TestOwn(t *testing.T) {
-	assert.Regexp(t, `^this machine has it on lo`, probe.Own(netip.MustParseAddr("127.0.0.1")))
-	assert.Empty(t, probe.Own(netip.MustParseAddr("192.0.2.9")))
+	assert.Regexp(t, `^this machine has it on lo`, probe.LocalInterface(netip.MustParseAddr("127.0.0.1")))
+	assert.Empty(t, probe.LocalInterface(netip.MustParseAddr("192.0.2.9")))
 }
 
 func TestARPIsForAddressesOnOurNetworks(t *testing.T) {

@@ -49,7 +49,7 @@ func New(life context.Context, instance provider.Instance) *Route {
 }
 
 // hasGateway reports whether there is another way than the direct one. A gateway
-// that cannot be determined counts: whoever takes that way gets the error.
+// that cannot be determined counts: a connection through it fails with the error.
 func (r *Route) hasGateway() bool {
 	if r.gateway == nil || r.reach == provider.ReachDirect {
 		return false

@@ -17,7 +17,7 @@
 // The host key of a long-lived machine is checked against known_hosts. A URL
 // may name the key (hostKey=SHA256:...), another file (knownHosts=FILE), or
 // say out loud that no check is wanted (hostKey=insecure). The key of a clone,
-// which nobody can know beforehand, is pinned on first contact with a [Pin].
+// which is not known beforehand, is pinned on first contact with a [Pin].
 //
 // # Failures
 //

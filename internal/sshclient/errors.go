@@ -55,7 +55,7 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
-// A LoginError says who could not log in where, and with what it was tried.
+// A LoginError names the user and the machine of a failed login, and what was tried.
 type LoginError struct {
 	User    string
 	Addr    string
@@ -117,7 +117,7 @@ func (e *OutputLimitError) Error() string {
 // An ElevationError says that sudo or su did not run the command.
 type ElevationError struct {
 	How    sshurl.ConnectionType
-	User   string // whom to become
+	User   string // user to switch to
 	Reason string
 	Output string // what sudo or su said
 }

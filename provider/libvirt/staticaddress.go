@@ -241,7 +241,7 @@ func (i *instance) checkAddressFree(ctx context.Context, conn *libvirt.Connect) 
 	address := i.config.Static.IP
 	how := ""
 	if i.config.Reach != provider.ReachHypervisor { // otherwise this machine is on another network
-		how = cmp.Or(probe.Own(address), probe.ARP(ctx, address))
+		how = cmp.Or(probe.LocalInterface(address), probe.ARP(ctx, address))
 		if how == "" {
 			how = probe.TCP(ctx, new(net.Dialer), address)
 		}
