@@ -18,11 +18,12 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor [LABEL]...",
 		Short: "check what hosts depend on, and say what to do",
 		Long: `doctor checks everything that the hosts of the labels depend on, or every host of
-the configuration: configuration, login, connection, /dev/kvm, base domain,
-permissions, disks, pool, network, and the look-up of the address. It prints a
-line for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says
-what to do. A check that depends on one that failed is left out. Overlays are
-created for a moment and removed again.`,
+the configuration. For a libvirt host, it plans a clone as set-up does, and reports
+each step: configuration, login, connection, base domain, permissions, devices,
+disks, pool, firmware, TPM, folders and memory. Then it checks /dev/kvm, console,
+network, the look-up of the address, and how the host is reached. It prints a line
+for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says what to
+do. It stops at the first step that fails. No clone, volume or network is created.`,
 		Example: `  overcast doctor            # every host
   overcast doctor nat_host`,
 		ValidArgsFunction: completeLabels,

@@ -10,7 +10,7 @@ import (
 var (
 	ErrKeyFileMissing    = errors.New("does not exist: check privateKeyFile")
 	ErrKeyFileUnreadable = errors.New("cannot be read: check its owner and mode")
-	ErrKeyEncrypted      = errors.New("is encrypted and no passphrase is given: add passphrase=... to the URL, or the key to the ssh agent")
+	ErrKeyEncrypted      = errors.New("is encrypted and no passphrase is given: add the parameter passphrase to the URL, or the key to the ssh agent")
 	ErrKeyPassphrase     = errors.New("is encrypted with another passphrase than the one given")
 	ErrKeyFormat         = errors.New("is no private key that can be used: give the file that ssh-keygen wrote, without .pub")
 )
