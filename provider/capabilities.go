@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/overcast-go/overcast/hocon"
 )
@@ -146,4 +147,19 @@ type Result struct {
 	Detail  string // what was found, if the check succeeded
 	Warning string // what works now but may fail later, and what to do; "" if nothing
 	Err     error  // what is wrong and what to do; nil if the check succeeded
+}
+
+// Finder is implemented by an instance that can find the running hosts of its label
+// that any process has set up.
+type Finder interface {
+	// Find returns the hosts, the newest first.
+	Find(ctx context.Context) ([]Found, error)
+}
+
+// Found is a running host.
+type Found struct {
+	ID      string    // for [Attacher]
+	Address string    // "" while it is not known
+	Created time.Time // zero if it is not known
+	Owner   string    // process that set it up
 }

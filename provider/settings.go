@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,10 @@ type Settings struct {
 	// Reach says how to connect to the host: [ReachAuto], [ReachDirect] or
 	// [ReachHypervisor].
 	Reach string `hocon:"reach"`
+	// Attach makes a set-up use the host that "overcast up" has set up, if it has
+	// the same configuration and no other process uses it. AttachPolicy also
+	// considers the environment.
+	Attach bool `hocon:"attach"`
 }
 
 // Connection is the section connection of a host.
@@ -121,6 +126,18 @@ func (s Settings) KeepPolicy() string {
 		return override
 	}
 	return s.Keep
+}
+
+// attachVariable is the environment variable that overrides attach of every host.
+const attachVariable = "OVERCAST_ATTACH"
+
+// AttachPolicy reports whether a set-up uses a host that "overcast up" has set up:
+// the value of OVERCAST_ATTACH (1 or 0) if it is set, else that of attach.
+func (s Settings) AttachPolicy() bool {
+	if override, err := strconv.ParseBool(os.Getenv(attachVariable)); err == nil {
+		return override
+	}
+	return s.Attach
 }
 
 // check checks what decoding cannot.

@@ -2,8 +2,15 @@
 //
 //	overcast config [--json] [FILE | LABEL]   print the resolved configuration
 //	overcast doctor [LABEL]...                check what hosts depend on
+//	overcast up LABEL... [--for DURATION]     set up hosts that stay until overcast down
+//	overcast down [LABEL]...                  remove them
+//	overcast ssh LABEL [-- CMD]               log in to a running host
+//	overcast ssh-config LABEL...              print an ssh configuration for running hosts
+//	overcast cp SOURCE TARGET                 copy files to or from LABEL:PATH
+//	overcast console LABEL                    open the serial console
+//	overcast screenshot LABEL [-o FILE]       save the screen
 //	overcast ls [--json] [-c URL]...          list what overcast has created
-//	overcast gc [--dry-run] [-c URL]...       remove what no living run owns
+//	overcast gc [LABEL]... [--dry-run]        remove what no living run owns
 //	overcast version                          print the version
 //	overcast completion SHELL                 print a completion script
 //

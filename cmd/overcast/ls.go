@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/standing"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
 )
@@ -18,6 +20,7 @@ import (
 type listed struct {
 	URL string `json:"url"`
 	libvirt.Resource
+	Idle string `json:"idle,omitempty"` // how long no test has used a host that overcast up has set up
 }
 
 func lsCommand() *cobra.Command {
@@ -54,15 +57,27 @@ about them. Domains that Overcast for Java has created are listed, too.`,
 // fails does not stop the others.
 func resources(ctx context.Context, urls []string) ([]listed, error) {
 	all := []listed{}
-	var errs []error
+	idle, err := idleTimes()
+	errs := []error{err}
 	for _, url := range urls {
 		made, err := libvirt.List(ctx, url)
 		errs = append(errs, err)
 		for _, m := range made {
-			all = append(all, listed{hideSecrets(url), m})
+			all = append(all, listed{hideSecrets(url), m, idle[m.Name]})
 		}
 	}
 	return all, errors.Join(errs...)
+}
+
+// idleTimes are the idle times of the hosts that overcast up has set up, by the names
+// of their domains.
+func idleTimes() (map[string]string, error) {
+	records, err := standing.List()
+	times := map[string]string{}
+	for _, r := range records {
+		times[r.ID] = roundDuration(r.IdleTime())
+	}
+	return times, err
 }
 
 func printJSON(out io.Writer, v any) error {
@@ -71,21 +86,55 @@ func printJSON(out io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
+// table prints two lines for each resource, within the width of a terminal.
 func table(out io.Writer, all []listed) error {
 	if len(all) == 0 {
 		return nil
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KIND\tNAME\tLABEL\tBASE OR POOL\tSTATE\tAGE\tOWNER\tAT\tOVERCAST GC")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.StripEscape)
+	fmt.Fprintln(w, "LABEL\tADDRESS\tSTATE\tAGE\tIDLE\tOWNER")
 	for _, m := range all {
 		state := cmp.Or(m.State, "-")
 		if m.Kept {
 			state += ", kept"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s, %s\t%s\t%s\n", m.Kind, m.Name, cmp.Or(m.Label, "-"), cmp.Or(m.Parent, m.Pool, "-"),
-			state, age(m.Created), m.Owner, m.OwnerState, m.URL, verdict(m.Resource))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s, %s\n", cmp.Or(m.Label, "-"), cmp.Or(m.Address, "-"), state, age(m.Created), cmp.Or(m.Idle, "-"), m.Owner, m.OwnerState)
+		for _, line := range wrap(details(m), tableWidth-len(tableIndent)) {
+			fmt.Fprintf(w, "%s%s\n", tableIndent, line)
+		}
 	}
 	return w.Flush()
+}
+
+const (
+	tableWidth  = 100
+	tableIndent = "    "
+)
+
+// details is the second line of a resource.
+func details(m listed) string {
+	text := m.Kind + " " + m.Name
+	switch {
+	case m.Parent != "":
+		text += ", clone of " + m.Parent
+	case m.Pool != "":
+		text += " in pool " + m.Pool
+	}
+	return text + ", at " + m.URL + "; gc " + verdict(m.Resource)
+}
+
+// wrap breaks a text at blanks into lines of at most width bytes, unless a word is
+// longer.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
 }
 
 // verdict is what overcast gc does.
@@ -96,12 +145,17 @@ func verdict(r libvirt.Resource) string {
 	return "keeps it: " + r.SkipReason
 }
 
-// age is the time since something was created, in two units.
+// age is the time since something was created.
 func age(created time.Time) string {
 	if created.IsZero() {
 		return "-"
 	}
-	switch d := time.Since(created); {
+	return roundDuration(time.Since(created))
+}
+
+// roundDuration is a duration in at most two units.
+func roundDuration(d time.Duration) string {
+	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:

@@ -91,7 +91,8 @@ overcast has created, and reaches hosts that run.`,
 	}
 	root.AddCommand(
 		configCommand(), doctorCommand(),
-		lsCommand(), gcCommand(),
+		upCommand(), downCommand(), lsCommand(), gcCommand(),
+		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		versionCommand(),
 	)
 	root.SetUsageTemplate(usageTemplate)

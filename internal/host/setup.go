@@ -27,6 +27,7 @@ type Prepared struct {
 	provider.Instance
 	Provider     provider.Provider
 	ProviderName string
+	Section      *hocon.Value // of the configuration
 }
 
 // Prepare prepares the instance of a host from its section.
@@ -36,7 +37,7 @@ func Prepare(label string, section *hocon.Value) (Prepared, error) {
 		return Prepared{}, err
 	}
 	instance, err := provider.New(label, section)
-	return Prepared{instance, p, name}, err
+	return Prepared{instance, p, name, section}, err
 }
 
 // SetupOptions change a set-up. The zero value is the default.
@@ -108,7 +109,13 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 			errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
 			continue
 		}
-		b.setups = append(b.setups, e.begin(ctx, prepared, forUses))
+		attached, err := e.attachStanding(ctx, prepared)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("attaching to %s: %w", e.label, err))
+		}
+		if err == nil && !attached {
+			b.setups = append(b.setups, e.begin(ctx, prepared, forUses))
+		}
 	}
 	if len(errs) > 0 {
 		b.end()

@@ -69,7 +69,7 @@ func preparer(p *reserver, hosts map[string]*tracked) Preparer {
 			return Prepared{}, errors.New("no such host")
 		}
 		h.Settings, h.hostname = provider.DefaultSettings(), label
-		return Prepared{h, p, p.name}, nil
+		return Prepared{Instance: h, Provider: p, ProviderName: p.name}, nil
 	}
 }
 

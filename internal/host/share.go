@@ -78,13 +78,18 @@ func (r *Registry) adopt(ctx context.Context, label string, host sharedHost, pre
 	if err != nil {
 		return err
 	}
-	instance, err := attach(ctx, &adopted{prepared: prepared.Instance, shared: host})
+	return e.adopt(ctx, &adopted{prepared: prepared.Instance, shared: host})
+}
+
+// adopt makes a host of another process the one that is up.
+func (e *entry) adopt(ctx context.Context, a *adopted) error {
+	instance, err := attach(ctx, a)
 	if err != nil {
 		return err
 	}
 	h := newHost(instance)
-	if host.Keys != nil {
-		h.keys = host.Keys
+	if a.shared.Keys != nil {
+		h.keys = a.shared.Keys
 	}
 	h.route.Resolve(ctx)
 	e.set(h)
@@ -107,13 +112,22 @@ func attach(ctx context.Context, a *adopted) (provider.Instance, error) {
 type adopted struct {
 	prepared provider.Instance // by the configuration of this process
 	shared   sharedHost
+	release  func() // ends the use of the host; may be nil
 }
 
-func (a *adopted) Common() provider.Settings      { return a.prepared.Common() }
-func (a *adopted) SetUp(context.Context) error    { return nil }
-func (a *adopted) Address() string                { return a.shared.Address }
-func (a *adopted) BaseDomain() string             { return a.shared.BaseDomain }
-func (a *adopted) TearDown(context.Context) error { return nil }
+func (a *adopted) Common() provider.Settings   { return a.prepared.Common() }
+func (a *adopted) SetUp(context.Context) error { return nil }
+func (a *adopted) Address() string             { return a.shared.Address }
+func (a *adopted) BaseDomain() string          { return a.shared.BaseDomain }
+
+// TearDown ends the use of the host, which stays up.
+func (a *adopted) TearDown(context.Context) error {
+	if a.release != nil {
+		a.release()
+		a.release = nil
+	}
+	return nil
+}
 
 // IsPersistent is that of the host.
 func (a *adopted) IsPersistent() bool {
@@ -136,7 +150,11 @@ type attached struct {
 	attacher provider.Attacher
 }
 
-func (a *attached) TearDown(context.Context) error { a.attacher.Detach(); return nil }
+// TearDown ends the use of the host, which stays up.
+func (a *attached) TearDown(ctx context.Context) error {
+	a.attacher.Detach()
+	return a.adopted.TearDown(ctx)
+}
 
 func (a *attached) Outage() (<-chan struct{}, error) { return provider.OutageOf(a.prepared) }
 

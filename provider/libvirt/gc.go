@@ -19,6 +19,7 @@ type Resource struct {
 	Label      string    `json:"label,omitempty"`      // of the host
 	Parent     string    `json:"parent,omitempty"`     // base domain of a domain
 	State      string    `json:"state,omitempty"`      // of a domain, as virsh shows it
+	Address    string    `json:"address,omitempty"`    // of a domain, as far as its owner has published it
 	Created    time.Time `json:"created,omitzero"`     // zero if it is not known
 	Owner      string    `json:"owner"`                // process that created it
 	OwnerState string    `json:"ownerState"`           // alive, gone, or unknown from this machine
@@ -45,6 +46,8 @@ func List(ctx context.Context, url string) ([]Resource, error) {
 
 // GCOptions are the options of [GC].
 type GCOptions struct {
+	// Label removes only what belongs to hosts of this label; "" is all.
+	Label string
 	// DryRun removes nothing.
 	DryRun bool
 	// Kept also removes clones that were left for inspection, if their process
@@ -65,7 +68,7 @@ type GCOptions struct {
 func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) {
 	var removed []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = gc.Collect(ctx, conn, gc.Options{DryRun: options.DryRun, Kept: options.Kept})
+		removed, err = gc.Collect(ctx, conn, gc.Options{Label: options.Label, DryRun: options.DryRun, Kept: options.Kept})
 		return err
 	})
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 
 // Options are the options of garbage collection.
 type Options struct {
-	DryRun bool // remove nothing
-	Kept   bool // also remove clones that were left for inspection, if their process has ended
+	DryRun bool   // remove nothing
+	Kept   bool   // also remove clones that were left for inspection, if their process has ended
+	Label  string // remove only what belongs to hosts of this label; "" for all
 }
 
 // Collect removes what overcast created and whose owner has ended. It returns what it
@@ -24,7 +25,7 @@ func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Res
 	var removed []Resource
 	errs := []error{err}
 	for _, m := range found {
-		if m.SkipReason != "" {
+		if m.SkipReason != "" || (options.Label != "" && m.Label != options.Label) {
 			continue
 		}
 		if !options.DryRun {

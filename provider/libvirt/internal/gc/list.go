@@ -24,6 +24,7 @@ type Resource struct {
 	Label      string    `json:"label,omitempty"`      // of the host
 	Parent     string    `json:"parent,omitempty"`     // base domain of a domain
 	State      string    `json:"state,omitempty"`      // of a domain, as virsh shows it
+	Address    string    `json:"address,omitempty"`    // of a domain, as far as its owner has published it
 	Created    time.Time `json:"created,omitzero"`     // zero if it is not known
 	Owner      string    `json:"owner"`                // process that created it
 	OwnerState string    `json:"ownerState"`           // alive, gone, or unknown from this machine
@@ -114,6 +115,9 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 	is := by.State(owner.Self())
 	made.Label, made.Parent, made.Created, made.Kept = m.Label, m.Parent, m.Created, m.Kept != nil
 	made.Owner, made.OwnerState = by.String(), is.String()
+	if m.Address != nil {
+		made.Address = m.Address.IP
+	}
 	switch {
 	case is == owner.Alive:
 		made.SkipReason = "its owner is alive"

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/spf13/cobra"
+)
+
+func screenshotCommand() *cobra.Command {
+	var file string
+	command := &cobra.Command{
+		Use:   "screenshot LABEL [-o FILE]",
+		Short: "save the screen of a running host as a PNG file",
+		Example: `  overcast screenshot nat_host
+  overcast screenshot nat_host -o boot.png`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeLabel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withRunning(cmd.Context(), args[0], func(h *host.Host) error {
+				png, err := h.Screenshot(cmd.Context())
+				if err != nil {
+					return fmt.Errorf("taking a screenshot of %s: %w", args[0], err)
+				}
+				if file == "" {
+					file = args[0] + ".png"
+				}
+				if err := os.WriteFile(file, png, 0o644); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), file)
+				return err
+			})
+		},
+	}
+	command.Flags().StringVarP(&file, "output", "o", "", "`FILE` to write (default LABEL.png)")
+	return command
+}
+
+func consoleCommand() *cobra.Command {
+	force := false
+	command := &cobra.Command{
+		Use:   "console LABEL [--force]",
+		Short: "open the serial console of a running host",
+		Long: `console opens the serial console of a clone with virsh; Ctrl-] ends it. The process
+that has set a host up reads its console for the reports of failures, so --force
+takes the console away from it.`,
+		Example: `  overcast console nat_host
+  overcast console nat_host --force`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeLabel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			url, err := urlOf(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			return withRunning(cmd.Context(), args[0], func(h *host.Host) error {
+				if h.ID() == "" {
+					return fmt.Errorf("opening the console of %s: it is not a clone", args[0])
+				}
+				virsh := []string{"-c", url, "console", h.ID()}
+				if force {
+					virsh = append(virsh, "--force")
+				}
+				return runProgram(cmd, "virsh", virsh...)
+			})
+		},
+	}
+	command.Flags().BoolVar(&force, "force", false, "take the console away from the process that reads it")
+	return command
+}
+
+// urlOf is the hypervisor of a host.
+func urlOf(cmd *cobra.Command, label string) (string, error) {
+	config, err := fixture.Load(fixture.WithContext(cmd.Context()))
+	if err != nil {
+		return "", err
+	}
+	section, err := config.Section(label)
+	if err != nil {
+		return "", err
+	}
+	url := hypervisorOf(section)
+	if url == "" {
+		return "", errors.New(label + " is not a libvirt host")
+	}
+	return url, nil
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/spf13/cobra"
+)
+
+func sshCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh LABEL [-- CMD [ARG]...]",
+		Short: "log in to a running host with ssh, or run a command there",
+		Long: `ssh logs in to the running host of a label, with the user, key and jump host of its
+configuration, or runs a command there. It takes the host that "overcast up" has set
+up, otherwise the newest clone of that label that runs. It asks no question: the host
+key is the one that the host showed at set-up; that of a clone of another process is
+not known and not checked.
+
+The exit code is that of ssh: the command's, or 255 if the login failed.`,
+		Example: `  overcast ssh nat_host
+  overcast ssh nat_host -- systemctl status nginx`,
+		Args:              labelAndCommand,
+		ValidArgsFunction: completeLabel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withRunning(cmd.Context(), args[0], func(h *host.Host) error { return runSSH(cmd, h, args[1:]) })
+		},
+	}
+}
+
+// labelAndCommand accepts a label and, after --, a command.
+func labelAndCommand(cmd *cobra.Command, args []string) error {
+	dash := cmd.ArgsLenAtDash()
+	switch {
+	case len(args) == 0 || dash == 0:
+		return errors.New("a label is missing")
+	case len(args) > 1 && dash != 1:
+		return fmt.Errorf("%q after the label: write -- before a command", args[1])
+	}
+	return nil
+}
+
+func runSSH(cmd *cobra.Command, h *host.Host, command []string) error {
+	options, err := h.SSHOptions()
+	if err != nil {
+		return err
+	}
+	var args []string
+	for _, o := range options {
+		args = append(args, "-o", o.Name+"="+o.Value)
+	}
+	args = append(args, "--", h.Address())
+	return runProgram(cmd, "ssh", append(args, command...)...)
+}
+
+// runProgram runs a program on the terminal of this process. A program that fails
+// ends this process with the same exit code.
+func runProgram(cmd *cobra.Command, name string, args ...string) error {
+	// The program gets an interrupt from the terminal itself.
+	program := exec.CommandContext(context.WithoutCancel(cmd.Context()), name, args...)
+	program.Stdin, program.Stdout, program.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
+	err := program.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return exitError(exit.ExitCode())
+	}
+	if err != nil {
+		return fmt.Errorf("running %s: %w", name, err)
+	}
+	return nil
+}
+
+func sshConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh-config LABEL...",
+		Short: "print the sections of an ssh configuration for running hosts",
+		Long: `ssh-config prints a section for each host, with which plain ssh, scp and rsync reach
+it under its label. ssh checks the host key of a host that "overcast up" has set up.`,
+		Example: `  overcast ssh-config nat_host > ~/.ssh/overcast
+  ssh -F ~/.ssh/overcast nat_host`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeLabels,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out strings.Builder
+			for _, label := range args {
+				err := withRunning(cmd.Context(), label, func(h *host.Host) error { return writeSSHConfig(&out, label, h) })
+				if err != nil {
+					return err
+				}
+			}
+			_, err := fmt.Fprint(cmd.OutOrStdout(), out.String())
+			return err
+		},
+	}
+}
+
+func writeSSHConfig(out *strings.Builder, label string, h *host.Host) error {
+	options, err := h.SSHOptions()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Host %s\n", label)
+	for _, o := range options {
+		fmt.Fprintf(out, "    %s %s\n", o.Name, o.Value)
+	}
+	return nil
+}
