@@ -102,7 +102,7 @@ attempts: 1`))
     %s, as stranger
 to be reachable by SSH
 tried: log in and run true
-last error: ssh to `)+server.Addr+`: login: user "stranger" is not let in by `+server.Addr+` (tried key `+server.KeyFile+`): ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain
+last error: ssh to `)+server.Addr+`: login: user "stranger" is not let in by `+server.Addr+` (tried key `+server.KeyFile+`; the server offers publickey)
 attempts: 1`)
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
-	xssh "golang.org/x/crypto/ssh"
 )
 
 // How long callers wait for the end of what they have cancelled.
@@ -35,7 +34,7 @@ type Client struct {
 	tasks  sync.WaitGroup
 }
 
-func newClient(conn *xssh.Client, login func(context.Context) (*xssh.Client, error), e sshconfig.Endpoint, under *Client, opts Options) *Client {
+func newClient(conn *wireClient, login func(context.Context) (*wireClient, error), e sshconfig.Endpoint, under *Client, opts Options) *Client {
 	c := &Client{endpoint: e, under: under, opts: opts}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.reaper.client = c

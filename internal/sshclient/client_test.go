@@ -3,6 +3,7 @@ package sshclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -114,6 +115,24 @@ func TestAnsweredKeepAlivesKeepTheConnection(t *testing.T) {
 	}
 	if err := c.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestDataCountsAsAnAnswerToKeepAlives(t *testing.T) {
+	t.Parallel()
+	const interval, misses = 100 * time.Millisecond, 20
+	server := sshtest.Start(t, sshtest.Config{NoKeepAlive: true, Exec: func(ctx context.Context, _ string, s sshtest.Session) int {
+		for start := time.Now(); time.Since(start) < 2*misses*interval; time.Sleep(interval / 10) {
+			fmt.Fprintln(s.Stdout, "data")
+		}
+		return 0
+	}})
+	opts := lonely(t)
+	opts.KeepAlive, opts.KeepAliveMisses = interval, misses
+	c := connect(t, server.URL(), opts)
+	run(t, c, "print")
+	if err := c.Wait(); !errors.Is(err, sshclient.ErrConnectionLost) {
+		t.Errorf("got %v, want the end of a connection without data", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	xssh "golang.org/x/crypto/ssh"
 )
@@ -15,14 +16,35 @@ import (
 type connection struct {
 	client *Client
 	ssh    *xssh.Client
-	done   chan struct{} // closed when the connection has ended
+	// received is how many bytes the machine has sent.
+	received *atomic.Int64
+	done     chan struct{} // closed when the connection has ended
 
 	mu    sync.Mutex
 	cause error // why it ended
 }
 
-func newConnection(c *Client, conn *xssh.Client) *connection {
-	return &connection{client: c, ssh: conn, done: make(chan struct{})}
+// A wireClient is an SSH connection with the number of bytes that the machine has
+// sent on it.
+type wireClient struct {
+	ssh      *xssh.Client
+	received *atomic.Int64
+}
+
+// A countingConn counts the bytes that it receives.
+type countingConn struct {
+	net.Conn
+	received *atomic.Int64
+}
+
+func (c countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received.Add(int64(n))
+	return n, err
+}
+
+func newConnection(c *Client, conn *wireClient) *connection {
+	return &connection{client: c, ssh: conn.ssh, received: conn.received, done: make(chan struct{})}
 }
 
 // start begins to watch the connection, and calls ended after its end. It

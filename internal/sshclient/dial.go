@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
@@ -70,7 +71,7 @@ func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.
 		d.under.Close()
 		return nil, err
 	}
-	loginAgain := func(ctx context.Context) (*xssh.Client, error) {
+	loginAgain := func(ctx context.Context) (*wireClient, error) {
 		cred, err := credentials.Gather(ctx, e, agent)
 		if err != nil {
 			return nil, &DialError{PhaseSettings, e.Addr(), err}
@@ -83,8 +84,8 @@ func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.
 
 // login connects until the machine shows a key that can be judged: one whose
 // fingerprint alone is known is asked for each type in turn.
-func (d dialing) login(ctx context.Context, e sshconfig.Endpoint, cred *credentials.Credentials) (*xssh.Client, error) {
-	algorithms := hostkey.Preferring(e.HostKeys.KeyTypes(e.Addr()))
+func (d dialing) login(ctx context.Context, e sshconfig.Endpoint, cred *credentials.Credentials) (*wireClient, error) {
+	algorithms := hostkey.Preferring(e.HostKeys.Algorithms(e.Addr()))
 	var refused *hostkey.MismatchError
 	for {
 		conn, err := d.open(ctx, e.Addr())
@@ -92,9 +93,10 @@ func (d dialing) login(ctx context.Context, e sshconfig.Endpoint, cred *credenti
 			return nil, err
 		}
 		h := handshake{endpoint: e, cred: cred, algorithms: algorithms}
-		client, err := h.run(ctx, conn)
+		received := new(atomic.Int64)
+		client, err := h.run(ctx, conn, received)
 		if err == nil {
-			return client, nil
+			return &wireClient{client, received}, nil
 		}
 		judge, picky := e.HostKeys.(hostkey.Judge)
 		if !picky || !judge.WantsAnother() {
@@ -112,7 +114,7 @@ func (d dialing) login(ctx context.Context, e sshconfig.Endpoint, cred *credenti
 		default:
 			return nil, err
 		}
-		if algorithms = hostkey.Without(algorithms, h.keyType); len(algorithms) == 0 {
+		if algorithms = hostkey.Without(algorithms, h.keyType()); len(algorithms) == 0 {
 			return nil, &DialError{PhaseHostKey, e.Addr(), refused}
 		}
 	}
@@ -150,30 +152,39 @@ func orCause(ctx context.Context, err error) error {
 	return err
 }
 
+// maxBanner limits how much of the banner of a server an error shows, in bytes.
+const maxBanner = 1 << 10
+
 // A handshake makes an SSH connection out of a TCP connection.
 type handshake struct {
 	endpoint   sshconfig.Endpoint
 	cred       *credentials.Credentials
 	algorithms []string
 
-	mu      sync.Mutex // the key is judged on a goroutine of the transport
-	judged  bool
-	keyErr  error
-	keyType string
+	mu     sync.Mutex     // the library calls judge and banner from its own goroutine
+	key    xssh.PublicKey // of the server; nil before it has shown one
+	keyErr error
+	banner string
 }
 
-func (h *handshake) run(ctx context.Context, conn net.Conn) (*xssh.Client, error) {
+func (h *handshake) run(ctx context.Context, conn net.Conn, received *atomic.Int64) (*xssh.Client, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	c, channels, requests, err := xssh.NewClientConn(conn, h.endpoint.Addr(), &xssh.ClientConfig{
+	c, channels, requests, err := xssh.NewClientConn(countingConn{conn, received}, h.endpoint.Addr(), &xssh.ClientConfig{
 		User:              h.endpoint.User,
 		Auth:              h.cred.Methods(),
 		HostKeyCallback:   h.judge,
 		HostKeyAlgorithms: h.algorithms,
+		BannerCallback:    h.keepBanner,
 		ClientVersion:     "SSH-2.0-overcast",
 	})
 	if !stop() && err == nil {
 		c.Close()
 		err = context.Cause(ctx)
+	}
+	if err == nil {
+		if err = h.confirm(); err != nil {
+			c.Close()
+		}
 	}
 	if err != nil {
 		conn.Close()
@@ -186,11 +197,39 @@ func (h *handshake) judge(addr string, _ net.Addr, key xssh.PublicKey) error {
 	err := h.endpoint.HostKeys.Check(addr, key)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.judged, h.keyErr, h.keyType = true, err, key.Type()
+	h.key, h.keyErr = key, err
 	return err
 }
 
-// explain says which phase err ended.
+// confirm reports the key of a successful login to a checker that learns it.
+func (h *handshake) confirm() error {
+	learner, ok := h.endpoint.HostKeys.(hostkey.Confirmer)
+	if !ok {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.keyErr = learner.Confirm(h.endpoint.Addr(), h.key)
+	return h.keyErr
+}
+
+func (h *handshake) keepBanner(text string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.banner += text[:min(len(text), maxBanner-len(h.banner))]
+	return nil
+}
+
+func (h *handshake) keyType() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.key == nil {
+		return ""
+	}
+	return h.key.Type()
+}
+
+// explain says in which phase err occurred.
 func (h *handshake) explain(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -198,13 +237,20 @@ func (h *handshake) explain(err error) error {
 	switch {
 	case h.keyErr != nil:
 		e.Phase, e.Err = PhaseHostKey, h.keyErr
-	case h.judged:
+	case h.key != nil:
 		e.Phase, e.Err = PhaseLogin, &LoginError{
-			User: h.endpoint.User, Addr: h.endpoint.Addr(),
-			Tried: h.cred.Tried, Skipped: h.cred.Skipped, Err: err,
+			User: h.endpoint.User, Addr: h.endpoint.Addr(), Offered: h.cred.Offered,
+			Tried: h.cred.Tried, Skipped: h.cred.Skipped, Banner: strings.TrimSpace(h.banner), Err: err,
+			refused: isRefusal(err),
 		}
 	}
 	return e
+}
+
+// isRefusal reports whether a login failed because the server accepted no method,
+// and not because the connection ended.
+func isRefusal(err error) bool {
+	return errors.Is(err, credentials.ErrNotConfigured) || strings.Contains(err.Error(), "unable to authenticate")
 }
 
 // maxJumps ends a ProxyJump that leads back to itself.

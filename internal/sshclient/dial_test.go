@@ -150,7 +150,7 @@ func TestDialEndsWithItsContextDuringLogin(t *testing.T) {
 type hostKeysFunc func()
 
 func (f hostKeysFunc) Check(string, xssh.PublicKey) error { f(); return nil }
-func (f hostKeysFunc) KeyTypes(string) []string           { return nil }
+func (f hostKeysFunc) Algorithms(string) []string         { return nil }
 
 func TestKeyFiles(t *testing.T) {
 	dir := t.TempDir()
@@ -271,9 +271,21 @@ func TestLoginErrorNamesWhatWasNotTried(t *testing.T) {
 	if !errors.As(err, &e) || len(e.Tried) != 0 || len(e.Skipped) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{"the ssh agent", "id_rsa is encrypted and no passphrase is given", "nothing to log in with"} {
+	for _, want := range []string{"the ssh agent", "id_rsa is encrypted and no passphrase is given", "found no key and no password", "the server offers publickey"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}
+	}
+}
+
+func TestLoginErrorNamesTheMethodsOfTheServer(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{Password: "sesame"})
+	err := dialError(t, t.Context(), "ssh://tester@"+server.Addr+"?hostKey=insecure", nil)
+	var login *sshclient.LoginError
+	if !errors.As(err, &login) || !errors.Is(err, sshclient.ErrLoginRefused) {
+		t.Fatalf("got %v, want a refused login", err)
+	}
+	if !slices.Contains(login.Offered, "password") || !strings.Contains(err.Error(), "the server offers ") {
+		t.Errorf("the error does not name the methods of the server: %v", err)
 	}
 }

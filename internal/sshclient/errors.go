@@ -59,20 +59,33 @@ func (e *DialError) Unwrap() error { return e.Err }
 type LoginError struct {
 	User    string
 	Addr    string
-	Tried   []string // methods, in their order: a key with its file, password, ...
-	Skipped []string // what was there but could not be used, and why
+	Offered []string // methods that the server offers, in the words of SSH
+	Tried   []string // what was tried, in its order: a key with its file, a password
+	Skipped []string // what was found but could not be used, and why
+	Banner  string   // what the server says before a login
 	Err     error
+
+	refused bool
 }
 
 func (e *LoginError) Error() string {
-	tried := "nothing to log in with was found"
+	details := "found no key and no password"
 	if len(e.Tried) > 0 {
-		tried = "tried " + strings.Join(e.Tried, ", ")
+		details = "tried " + strings.Join(e.Tried, ", ")
 	}
 	if len(e.Skipped) > 0 {
-		tried += "; not tried: " + strings.Join(e.Skipped, ", ")
+		details += "; not tried: " + strings.Join(e.Skipped, ", ")
 	}
-	return fmt.Sprintf("user %q is not let in by %s (%s): %v", e.User, e.Addr, tried, e.Err)
+	if len(e.Offered) > 0 {
+		details += "; the server offers " + strings.Join(e.Offered, ", ")
+	}
+	if e.Banner != "" {
+		details += fmt.Sprintf("; its banner: %q", e.Banner)
+	}
+	if e.refused {
+		return fmt.Sprintf("user %q is not let in by %s (%s)", e.User, e.Addr, details)
+	}
+	return fmt.Sprintf("user %q is not let in by %s (%s): %v", e.User, e.Addr, details, e.Err)
 }
 
 func (e *LoginError) Unwrap() error { return e.Err }
@@ -80,7 +93,7 @@ func (e *LoginError) Unwrap() error { return e.Err }
 // Is makes the error an [ErrLoginRefused] if the machine refused the login. A
 // connection that was lost during the login was not refused.
 func (e *LoginError) Is(target error) bool {
-	return target == ErrLoginRefused && e.Err != nil && strings.Contains(e.Err.Error(), "unable to authenticate")
+	return target == ErrLoginRefused && e.refused
 }
 
 // IsPermanent reports whether an error stays the same however often the

@@ -216,3 +216,34 @@ func TestPin(t *testing.T) {
 		}
 	})
 }
+
+func TestPinIgnoresAMachineThatRefusesTheLogin(t *testing.T) {
+	early, final := sshtest.Start(t, sshtest.Config{}), sshtest.Start(t, sshtest.Config{})
+	opts := lonely(t)
+	pin := hostkey.NewPin()
+	opts.HostKeys = pin
+	// The key file is the one of the final server, so the early one refuses it.
+	dialError(t, t.Context(), "ssh://tester@"+early.Addr+"?privateKeyFile="+final.KeyFile, opts)
+	if got := pin.Fingerprint(); got != "" {
+		t.Errorf("the key %s is pinned although the login was refused", got)
+	}
+	connect(t, "ssh://tester@"+final.Addr+"?privateKeyFile="+final.KeyFile, opts)
+	if got := pin.Fingerprint(); got != final.Fingerprint(0) {
+		t.Errorf("pinned %s, want %s", got, final.Fingerprint(0))
+	}
+}
+
+func TestPinRefusesASecondKeyThatWasShownBeforeTheFirstLogin(t *testing.T) {
+	pin, keys := hostkey.NewPin(), threeKeys(t)
+	for _, key := range keys[:2] {
+		if err := pin.Check("host:22", key.PublicKey()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pin.Confirm("host:22", keys[0].PublicKey()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pin.Confirm("host:22", keys[1].PublicKey()); !errors.Is(err, hostkey.ErrMismatch) {
+		t.Errorf("got %v, want a mismatch", err)
+	}
+}

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// keepAliveRequest is the request that OpenSSH uses. Any answer to it will
-// do; most servers refuse it.
+// keepAliveRequest is the request that OpenSSH uses. Any answer shows that the
+// machine works; most servers refuse the request.
 const keepAliveRequest = "keepalive@openssh.com"
 
 // keepAlive sends a request at each interval, and ends the connection when the
-// machine has answered none for KeepAliveMisses intervals. Without it, an
-// operation on a half-open connection would wait without limit.
+// machine has sent nothing for KeepAliveMisses intervals: neither an answer nor
+// other data. During a slow upload, the answer waits behind the data. Without
+// keepalive, an operation on a half-open connection would wait without limit.
 func (n *connection) keepAlive() {
 	opts := n.client.opts
 	ticker := time.NewTicker(opts.KeepAlive)
 	defer ticker.Stop()
 	answered := make(chan error, 1)
-	waiting, missed := false, 0
+	waiting, missed, seen := false, 0, n.received.Load()
 	for {
 		select {
 		case <-n.done:
@@ -28,11 +29,16 @@ func (n *connection) keepAlive() {
 			}
 			waiting, missed = false, 0
 		case <-ticker.C:
+			if received := n.received.Load(); received != seen {
+				seen, missed = received, 0
+			} else if waiting {
+				missed++
+			}
+			if missed >= opts.KeepAliveMisses {
+				n.end(fmt.Errorf("no answer to keepalive requests for %s", time.Duration(missed)*opts.KeepAlive))
+				return
+			}
 			if waiting {
-				if missed++; missed >= opts.KeepAliveMisses {
-					n.end(fmt.Errorf("no answer to keepalive requests for %s", time.Duration(missed)*opts.KeepAlive))
-					return
-				}
 				continue
 			}
 			waiting = true

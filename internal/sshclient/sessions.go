@@ -29,7 +29,7 @@ const (
 // closed when they are idle.
 type sessionPool struct {
 	client *Client
-	login  func(context.Context) (*xssh.Client, error)
+	login  func(context.Context) (*wireClient, error)
 	ctx    context.Context // ends when the first connection does
 	cancel context.CancelFunc
 
@@ -111,7 +111,7 @@ type session struct {
 	pool *sessionPool
 }
 
-func newSessionPool(c *Client, first *connection, login func(context.Context) (*xssh.Client, error)) *sessionPool {
+func newSessionPool(c *Client, first *connection, login func(context.Context) (*wireClient, error)) *sessionPool {
 	p := &sessionPool{client: c, login: login, conns: []*pooledConn{newPooledConn(first, maxSessions)}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -351,10 +351,10 @@ func (p *sessionPool) dialFailed(err error) {
 }
 
 // add takes a new connection into use. The lock is held.
-func (p *sessionPool) add(conn *xssh.Client) error {
+func (p *sessionPool) add(conn *wireClient) error {
 	n := newPooledConn(newConnection(p.client, conn), max(1, p.conns[0].limit))
 	if p.closed || !n.start(func() { p.update(n, p.drop) }) {
-		conn.Close()
+		conn.ssh.Close()
 		return ErrClosed
 	}
 	p.dialErr, p.dialPause = nil, 0

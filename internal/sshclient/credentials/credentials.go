@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
@@ -26,6 +27,7 @@ type Credentials struct {
 	identities []identity
 	password   redact.Secret
 	agentConn  net.Conn
+	Offered    []string // methods of the server
 	Tried      []string
 	Skipped    []string
 }
@@ -131,24 +133,34 @@ func labelled(signers []xssh.Signer, keys []*agent.Key) []identity {
 	return ids
 }
 
-// Methods are what is offered to the server, each recorded when it is used.
+// ErrNotConfigured means that there is nothing to use a method with.
+var ErrNotConfigured = errors.New("unable to authenticate: no supported methods remain")
+
+// Methods are the methods of the login. There is one for each that a server may
+// offer, even if there is no key or no password, to record what the server offers.
 func (c *Credentials) Methods() []xssh.AuthMethod {
-	var methods []xssh.AuthMethod
-	if len(c.identities) > 0 {
-		methods = append(methods, xssh.PublicKeysCallback(c.offerKeys))
+	return []xssh.AuthMethod{
+		xssh.PublicKeysCallback(c.offerKeys),
+		xssh.PasswordCallback(func() (string, error) {
+			c.offered("password")
+			if !c.password.IsSet() {
+				return "", ErrNotConfigured
+			}
+			c.Tried = append(c.Tried, "password")
+			return c.password.Reveal(), nil
+		}),
+		xssh.KeyboardInteractive(c.answer),
 	}
-	if c.password.IsSet() {
-		methods = append(methods,
-			xssh.PasswordCallback(func() (string, error) {
-				c.Tried = append(c.Tried, "password")
-				return c.password.Reveal(), nil
-			}),
-			xssh.KeyboardInteractive(c.answer))
+}
+
+func (c *Credentials) offered(method string) {
+	if !slices.Contains(c.Offered, method) {
+		c.Offered = append(c.Offered, method)
 	}
-	return methods
 }
 
 func (c *Credentials) offerKeys() ([]xssh.Signer, error) {
+	c.offered("publickey")
 	signers := make([]xssh.Signer, len(c.identities))
 	for i, id := range c.identities {
 		c.Tried = append(c.Tried, id.label)
@@ -162,8 +174,12 @@ var errSecondFactor = errors.New("the machine asks for more than a password")
 // answer gives the password to the one question that is asked for it. A
 // question whose answer would be shown is none for a password.
 func (c *Credentials) answer(_, _ string, questions []string, echos []bool) ([]string, error) {
+	c.offered("keyboard-interactive")
 	if len(questions) == 0 {
 		return nil, nil
+	}
+	if !c.password.IsSet() {
+		return nil, ErrNotConfigured
 	}
 	if len(questions) > 1 || echos[0] {
 		c.Skipped = append(c.Skipped, "keyboard-interactive ("+errSecondFactor.Error()+")")

@@ -7,10 +7,10 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// certificates are the types of key that a certificate authority may have
-// signed.
+// certificates are the algorithms of host certificates.
 var certificates = []string{
-	xssh.CertAlgoED25519v01, xssh.CertAlgoECDSA256v01, xssh.CertAlgoECDSA384v01, xssh.CertAlgoECDSA521v01, xssh.CertAlgoRSAv01,
+	xssh.CertAlgoED25519v01, xssh.CertAlgoECDSA256v01, xssh.CertAlgoECDSA384v01, xssh.CertAlgoECDSA521v01,
+	xssh.CertAlgoRSASHA512v01, xssh.CertAlgoRSASHA256v01,
 }
 
 // signatures are the host key algorithms that a type of key is used with.
@@ -25,18 +25,20 @@ func signatures(keyType string) []string {
 	return []string{keyType}
 }
 
-// Preferring puts the algorithms of these types of key in front of the
-// others: without that, a machine with several keys may show one that
-// known_hosts does not have although it has another. The others stay in the
-// offer so that a machine that changed its key is told from one that cannot
-// be talked to. Certificates are asked for only when an authority is known:
-// Without one, the key in them would never be looked at.
-func Preferring(keyTypes []string) []string {
+// Preferring returns all supported algorithms, these first: a machine with several
+// keys may otherwise show one that known_hosts does not have. The others follow so
+// that a changed key is a [MismatchError] and not a failed handshake. Certificates
+// are left out unless they are among the preferred: without a known authority, the
+// key in a certificate would not be checked.
+func Preferring(preferred []string) []string {
+	supported := xssh.SupportedAlgorithms().HostKeys
 	var algorithms []string
-	for _, t := range keyTypes {
-		algorithms = append(algorithms, signatures(t)...)
+	for _, a := range preferred {
+		if slices.Contains(supported, a) { // not ssh-rsa, which signs with SHA-1
+			algorithms = append(algorithms, a)
+		}
 	}
-	for _, a := range xssh.SupportedAlgorithms().HostKeys {
+	for _, a := range supported {
 		if !slices.Contains(algorithms, a) && !strings.Contains(a, "-cert-") {
 			algorithms = append(algorithms, a)
 		}

@@ -6,20 +6,28 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// Checker decides whether a machine is the right one.
+// A Checker decides whether the host key of a machine is the right one.
 type Checker interface {
 	// Check judges the key that the machine at addr (host:port) has proved to
 	// hold.
 	Check(addr string, key xssh.PublicKey) error
-	// KeyTypes are the types of key (ssh-ed25519, ...) that Check may accept
-	// for addr. A machine with several keys shows only one, so these are
-	// asked for first. None means that the type does not matter. A
-	// certificate is asked for only when its type is among them.
-	KeyTypes(addr string) []string
+	// Algorithms are the host key algorithms to ask for first, because Check may
+	// accept a key of theirs: a machine with several keys shows only one of
+	// them. Without any, the order does not matter. A certificate is asked for
+	// only if its algorithm is among them.
+	Algorithms(addr string) []string
 }
 
-// A Judge may want to see another key of the machine when it does not
-// accept the one shown.
+// A Confirmer is a [Checker] that learns the key of a machine. Confirm is called
+// with a key that Check has accepted, after a login with it has succeeded. An error
+// ends the connection.
+type Confirmer interface {
+	Checker
+	Confirm(addr string, key xssh.PublicKey) error
+}
+
+// A Judge is a [Checker] that may want to see another key of the machine when it
+// does not accept the one shown.
 type Judge interface {
 	Checker
 	// WantsAnother reports whether a key of another type may be right.
@@ -32,7 +40,7 @@ func AcceptAny() Checker { return anyKey{} }
 type anyKey struct{}
 
 func (anyKey) Check(string, xssh.PublicKey) error { return nil }
-func (anyKey) KeyTypes(string) []string           { return nil }
+func (anyKey) Algorithms(string) []string         { return nil }
 
 // Fingerprint accepts only the key with this fingerprint (SHA256:...).
 func Fingerprint(fingerprint string) Checker { return fingerprintKey(fingerprint) }
@@ -46,7 +54,7 @@ func (f fingerprintKey) Check(addr string, key xssh.PublicKey) error {
 	return nil
 }
 
-// KeyTypes cannot tell: a fingerprint does not say the type of its key.
-func (fingerprintKey) KeyTypes(string) []string { return nil }
+// Algorithms is empty: a fingerprint does not contain the type of its key.
+func (fingerprintKey) Algorithms(string) []string { return nil }
 
 func (fingerprintKey) WantsAnother() bool { return true }

@@ -1,14 +1,13 @@
 package hostkey
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 
+	skeema "github.com/skeema/knownhosts"
 	xssh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -24,24 +23,23 @@ func KnownHosts(files ...string) (Checker, error) {
 			return nil, fmt.Errorf("known_hosts file: %w", err)
 		}
 	}
-	check, err := knownhosts.New(present...)
+	db, err := skeema.NewDB(present...)
 	if err != nil {
 		return nil, fmt.Errorf("reading known_hosts: %w", err)
 	}
-	return &knownHosts{check, present}, nil
+	return &knownHosts{db, present}, nil
 }
 
 type knownHosts struct {
-	check xssh.HostKeyCallback
+	db    *skeema.HostKeyDB
 	files []string
 }
 
-// nowhere stands in for the remote address, which known_hosts is not asked
-// about: through another machine there is none.
-var nowhere = &net.TCPAddr{IP: net.IPv4zero}
+// zeroAddr is the remote address of a connection through another machine.
+var zeroAddr = &net.TCPAddr{IP: net.IPv4zero}
 
 func (k *knownHosts) Check(addr string, key xssh.PublicKey) error {
-	err := k.check(addr, nowhere, key)
+	err := k.db.HostKeyCallback()(addr, zeroAddr, key)
 	got := xssh.FingerprintSHA256(key)
 	var wrong *knownhosts.KeyError
 	var revoked *knownhosts.RevokedError
@@ -63,35 +61,14 @@ func (k *knownHosts) Check(addr string, key xssh.PublicKey) error {
 
 func place(k knownhosts.KnownKey) string { return fmt.Sprintf("%s line %d", k.Filename, k.Line) }
 
-// KeyTypes finds what is known by asking about a key that nobody has.
-func (k *knownHosts) KeyTypes(addr string) []string {
-	var wrong *knownhosts.KeyError
-	if !errors.As(k.check(addr, nowhere, nobodysKey{}), &wrong) {
-		return nil
-	}
-	var types []string
-	for _, w := range wrong.Want {
-		if isAuthority(w) {
+// Algorithms are those of the keys that are known for addr. If a certificate
+// authority is among them, they are those of all certificates: the key in a
+// certificate may have another type than the key of the authority.
+func (k *knownHosts) Algorithms(addr string) []string {
+	for _, key := range k.db.HostKeys(addr) {
+		if key.Cert {
 			return certificates
 		}
-		if !slices.Contains(types, w.Key.Type()) {
-			types = append(types, w.Key.Type())
-		}
 	}
-	return types
+	return k.db.HostKeyAlgorithms(addr)
 }
-
-// isAuthority reports whether a line is for keys that sign host keys, which
-// knownhosts does not tell.
-func isAuthority(k knownhosts.KnownKey) bool {
-	text, err := os.ReadFile(k.Filename)
-	lines := bytes.Split(text, []byte("\n"))
-	return err == nil && k.Line <= len(lines) &&
-		bytes.HasPrefix(bytes.TrimSpace(lines[k.Line-1]), []byte("@cert-authority"))
-}
-
-type nobodysKey struct{}
-
-func (nobodysKey) Type() string                         { return "nobody's" }
-func (nobodysKey) Marshal() []byte                      { return []byte("nobody's") }
-func (nobodysKey) Verify([]byte, *xssh.Signature) error { return errors.New("nobody's key") }

@@ -8,24 +8,40 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// A Pin accepts the key that a machine shows on first contact, and from then
-// on no other: one Pin for each clone, for as long as the clone lives. It may
-// be used by several goroutines, and handed to another process as text.
+// A Pin accepts the key of the first login to a machine, and from then on no
+// other: one Pin for each clone, for as long as the clone exists. It may be used by
+// several goroutines, and sent to another process as text.
 type Pin struct {
 	mu  sync.Mutex
 	key xssh.PublicKey
 }
 
-// NewPin is a Pin for a machine that was not met yet.
+// NewPin returns a Pin for a machine whose key is not known.
 func NewPin() *Pin { return new(Pin) }
 
-// Check accepts and keeps the first key, and then only that.
+// Check accepts any key until one is pinned, and then only that one.
 func (p *Pin) Check(addr string, key xssh.PublicKey) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.key == nil {
+		return nil
+	}
+	return p.compare(addr, key)
+}
+
+// Confirm pins the key, or fails if another one is pinned. A key is pinned only
+// after a login: what answers before, such as the sshd of an initial RAM disk or
+// one whose keys are about to be replaced, accepts no login.
+func (p *Pin) Confirm(addr string, key xssh.PublicKey) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.key == nil {
 		p.key = key
 	}
+	return p.compare(addr, key)
+}
+
+func (p *Pin) compare(addr string, key xssh.PublicKey) error {
 	if bytes.Equal(p.key.Marshal(), key.Marshal()) {
 		return nil
 	}
@@ -33,21 +49,21 @@ func (p *Pin) Check(addr string, key xssh.PublicKey) error {
 		Addr:  addr,
 		Got:   []string{xssh.FingerprintSHA256(key)},
 		Want:  []string{xssh.FingerprintSHA256(p.key)},
-		Where: "the first contact with this machine",
+		Where: "the first login to this machine",
 	}
 }
 
-// KeyTypes is the type of the key kept, if there is one.
-func (p *Pin) KeyTypes(string) []string {
+// Algorithms are those of the pinned key.
+func (p *Pin) Algorithms(string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.key == nil {
 		return nil
 	}
-	return []string{p.key.Type()}
+	return signatures(p.key.Type())
 }
 
-// Fingerprint is that of the key kept, or "".
+// Fingerprint is that of the pinned key, or "".
 func (p *Pin) Fingerprint() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +73,7 @@ func (p *Pin) Fingerprint() string {
 	return xssh.FingerprintSHA256(p.key)
 }
 
-// MarshalText is the key kept as in an authorized_keys file, or nothing.
+// MarshalText is the pinned key in the format of authorized_keys, or nothing.
 func (p *Pin) MarshalText() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +83,7 @@ func (p *Pin) MarshalText() ([]byte, error) {
 	return bytes.TrimSpace(xssh.MarshalAuthorizedKey(p.key)), nil
 }
 
-// UnmarshalText pins what MarshalText gave.
+// UnmarshalText pins the key that MarshalText returned.
 func (p *Pin) UnmarshalText(text []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -36,6 +36,7 @@ type Config struct {
 	NoSFTP       bool // refuse the sftp subsystem
 	BrokenSFTP   bool // accept it, and then have no program for it
 	NoForwarding bool // refuse direct-tcpip
+	NoKeepAlive  bool // leave keepalive requests unanswered
 	NoSignals    bool // refuse to send signals, as OpenSSH before 9.8 does for root
 	MaxSessions  int  // sessions of one connection; more are refused. 0: any number; negative: none
 
@@ -342,10 +343,11 @@ func (s *Server) serve(w *wire) {
 // counts as one.
 func (s *Server) answer(requests <-chan *ssh.Request) {
 	for r := range requests {
-		if r.WantReply {
+		isKeepAlive := r.Type == "keepalive@openssh.com"
+		if r.WantReply && !(isKeepAlive && s.config.NoKeepAlive) {
 			r.Reply(false, nil)
 		}
-		if r.Type == "keepalive@openssh.com" {
+		if isKeepAlive {
 			select {
 			case s.keepAlives <- struct{}{}:
 			default:
