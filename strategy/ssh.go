@@ -9,47 +9,45 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
-// MACPlaceholder stands in an [SSH] command for the MAC address.
+// MACPlaceholder is the part of an [SSH] command that the MAC address replaces.
 const MACPlaceholder = "{0}"
 
-// SSH asks a machine that knows which addresses are in use.
+// SSH runs a command on a machine that knows the address, such as a DHCP server,
+// until the command prints an address.
 type SSH struct {
-	// Target is where to log in.
-	Target sshurl.Target
-	// Command is run there, by its shell, with the MAC address in place of
-	// every {0}. It prints the address once it knows it, and until then
-	// nothing; how it exits does not matter.
+	// URL is the connection URL of the machine, such as ssh://user@dhcp-box. It
+	// may contain a password: String and errors hide it.
+	URL string
+	// Command is run by the shell of the machine, with the MAC address in place of
+	// every {0}. It prints the address as soon as it knows it, and nothing before.
+	// Its exit code does not matter.
 	Command string
-	// Timeout bounds the look-up, the login included.
+	// Timeout limits the look-up, the login included.
 	Timeout time.Duration
-	// Reach helps to choose when several addresses are printed; see Best. It
-	// may be nil.
+	// Reach helps to choose if several addresses are printed; see [Best]. It may
+	// be nil.
 	Reach Reach
 	// Stale reports whether an address is that of an earlier machine with the
-	// same MAC address; the command is run again then. It may be nil.
+	// same MAC address. The command is run again in that case. It may be nil.
 	Stale func(ctx context.Context, addr netip.Addr) bool
-	// Options are for the login; nil are the usual ones.
-	Options *sshclient.Options
 }
 
 var _ Strategy = SSH{}
 
 // Address runs the command over one connection until it prints an address. It
-// fails at once if the login fails or if the output is not an address.
+// fails at once if the login fails, or if the command prints something else.
 func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
-	missing := &NotFoundError{Strategy: "SSH", MAC: mac, Seen: fmt.Sprintf("%s was not asked yet", s.Target)}
+	missing := &NotFoundError{Strategy: "SSH", MAC: mac, Seen: "no login yet"}
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("SSH.timeout of %v expired", s.Timeout))
 	defer cancel()
-	client, err := sshclient.Dial(ctx, s.Target, s.Options)
+	client, err := s.login(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
 		missing.Waited, missing.Cause = time.Since(start), err
 		return netip.Addr{}, missing
 	}
@@ -58,62 +56,87 @@ func (s SSH) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, err
 	return poll(ctx, missing, func() (netip.Addr, error) {
 		result, err := client.Run(ctx, command)
 		missing.Attempts++
-		// One that was cut short and said nothing tells less than the one before it.
-		if said := strings.TrimSpace(result.Stdout+result.Stderr) != ""; err == nil || said || missing.Attempts == 1 {
-			missing.Seen = s.seen(command, result, err)
+		// A run that the context ended and that printed nothing says less than the
+		// one before it.
+		if printed := strings.TrimSpace(result.Stdout+result.Stderr) != ""; err == nil || printed || missing.Attempts == 1 {
+			missing.Seen = seen(client, command, result, err)
 		}
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		printed := strings.Fields(result.Stdout)
-		if len(printed) == 0 {
-			return netip.Addr{}, errAskAgain
-		}
-		addrs, err := addresses(printed)
-		if err != nil {
-			return netip.Addr{}, err
-		}
-		if s.Stale != nil {
-			addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return s.Stale(ctx, a) })
-		}
-		if len(addrs) == 0 {
-			missing.Seen += ", which is an earlier machine's address"
-			return netip.Addr{}, errAskAgain
-		}
-		best, ok := Best(ctx, addrs, s.Reach)
-		if !ok {
-			return netip.Addr{}, fmt.Errorf("SSH.command printed %q, which is no address that others could use", printed[0])
-		}
-		return best, nil
+		return s.choose(ctx, result.Stdout, missing)
 	})
 }
 
-// addresses reads what a command has printed: one address, or several, as a
-// machine that has been given a second lease has a line for each.
+func (s SSH) login(ctx context.Context) (*sshclient.Client, error) {
+	target, err := sshurl.ParseURL(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	client, err := sshclient.Dial(ctx, target, nil)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return client, err
+}
+
+// choose returns the best address of an output.
+func (s SSH) choose(ctx context.Context, output string, missing *NotFoundError) (netip.Addr, error) {
+	printed := strings.Fields(output)
+	if len(printed) == 0 {
+		return netip.Addr{}, errAskAgain
+	}
+	addrs, err := addresses(printed)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if s.Stale != nil {
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return s.Stale(ctx, a) })
+	}
+	if len(addrs) == 0 {
+		missing.Seen += ", which is an earlier machine's address"
+		return netip.Addr{}, errAskAgain
+	}
+	best, ok := Best(ctx, addrs, s.Reach)
+	if !ok {
+		return netip.Addr{}, fmt.Errorf("SSH.command printed %.100q, which is no address that others could use", printed[0])
+	}
+	return best, nil
+}
+
+// addresses parses the output of a command: an address, or several if the machine
+// has several leases.
 func addresses(printed []string) ([]netip.Addr, error) {
 	var found []netip.Addr
 	for _, word := range printed {
 		addr, err := netip.ParseAddr(word)
 		if err != nil {
-			return nil, fmt.Errorf("SSH.command printed %q, which is no address", word)
+			return nil, fmt.Errorf("SSH.command printed %.100q, which is no address", word)
 		}
 		found = append(found, addr)
 	}
 	return found, nil
 }
 
-// seen describes what a command did that printed no address. err is not nil if it did not
-// end.
-func (s SSH) seen(command string, result sshclient.Result, err error) string {
+// seen describes a run that printed no address. err means that the command did not
+// end by itself.
+func seen(client *sshclient.Client, command string, result sshclient.Result, err error) string {
 	how := fmt.Sprintf("exited with %d", result.ExitCode)
 	if err != nil {
 		how = "had not ended"
 	}
-	seen := fmt.Sprintf("%q on %s printed %q and %s", command, s.Target.Host, strings.TrimSpace(result.Stdout), how)
+	text := fmt.Sprintf("%q on %s printed %.500q and %s", command, client.Target().Host, strings.TrimSpace(result.Stdout), how)
 	if complaint := strings.TrimSpace(result.Stderr); complaint != "" {
-		seen += fmt.Sprintf(" (standard error: %q)", complaint)
+		text += fmt.Sprintf(" (standard error: %.500q)", complaint)
 	}
-	return seen
+	return text
 }
 
-func (s SSH) String() string { return "SSH to " + s.Target.String() }
+// String names the machine, without secrets.
+func (s SSH) String() string {
+	shown, _ := redact.Redact(s.URL)
+	return "SSH to " + shown
+}
+
+// GoString is String: the URL may contain a password.
+func (s SSH) GoString() string { return s.String() }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
-	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/strategy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,9 +19,7 @@ import (
 // lookup is the strategy, asking a server of this test.
 func lookup(t *testing.T, server *sshtest.Server, command string) strategy.SSH {
 	t.Helper()
-	target, err := sshurl.ParseURL(server.URL())
-	require.NoError(t, err)
-	return strategy.SSH{Target: target, Command: command, Timeout: time.Minute}
+	return strategy.SSH{URL: server.URL(), Command: command, Timeout: time.Minute}
 }
 
 func TestSSHRunsTheCommandUntilItPrintsAnAddress(t *testing.T) {
@@ -139,11 +136,19 @@ func TestSSHEndsAtItsTimeout(t *testing.T) {
 
 func TestSSHThatCannotLogInFailsWithoutTheSecret(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
-	target, err := sshurl.ParseURL(fmt.Sprintf("ssh://nobody:sesame@%s?hostKey=insecure", server.Addr))
-	require.NoError(t, err)
-	_, err = strategy.SSH{Target: target, Command: "true {0}", Timeout: time.Minute, Options: &sshclient.Options{Home: t.TempDir(), AgentSocket: sshclient.NoAgent}}.Address(t.Context(), mac)
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("SSH_AUTH_SOCK", "")
+	s := strategy.SSH{URL: fmt.Sprintf("ssh://nobody:sesame@%s?hostKey=insecure", server.Addr), Command: "true {0}", Timeout: time.Minute}
+	_, err := s.Address(t.Context(), mac)
 	var dial *sshclient.DialError
 	require.ErrorAs(t, err, &dial)
 	assert.Equal(t, sshclient.PhaseLogin, dial.Phase)
 	assert.NotContains(t, err.Error(), "sesame")
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", s, s, s), "sesame")
+}
+
+func TestSSHWithAnInvalidURLFails(t *testing.T) {
+	_, err := strategy.SSH{URL: "dhcp-box", Command: "true {0}", Timeout: time.Minute}.Address(t.Context(), mac)
+	require.ErrorIs(t, err, strategy.ErrNotFound)
+	assert.ErrorContains(t, err, "it has to begin with ssh://")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -154,11 +155,16 @@ func (d *diagnosis) checkAuto(ctx context.Context, auto strategy.Auto, c *domain
 func (d *diagnosis) checkLookupHost(ctx context.Context, by strategy.SSH, mac net.HardwareAddr) {
 	ctx, cancel := context.WithTimeout(ctx, by.Timeout)
 	defer cancel()
-	client, err := sshclient.Dial(ctx, by.Target, by.Options)
+	target, err := sshurl.ParseURL(by.URL)
 	if err != nil {
-		err = fmt.Errorf("%w: check SSH.url, and that this works: ssh %s", err, by.Target.Host)
+		d.report("look-up host", "", err)
+		return
 	}
-	if !d.report("look-up host", by.Target.String(), err) {
+	client, err := sshclient.Dial(ctx, target, nil)
+	if err != nil {
+		err = fmt.Errorf("%w: check SSH.url, and that this works: ssh %s", err, target.Host)
+	}
+	if !d.report("look-up host", target.String(), err) {
 		return
 	}
 	defer client.Close()

@@ -49,7 +49,7 @@ func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.St
 	if err == nil {
 		err = credentials.CheckKeyFile(from)
 	}
-	by := strategy.SSH{Target: from, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
+	by := strategy.SSH{URL: i.config.SSH.URL, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
 	if network, err := i.leasesBefore(conn, c); err == nil {
 		by.Stale = network.IsStale
 	}

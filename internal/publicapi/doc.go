@@ -1,0 +1,2 @@
+// Package publicapi checks the exported identifiers of the public packages.
+package publicapi
