@@ -10,8 +10,8 @@
 #
 # The command runs in the folder of the current Go module, with Go and its caches
 # from this machine, in mount and process namespaces of its own: when it ends, or
-# when this script is killed, its processes end and its mounts are gone. It shares
-# the network with this machine. Its exit code is this script's.
+# when a signal ends this script, its processes end and its mounts are gone. It
+# shares the network with this machine. Its exit code is this script's.
 set -eu
 
 usage() {
@@ -127,4 +127,15 @@ export GOMODCACHE GOCACHE
 unset XDG_CACHE_HOME XDG_CONFIG_HOME XDG_RUNTIME_DIR TMPDIR
 HOME=/root PATH=$(go env GOROOT)/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME PATH
-exec unshare --mount --pid --fork --kill-child "$(readlink -f "$0")" "$@"
+# unshare(1) blocks SIGTERM and SIGINT while it waits.
+exec 3<&0
+unshare --mount --pid --fork --kill-child "$(readlink -f "$0")" "$@" <&3 3<&- &
+namespaces=$!
+trap 'kill -KILL $namespaces' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+trap 'exit 129' HUP
+code=0
+wait $namespaces || code=$?
+trap - EXIT
+exit $code
