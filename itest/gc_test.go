@@ -72,8 +72,15 @@ var _ = Describe("garbage collection", Serial, func() {
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = other.Wait() }()
 		DeferCleanup(func() { _ = other.Process.Kill(); <-ended })
-		Eventually(func() string { return overcast("ls", "-c", "qemu:///system") }).WithTimeout(30 * time.Second).
-			Should(MatchRegexp(volume + ".*a QEMU process has it open"))
+		skipReason := func() string {
+			for _, r := range listed("namesake") {
+				if r.Name == volume {
+					return r.SkipReason
+				}
+			}
+			return ""
+		}
+		Eventually(skipReason).WithTimeout(30 * time.Second).Should(Equal("a QEMU process has it open"))
 		Expect(overcast("gc", "-c", "qemu:///system")).NotTo(ContainSubstring(volume))
 		Expect(image).To(BeAnExistingFile())
 		Expect(other.Process.Kill()).To(Succeed())

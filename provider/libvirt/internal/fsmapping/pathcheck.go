@@ -189,9 +189,10 @@ func (p *pathChecker) readPermissions(ctx context.Context, u *storage.Undo, dir 
 		if candidate.Dir != dir {
 			continue
 		}
-		if pool, err := p.conn.LookupStoragePoolByName(candidate.Name); err == nil {
-			defer pool.Free()
-			return permissionsOf(pool)
+		// Another process may remove its temporary pool at any time.
+		permissions, err := permissionsOfPool(p.conn, candidate.Name)
+		if !virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+			return permissions, err
 		}
 	}
 	p.checks++
@@ -201,6 +202,15 @@ func (p *pathChecker) readPermissions(ctx context.Context, u *storage.Undo, dir 
 	}
 	defer made.Close()
 	return permissionsOf(made.Pool)
+}
+
+func permissionsOfPool(conn *libvirt.Connect, name string) (*libvirtxml.StoragePoolTargetPermissions, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Free()
+	return permissionsOf(pool)
 }
 
 func permissionsOf(pool *libvirt.StoragePool) (*libvirtxml.StoragePoolTargetPermissions, error) {
