@@ -23,6 +23,18 @@ func TestNameContainsLabelAndOwner(t *testing.T) {
 	}
 }
 
+func TestNameOfATemporaryPoolHasItsTimeOfCreation(t *testing.T) {
+	name := NewName("web", Self())
+	for suffix, want := range map[string]time.Time{
+		"-look1-1764000000": time.Unix(1764000000, 0), "-tpmfrom-1764000000": time.Unix(1764000000, 0), "-tpmto": {},
+	} {
+		made, ok := ParseName(name + suffix)
+		require.True(t, ok, suffix)
+		assert.Equal(t, name, made.Clone)
+		assert.Equal(t, want, made.Created, suffix)
+	}
+}
+
 func TestNameCutsALongLabel(t *testing.T) {
 	by := Self()
 	assert.Len(t, NewName(strings.Repeat("long", 100), by), len(NewName("l", by))+maxLabelBytes-1)
