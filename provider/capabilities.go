@@ -63,6 +63,23 @@ type AddressVerifier interface {
 	VerifyAddress(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
 }
 
+// HostKeyer is implemented by an instance that knows the SSH host key of its host
+// before the first login.
+type HostKeyer interface {
+	// HostKey is the public key as in an authorized_keys file. The login fails if
+	// the host has another one. It is "" if the key is not known: that of the first
+	// login is then trusted. It is called after SetUp.
+	HostKey() string
+}
+
+// ReadyChecker is implemented by an instance whose host is configured by itself
+// after the first login, for instance by cloud-init.
+type ReadyChecker interface {
+	// AwaitReady waits until the host has finished. run executes a shell command on
+	// the host and returns its standard output and its exit code.
+	AwaitReady(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, exitCode int, err error)) error
+}
+
 // Gateway is implemented by an instance whose host may only be reachable from
 // another machine, such as its hypervisor.
 type Gateway interface {

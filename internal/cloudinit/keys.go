@@ -132,6 +132,9 @@ func DefaultKeyDir() (string, error) {
 
 const keyName = "id_ed25519"
 
+// LoginKeyPath returns the path of the key that [LoginKey] creates in a folder.
+func LoginKeyPath(dir string) string { return filepath.Join(dir, keyName) }
+
 // LoginKey returns the key for logins to clones, an ed25519 key in the folder dir.
 // It creates the key if there is none: the folder with mode 0700, the file with
 // mode 0600. Processes that call it at the same time get the same key. It fails

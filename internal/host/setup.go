@@ -263,6 +263,9 @@ func (h *Host) start(ctx context.Context) error {
 	if err := h.instance.SetUp(ctx); err != nil {
 		return err
 	}
+	if err := h.pinHostKey(); err != nil {
+		return err
+	}
 	provider.Report(ctx, provider.StepAddress, h.instance.Address())
 	ctx, unwatch := provider.WatchSetUp(ctx, h.instance)
 	defer unwatch()
@@ -289,6 +292,9 @@ func (h *Host) makeReady(ctx context.Context) error {
 			return err
 		}
 		provider.Report(ctx, provider.StepReachable, h.instance.Address())
+		if err := h.awaitReady(ctx); err != nil {
+			return err
+		}
 	}
 	h.route.Resolve(ctx)
 	if err := h.mountFolders(ctx); err != nil {

@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -33,4 +35,34 @@ func (h *Host) output(ctx context.Context, cmd string) (string, error) {
 	}
 	result, err := client.Run(ctx, cmd)
 	return result.Stdout, err
+}
+
+// pinHostKey has logins accept only the key that the provider knows, if it does.
+func (h *Host) pinHostKey() error {
+	keyer, ok := h.instance.(provider.HostKeyer)
+	if !ok || keyer.HostKey() == "" {
+		return nil
+	}
+	pin := hostkey.NewPin()
+	if err := pin.UnmarshalText([]byte(keyer.HostKey())); err != nil {
+		return fmt.Errorf("reading the host key: %w", err)
+	}
+	h.keys = pin
+	return nil
+}
+
+// awaitReady waits until the host has configured itself.
+func (h *Host) awaitReady(ctx context.Context) error {
+	checker, ok := h.instance.(provider.ReadyChecker)
+	if !ok {
+		return nil
+	}
+	return checker.AwaitReady(ctx, func(ctx context.Context, cmd string) (string, int, error) {
+		client, err := h.Client(ctx)
+		if err != nil {
+			return "", 0, err
+		}
+		result, err := client.Run(ctx, cmd)
+		return result.Stdout, result.ExitCode, err
+	})
 }

@@ -20,8 +20,10 @@ type config struct {
 
 	// URL of the hypervisor, as virsh -c takes it.
 	URL string `hocon:"libvirtURL"`
-	// BaseDomain is the name of the domain to clone. It must be shut off.
-	BaseDomain string `hocon:"libvirtBaseDomain,alias=baseDomain,required"`
+	// BaseDomain is the name of the domain to clone. It must be shut off. An
+	// image may take its place.
+	BaseDomain string `hocon:"libvirtBaseDomain,alias=baseDomain"`
+	imageConfig
 	// Network is the name of the libvirt network or bridge of the interface whose
 	// address is looked up. It is optional if the base domain has one interface.
 	Network string `hocon:"networkDeviceId,alias=network"`
@@ -88,6 +90,7 @@ func defaults() config {
 		Settings:       provider.DefaultSettings(),
 		URL:            "qemu:///system",
 		Lookup:         lookupAuto,
+		imageConfig:    imageDefaults(),
 		SSH:            sshConfig{Timeout: time.Minute},
 		Static:         staticConfig{Wait: 5 * time.Minute},
 		MemoryWait:     5 * time.Minute,
@@ -121,8 +124,6 @@ const (
 // validate checks what decoding cannot, and resolves the strategy auto.
 func (c *config) validate(section *hocon.Value) error {
 	switch {
-	case c.BaseDomain == "":
-		return section.Invalid("libvirtBaseDomain", "is empty")
 	case c.URL == "":
 		return section.Invalid("libvirtURL", "is empty")
 	case c.MemoryWait < 0:
@@ -137,6 +138,9 @@ func (c *config) validate(section *hocon.Value) error {
 		return section.Invalid("ownerLease", "must be at least 1 second")
 	case !slices.Contains(cacheModes, c.Cache):
 		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
+	}
+	if err := c.validateImage(section); err != nil {
+		return err
 	}
 	if err := fsmapping.CheckEntries(section, fsmapping.Entries(section, c.FSMapping), c.ConnectionURL() != ""); err != nil {
 		return err

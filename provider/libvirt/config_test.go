@@ -68,7 +68,12 @@ func static(c *config) {
 
 func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no base domain":       {`nat_host { libvirtURL = "qemu:///system" }`, `overcast.conf:1:1: nat_host: "libvirtBaseDomain" is required`},
+		"no base domain":       {`nat_host { libvirtURL = "qemu:///system" }`, `nat_host.libvirtBaseDomain: is missing: set it to the name of a base domain, or set image`},
+		"image and base":       {`nat_host { libvirtBaseDomain = a, image = "./b.qcow2" }`, `nat_host.image: cannot be combined with libvirtBaseDomain`},
+		"hardware of base":     {`nat_host { libvirtBaseDomain = a, memory = 1 GiB }`, `nat_host.memory: needs the key image`},
+		"no memory":            {`nat_host { image = "./b.qcow2", memory = 0 }`, `nat_host.memory: must be greater than 0`},
+		"firmware":             {`nat_host { image = "./b.qcow2", firmware = uefi }`, `nat_host.firmware: must be one of bios, efi`},
+		"URL, no digest":       {`nat_host { image = { url = "https://example.org/a.qcow2" } }`, `sha256`},
 		"an unknown key":       {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
 		"both names":           {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},

@@ -61,6 +61,11 @@ func (d *diagnosis) run(ctx context.Context) {
 		return
 	}
 	defer d.disconnect()
+	if d.config.Image != nil {
+		seen, err := d.checkImage(on.Conn)
+		d.report("image", seen, err)
+		return
+	}
 	p := &planning{instance: d.instance, on: on}
 	if !d.checkPlan(ctx, p) {
 		return

@@ -42,6 +42,8 @@ type instance struct {
 	pending *virt.PendingCall // that prepares or creates; nil before that
 	foundBy string            // the strategy
 
+	seed cloudInitSeed // of the clone of an image
+
 	mu      sync.Mutex
 	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
 	lease   *owner.Renewal

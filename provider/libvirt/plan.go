@@ -46,13 +46,20 @@ var planSteps = []planStep{
 	{"memory", (*planning).readMemoryNeed, (*planning).describeMemory},
 }
 
-func (p *planning) readBase(context.Context) (err error) {
+func (p *planning) readBase(ctx context.Context) (err error) {
+	if p.config.Image != nil {
+		p.base, err = p.readImageBase(ctx, p.on)
+		return err
+	}
 	p.base, err = virt.ReadBase(p.on.Conn, p.config.URL, p.config.BaseDomain)
 	return err
 }
 
 func (p *planning) beginClone(context.Context) (err error) {
 	p.clone, err = domainxml.NewClone(p.base, p.label)
+	if err == nil && p.config.usesCloudInit() {
+		p.clone.AddSeed(seedTarget)
+	}
 	return err
 }
 
@@ -60,6 +67,7 @@ func (p *planning) planDisks(context.Context) error {
 	if err := p.clone.PlanDisks(p.config.Cache); err != nil {
 		return err
 	}
+	p.clone.Overlays[0].Size = uint64(p.config.DiskSize)
 	return storage.LocateDisks(p.on.Conn, p.clone, p.base.Name)
 }
 

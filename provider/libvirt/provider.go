@@ -19,7 +19,7 @@ var _ provider.Provider = (*cloneProvider)(nil)
 
 // Keys returns the keys that identify a section of this provider.
 func (p *cloneProvider) Keys() []string {
-	return []string{"libvirtBaseDomain", "baseDomain", "libvirtURL"}
+	return []string{"libvirtBaseDomain", "baseDomain", "image", "libvirtURL"}
 }
 
 // Instance checks the section of a host. It does not connect to the hypervisor.

@@ -71,7 +71,7 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *d
 			return err
 		}
 	}
-	return nil
+	return i.createSeed(ctx, conn, c)
 }
 
 // start starts the clone and waits until libvirt reports that it runs, up to
@@ -151,7 +151,7 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 	}
 	defer domain.Free()
 	if i.config.Overlay == overlayUnlinked {
-		if err := unlinkFiles(conn, domain, c); err != nil {
+		if err := errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)); err != nil {
 			return err
 		}
 	}

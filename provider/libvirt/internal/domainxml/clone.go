@@ -21,6 +21,7 @@ type Clone struct {
 	Network    string           // that it is on: the name of a libvirt network or of a bridge
 	Bridge     string           // that it is on; "" if it is on none, or that is not known
 	Leases     string           // name of the libvirt network with its DHCP leases; "" if there is none
+	seed       string           // target of the seed; "" for none
 	nvram      *nvram           // UEFI variables; nil if the base has none
 	BaseTPMDir string           // folder with the TPM state of the base; "" if it has no emulated TPM
 	TPMDir     string           // folder with the TPM state of the clone

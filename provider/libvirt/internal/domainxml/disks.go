@@ -17,6 +17,7 @@ type Overlay struct {
 	Format    string                      // of the base's disk
 	Capacity  uint64                      // size of the base's disk in bytes; 0 if it is not known
 	Shareable bool                        // other domains may write to the base's disk
+	Size      uint64                      // of the overlay in bytes; 0: that of the base's disk
 	Unlinked  atomic.Bool                 // the volume is deleted; QEMU still has it open
 	disk      *libvirtxml.DomainDisk      // of the clone; its source is set once the volume exists
 }
@@ -117,6 +118,27 @@ func (o *Overlay) SetPath(path string) {
 		}
 		if o.Source.Block != nil {
 			o.disk.BackingStore.Source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: o.Backing}}
+		}
+	}
+}
+
+// AddSeed adds a disk that the clone only reads, before the disks are planned. SetSeed
+// sets its file.
+func (c *Clone) AddSeed(target string) {
+	c.seed = target
+	c.Definition.Devices.Disks = append(c.Definition.Devices.Disks, libvirtxml.DomainDisk{
+		Device:   "disk",
+		Driver:   &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "raw"},
+		Target:   &libvirtxml.DomainDiskTarget{Dev: target, Bus: "virtio"},
+		ReadOnly: &libvirtxml.DomainDiskReadOnly{},
+	})
+}
+
+// SetSeed sets the raw file of the disk that AddSeed added.
+func (c *Clone) SetSeed(path string) {
+	for n := range c.Definition.Devices.Disks {
+		if d := &c.Definition.Devices.Disks[n]; targetOf(d) == c.seed {
+			d.Source = &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
 		}
 	}
 }

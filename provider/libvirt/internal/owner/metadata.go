@@ -2,12 +2,16 @@ package owner
 
 import (
 	"encoding/xml"
+	"slices"
 	"strings"
 	"time"
 )
 
 // MetadataNamespace is the namespace of overcast's element in the metadata of a domain.
 const MetadataNamespace = "https://github.com/overcast-go/overcast/xmlns/clone/1"
+
+// LayerNamespace marks the element of a layer in the metadata of its domain.
+const LayerNamespace = "https://github.com/overcast-go/overcast/xmlns/layer/1"
 
 // metadataVersion is the version of the element. A reader ignores an element with
 // another version.
@@ -124,11 +128,22 @@ func ParseJavaMetadata(inner string) *JavaMetadata {
 func InheritedMetadata(inner string) string {
 	var kept strings.Builder
 	for _, element := range parseElements(inner) {
-		if element.namespace != MetadataNamespace && element.namespace != javaNamespace {
+		if !slices.Contains([]string{MetadataNamespace, LayerNamespace, javaNamespace}, element.namespace) {
 			kept.WriteString(element.text)
 		}
 	}
 	return kept.String()
+}
+
+// FindElement returns the text of the first element of a namespace in the metadata
+// of a domain, or "".
+func FindElement(inner, namespace string) string {
+	for _, element := range parseElements(inner) {
+		if element.namespace == namespace {
+			return element.text
+		}
+	}
+	return ""
 }
 
 // element is an element of a domain's metadata, as its text.

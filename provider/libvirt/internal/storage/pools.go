@@ -2,6 +2,7 @@ package storage
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -26,18 +27,41 @@ func choosePool(conn *libvirt.Connect, o *domainxml.Overlay, wanted string) (str
 		}
 	}
 	others, err := FilePools(conn)
+	if err == nil && len(others) == 0 {
+		err = fmt.Errorf("no active pool of files contains %s, and there is no other pool for its overlay: create one (virsh pool-create-as NAME dir --target FOLDER)", o.Backing)
+	}
 	if err != nil {
 		return "", err
 	}
-	if len(others) == 0 {
-		return "", fmt.Errorf("no active pool of files contains %s, and there is no other pool for its overlay: create one (virsh pool-create-as NAME dir --target FOLDER)", o.Backing)
+	return preferredPool(others), nil
+}
+
+// ImagePool returns the name of the pool that images are imported into: the
+// configured one; otherwise the pool "default"; otherwise the pool of files with the
+// most free space.
+func ImagePool(conn *libvirt.Connect, wanted string) (string, error) {
+	if wanted != "" {
+		return checkPool(conn, wanted)
 	}
+	pools, err := FilePools(conn)
+	if err == nil && len(pools) == 0 {
+		err = errors.New("there is no active pool of files to import an image into: create one (virsh pool-create-as NAME dir --target FOLDER)")
+	}
+	if err != nil {
+		return "", err
+	}
+	return preferredPool(pools), nil
+}
+
+// preferredPool returns the name of the pool "default", or else of the one with the
+// most free space.
+func preferredPool(others []FilePool) string {
 	for _, p := range others {
 		if p.Name == defaultPool {
-			return p.Name, nil
+			return p.Name
 		}
 	}
-	return slices.MaxFunc(others, func(a, b FilePool) int { return cmp.Compare(a.Available, b.Available) }).Name, nil
+	return slices.MaxFunc(others, func(a, b FilePool) int { return cmp.Compare(a.Available, b.Available) }).Name
 }
 
 // checkPool fails for a pool whose volumes cannot be files.

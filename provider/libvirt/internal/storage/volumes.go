@@ -67,6 +67,9 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}, Compat: "1.1"},
 		BackingStore: &libvirtxml.StorageVolumeBackingStore{Path: o.Backing, Format: &libvirtxml.StorageVolumeTargetFormat{Type: o.Format}},
 	}
+	if o.Size > 0 {
+		volume.Capacity = &libvirtxml.StorageVolumeSize{Value: o.Size}
+	}
 	text, err := volume.Marshal()
 	if err != nil {
 		return err

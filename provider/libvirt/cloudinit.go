@@ -1,0 +1,108 @@
+package libvirt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/overcast-go/overcast/internal/cloudinit"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"libvirt.org/go/libvirt"
+)
+
+// cloudInitSeed is the volume that cloud-init of a clone reads, and what the clone
+// is known by afterwards. The zero value is none.
+type cloudInitSeed struct {
+	pool, volume string
+	hostKey      string // public, as in authorized_keys
+}
+
+// seedTarget is the device name of the seed in the definition of a clone.
+const seedTarget = "vdz"
+
+// createSeed creates the seed of the clone and adds it to the definition as a disk.
+func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
+	if !i.config.usesCloudInit() {
+		return nil
+	}
+	content, hostKey, err := i.buildSeed()
+	if err != nil {
+		return fmt.Errorf("making the seed of cloud-init: %w", err)
+	}
+	s := cloudInitSeed{pool: c.Overlays[0].Pool, volume: c.Name + "-seed.iso", hostKey: hostKey}
+	i.undo.Record(fmt.Sprintf("volume %s in pool %s", s.volume, s.pool), func(_ context.Context, conn *libvirt.Connect) error {
+		return storage.DeleteVolume(conn, s.pool, s.volume)
+	})
+	path, err := layers.CreateSecretVolume(ctx, conn, s.pool, s.volume, content)
+	if err != nil {
+		return fmt.Errorf("making the seed of cloud-init: %w", err)
+	}
+	i.seed = s
+	c.SetSeed(path)
+	return nil
+}
+
+// buildSeed returns the image of the seed and the host key that the clone will have.
+func (i *instance) buildSeed() (content []byte, hostKey string, err error) {
+	dir, err := cloudinit.DefaultKeyDir()
+	if err != nil {
+		return nil, "", err
+	}
+	login, err := cloudinit.LoginKey(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	of := i.config.CloudInit
+	seed := cloudinit.Config{
+		Hostname: cloudinit.Hostname(i.label),
+		User:     cloudinit.User{Name: of.User, AuthorizedKeys: append([]string{login.Public}, of.AuthorizedKeys...)},
+	}
+	if seed.HostKeys, err = cloudinit.GenerateHostKeys(); err != nil {
+		return nil, "", err
+	}
+	if seed.UserData, err = readTextOrFile("cloudInit.userData", of.UserData); err != nil {
+		return nil, "", err
+	}
+	if seed.NetworkConfig, err = readTextOrFile("cloudInit.networkConfig", of.NetworkConfig); err != nil {
+		return nil, "", err
+	}
+	var image bytes.Buffer
+	if err := cloudinit.Build(&image, seed); err != nil {
+		return nil, "", err
+	}
+	return image.Bytes(), seed.HostKeys[0].Public, nil
+}
+
+// unlink deletes the volume. QEMU has it open.
+func (s *cloudInitSeed) unlink(conn *libvirt.Connect) error {
+	if s.volume == "" {
+		return nil
+	}
+	if err := storage.DeleteVolume(conn, s.pool, s.volume); err != nil {
+		return fmt.Errorf("unlinking volume %s in pool %s: %w", s.volume, s.pool, err)
+	}
+	return nil
+}
+
+var (
+	_ provider.HostKeyer    = (*instance)(nil)
+	_ provider.ReadyChecker = (*instance)(nil)
+)
+
+// HostKey is the key that cloud-init gave the clone, or "".
+func (i *instance) HostKey() string { return i.seed.hostKey }
+
+// AwaitReady waits until cloud-init has finished in the clone.
+func (i *instance) AwaitReady(ctx context.Context, run func(context.Context, string) (string, int, error)) error {
+	if !i.config.usesCloudInit() || !i.config.CloudInit.Wait {
+		return nil
+	}
+	output, code, err := run(ctx, cloudinit.WaitCommand)
+	if err != nil {
+		return fmt.Errorf("waiting for cloud-init: %w", err)
+	}
+	return cloudinit.ParseStatus(code, output).Err()
+}

@@ -1,0 +1,207 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/cloudinit"
+	"github.com/overcast-go/overcast/internal/image"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// imageConfig has the keys of a host that is made from an image instead of a base
+// domain.
+type imageConfig struct {
+	// Image is the image: a local file, a URL or a volume of the hypervisor.
+	Image *hocon.Value `hocon:"image"`
+	// Memory of the machine.
+	Memory hocon.Size `hocon:"memory"`
+	// VCPUs is the number of its CPUs.
+	VCPUs int `hocon:"vcpus"`
+	// DiskSize is the size of its disk, if that is more than the size of the image.
+	DiskSize hocon.Size `hocon:"diskSize"`
+	// Firmware is "bios" or "efi".
+	Firmware string `hocon:"firmware"`
+	// DomainXML is a file with a definition that replaces the generated one.
+	DomainXML string `hocon:"domainXML"`
+	// CloudInit is what cloud-init does in the machine at its first boot.
+	CloudInit cloudInitConfig `hocon:"cloudInit"`
+
+	source image.Source // parsed from Image
+}
+
+// cloudInitConfig is the section cloudInit of a host.
+type cloudInitConfig struct {
+	// Enabled is false for an image without cloud-init.
+	Enabled bool `hocon:"enabled"`
+	// User is created for the login.
+	User string `hocon:"user"`
+	// AuthorizedKeys are further public keys of that user.
+	AuthorizedKeys []string `hocon:"authorizedKeys"`
+	// UserData is further user data, or the path of a file with it.
+	UserData string `hocon:"userData,secret"`
+	// NetworkConfig is a network configuration, or the path of a file with it.
+	NetworkConfig string `hocon:"networkConfig"`
+	// Wait is false if the set-up does not wait for cloud-init to finish.
+	Wait bool `hocon:"wait"`
+}
+
+// Defaults of a host that is made from an image.
+const (
+	defaultMemory  = 1 << 30
+	defaultVCPUs   = 1
+	defaultNetwork = "default"
+	defaultUser    = "overcast"
+)
+
+func imageDefaults() imageConfig {
+	return imageConfig{Memory: defaultMemory, VCPUs: defaultVCPUs, Firmware: layers.FirmwareBIOS, CloudInit: cloudInitConfig{Enabled: true, User: defaultUser, Wait: true}}
+}
+
+// imageKeys are those that need the key image.
+var imageKeys = []string{"memory", "vcpus", "diskSize", "firmware", "domainXML", "cloudInit"}
+
+// validateImage checks the keys of an image and sets the defaults that depend on
+// them.
+func (c *config) validateImage(section *hocon.Value) error {
+	_, named := section.Get("libvirtBaseDomain")
+	_, aliased := section.Get("baseDomain")
+	switch {
+	case c.Image == nil && c.BaseDomain != "":
+		for _, key := range imageKeys {
+			if _, found := section.Get(key); found {
+				return section.Invalid(key, "needs the key image: a clone of a base domain has the hardware of its base")
+			}
+		}
+		return nil
+	case c.Image == nil && (named || aliased):
+		return section.Invalid("libvirtBaseDomain", "is empty")
+	case c.Image == nil:
+		return section.Invalid("libvirtBaseDomain", "is missing: set it to the name of a base domain, or set image")
+	case c.BaseDomain != "":
+		return section.Invalid("image", "cannot be combined with libvirtBaseDomain: a host is made from an image or from a base domain")
+	case c.Memory <= 0:
+		return section.Invalid("memory", "must be greater than 0")
+	case c.VCPUs <= 0:
+		return section.Invalid("vcpus", "must be greater than 0")
+	case c.DiskSize < 0:
+		return section.Invalid("diskSize", "is negative")
+	case c.Firmware != layers.FirmwareBIOS && c.Firmware != layers.FirmwareEFI:
+		return section.Invalid("firmware", "must be one of %s, %s", layers.FirmwareBIOS, layers.FirmwareEFI)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if c.source, err = image.Parse(c.Image, dir); err != nil {
+		return err
+	}
+	c.BaseDomain = c.source.String()
+	if c.Network == "" && c.DomainXML == "" {
+		c.Network = defaultNetwork
+	}
+	if c.usesCloudInit() && c.ConnectionURL() == "" {
+		dir, err := cloudinit.DefaultKeyDir()
+		if err != nil {
+			return err
+		}
+		c.Connection.URL = "ssh://" + url.PathEscape(c.CloudInit.User) + "@{0}?privateKeyFile=" + url.QueryEscape(cloudinit.LoginKeyPath(dir))
+	}
+	return nil
+}
+
+// usesCloudInit reports whether clones get a seed for cloud-init.
+func (c *config) usesCloudInit() bool { return c.Image != nil && c.CloudInit.Enabled }
+
+// readImageBase returns a generated definition to clone, with the image as its disk. It
+// imports the image if the hypervisor does not have it.
+func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*libvirtxml.Domain, error) {
+	host, err := layers.ReadHost(on.Conn)
+	if err != nil {
+		return nil, err
+	}
+	if !host.KVM && i.config.DomainXML == "" {
+		provider.Report(ctx, stepEmulation, "the hypervisor has no hardware virtualization: guests are slow")
+	}
+	hardware := layers.Hardware{Memory: uint64(i.config.Memory), VCPUs: i.config.VCPUs, Network: i.config.Network, Firmware: i.config.Firmware, DomainXML: i.config.DomainXML}
+	if i.config.source.Kind == image.Volume {
+		return layers.VolumeBase(on.Conn, i.config.source.Pool, i.config.source.Volume, hardware, host)
+	}
+	l, err := i.importImage(ctx, on.Conn, hardware, host)
+	if err != nil {
+		return nil, err
+	}
+	return l.Base(hardware, host)
+}
+
+// stepEmulation warns that a guest is emulated.
+const stepEmulation = "warning: emulation:"
+
+// importImage returns the layer of the image, which is downloaded and imported if
+// the hypervisor does not have it.
+func (i *instance) importImage(ctx context.Context, conn *libvirt.Connect, hardware layers.Hardware, host layers.Host) (*layers.Layer, error) {
+	dir, err := image.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	cache := &image.Cache{Dir: dir, Logf: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "overcast: "+format+"\n", args...)
+	}}
+	got, err := cache.Get(ctx, i.config.source, image.NewPrinter(os.Stderr).Report)
+	if err != nil {
+		return nil, fmt.Errorf("getting image %s: %w", i.config.source, err)
+	}
+	pool, err := storage.ImagePool(conn, i.config.OverlayPool)
+	if err != nil {
+		return nil, err
+	}
+	l, err := layers.Import{Label: i.label, Pool: pool, Source: i.config.source.String(), Image: got, Hardware: hardware, Host: host}.Do(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.Touch(conn)
+}
+
+// readTextOrFile returns a text of the configuration, or the content of the file
+// that it names: a text of one line that is the path of a file.
+func readTextOrFile(key, text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if filepath.Clean(text) == text || text[0] == '.' || text[0] == '/' {
+		if content, err := os.ReadFile(text); err == nil {
+			return content, nil
+		} else if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
+			return nil, fmt.Errorf("reading %s: %w", key, err)
+		}
+	}
+	return []byte(text), nil
+}
+
+// checkImage checks an image as far as that is possible without importing it.
+func (d *diagnosis) checkImage(conn *libvirt.Connect) (seen string, err error) {
+	from := d.config.source
+	if from.Kind == image.Volume {
+		_, err := layers.VolumeFormat(conn, from.Pool, from.Volume)
+		return from.String(), err
+	}
+	pool, err := storage.ImagePool(conn, d.config.OverlayPool)
+	if err != nil {
+		return "", err
+	}
+	if from.Kind == image.File {
+		if _, err := os.Stat(from.Path); err != nil {
+			return "", fmt.Errorf("%w: check image", err)
+		}
+	}
+	return fmt.Sprintf("%s, which the first set-up imports into pool %s", from, pool), nil
+}

@@ -1,0 +1,12 @@
+// Package layers has the cache of a hypervisor: images that were imported and
+// machines that were provisioned.
+//
+// A layer is a shut-off domain with the name overcast-layer-KEY and the volumes of
+// its disks. Its metadata has the kind, key, parent and times of the layer. Clones
+// are made from a layer as from any other base domain.
+//
+// Defining the domain is the last step of building a layer, so a builder that ends
+// early leaves no layer. The volumes have names that identify the builder, so
+// garbage collection removes them when it has ended. While the domain is defined,
+// they are in use and stay.
+package layers

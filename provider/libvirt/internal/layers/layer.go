@@ -1,0 +1,173 @@
+package layers
+
+import (
+	"crypto/sha256"
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// Kinds of layers.
+const (
+	KindImage       = "image"       // an imported image
+	KindProvisioned = "provisioned" // a machine that was provisioned and shut down
+)
+
+// Key identifies the content of a layer: 64 hexadecimal digits.
+type Key string
+
+// NewKey is the key for parts that determine the content of a layer.
+func NewKey(parts ...string) Key {
+	sum := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(sum, "%d %s\n", len(part), part)
+	}
+	return Key(fmt.Sprintf("%x", sum.Sum(nil)))
+}
+
+// Short is the part of the key that is shown to users.
+func (k Key) Short() string { return string(k[:12]) }
+
+// Domain is the name of the layer's domain.
+func (k Key) Domain() string { return owner.NamePrefix + "layer-" + k.Short() }
+
+// UUID is the UUID of the layer's domain.
+func (k Key) UUID() string { return domainxml.Seed("layer " + string(k)).UUID() }
+
+// metadataVersion is that of the content of the element. Layers with another one
+// are not used.
+const metadataVersion = 1
+
+// Metadata is the element of a layer in the metadata of its domain.
+type Metadata struct {
+	XMLName xml.Name  `xml:"https://github.com/overcast-go/overcast/xmlns/layer/1 layer"`
+	Version int       `xml:"version,attr"`
+	Name    string    `xml:"name,attr"` // of the domain: a copy by a user has another
+	Kind    string    `xml:"kind"`
+	Key     Key       `xml:"key"`
+	Parent  string    `xml:"parent"` // name of the base domain or layer, or the file of an image
+	Label   string    `xml:"label"`  // of the host that it was built for
+	Created time.Time `xml:"created"`
+	Used    time.Time `xml:"used"`  // last
+	Bytes   uint64    `xml:"bytes"` // on disk, when it was built
+}
+
+// newMetadata describes a layer that is built now.
+func newMetadata(kind string, key Key, parent, label string, bytes uint64) *Metadata {
+	now := time.Now().UTC().Truncate(time.Second)
+	return &Metadata{Version: metadataVersion, Name: key.Domain(), Kind: kind, Key: key, Parent: parent, Label: label, Created: now, Used: now, Bytes: bytes}
+}
+
+// text is the element; its types can always be encoded.
+func (m *Metadata) text() string {
+	text, _ := xml.Marshal(m)
+	return string(text)
+}
+
+// parseMetadata returns the element of a layer, or nil if the domain is none.
+func parseMetadata(domain, inner string) *Metadata {
+	text := owner.FindElement(inner, owner.LayerNamespace)
+	var found Metadata
+	if text == "" || xml.Unmarshal([]byte(text), &found) != nil || found.Version != metadataVersion || found.Name != domain || len(found.Key) != 2*sha256.Size {
+		return nil
+	}
+	return &found
+}
+
+// Layer is one that is published.
+type Layer struct {
+	Metadata
+	Definition *libvirtxml.Domain // inactive
+}
+
+// Find returns the layer with a key, or nil if there is none.
+func Find(conn *libvirt.Connect, key Key) (*Layer, error) {
+	domain, err := conn.LookupDomainByUUIDString(key.UUID())
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up layer %s: %w", key.Short(), virt.StripCodes(err))
+	}
+	defer domain.Free()
+	l, err := read(domain)
+	if err != nil || l == nil || l.Key != key {
+		return nil, err
+	}
+	return l, nil
+}
+
+// read returns nil for a domain that is not a layer, or is gone.
+func read(domain *libvirt.Domain) (*Layer, error) {
+	definition, err := virt.ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of a layer: %w", virt.StripCodes(err))
+	}
+	if definition.Metadata == nil {
+		return nil, nil
+	}
+	m := parseMetadata(definition.Name, definition.Metadata.XML)
+	if m == nil {
+		return nil, nil
+	}
+	return &Layer{Metadata: *m, Definition: definition}, nil
+}
+
+// Touch records that a layer is used now. It fails if the layer is gone.
+func (l *Layer) Touch(conn *libvirt.Connect) error {
+	domain, err := conn.LookupDomainByUUIDString(l.Key.UUID())
+	if err != nil {
+		return virt.StripCodes(err)
+	}
+	defer domain.Free()
+	l.Used = time.Now().UTC().Truncate(time.Second)
+	return virt.StripCodes(domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, l.text(), "overcast", owner.LayerNamespace, libvirt.DOMAIN_AFFECT_CONFIG))
+}
+
+// publish defines the domain of a layer.
+func publish(conn *libvirt.Connect, definition *libvirtxml.Domain, m *Metadata) (*Layer, error) {
+	inherited := ""
+	if definition.Metadata != nil {
+		inherited = owner.InheritedMetadata(definition.Metadata.XML)
+	}
+	definition.Name, definition.UUID, definition.Title, definition.ID = m.Name, m.Key.UUID(), "", nil
+	definition.Metadata = &libvirtxml.DomainMetadata{XML: inherited + m.text()}
+	text, err := definition.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	domain, err := conn.DomainDefineXML(text)
+	if err != nil {
+		return nil, fmt.Errorf("defining domain %s: %w", m.Name, virt.StripCodes(err))
+	}
+	defer domain.Free()
+	return read(domain)
+}
+
+// disk is a disk of a layer that a volume of its own holds.
+type disk struct{ pool, volume, file string }
+
+// disks are the disks of a layer that were made for it.
+func (l *Layer) disks() []disk {
+	var found []disk
+	for n := range l.Definition.Devices.Disks {
+		switch s := l.Definition.Devices.Disks[n].Source; {
+		case s == nil:
+		case s.Volume != nil && strings.HasPrefix(s.Volume.Volume, l.Key.Domain()+"-"):
+			found = append(found, disk{pool: s.Volume.Pool, volume: s.Volume.Volume})
+		case s.File != nil && strings.Contains(s.File.File, "/"+l.Key.Domain()+"-"):
+			found = append(found, disk{file: s.File.File})
+		}
+	}
+	return found
+}
