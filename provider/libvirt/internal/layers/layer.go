@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/xml"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -152,22 +151,4 @@ func publish(conn *libvirt.Connect, definition *libvirtxml.Domain, m *Metadata) 
 	}
 	defer domain.Free()
 	return read(domain)
-}
-
-// disk is a disk of a layer that a volume of its own holds.
-type disk struct{ pool, volume, file string }
-
-// disks are the disks of a layer that were made for it.
-func (l *Layer) disks() []disk {
-	var found []disk
-	for n := range l.Definition.Devices.Disks {
-		switch s := l.Definition.Devices.Disks[n].Source; {
-		case s == nil:
-		case s.Volume != nil && strings.HasPrefix(s.Volume.Volume, l.Key.Domain()+"-"):
-			found = append(found, disk{pool: s.Volume.Pool, volume: s.Volume.Volume})
-		case s.File != nil && strings.Contains(s.File.File, "/"+l.Key.Domain()+"-"):
-			found = append(found, disk{file: s.File.File})
-		}
-	}
-	return found
 }
