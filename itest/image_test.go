@@ -103,7 +103,7 @@ var _ = Describe("a host with an image", Serial, func() {
 		text := `guest { image = "` + image + `", domainXML = "` + definition + `", networkDeviceId = my_nat_network, cloudInit.enabled = false, ipLookupStrategy = static, static.ip = "127.0.0.1" }`
 		var runs []*runOfOne
 		for range 10 {
-			runs = append(runs, somebody{config: text}.bringsUp("guest"))
+			runs = append(runs, otherRun{config: text}.bringsUp("guest"))
 		}
 		for _, r := range runs {
 			r.address()
