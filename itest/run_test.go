@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,25 +59,28 @@ func itRunsCommands(host func() *fixture.CloudHost, many ...int) {
 			g.Expect(err).NotTo(HaveOccurred())
 			return result.Stdout
 		}
-		commands, cancel := context.WithCancelCause(ctx)
-		ids := map[string]string{}
-		var all sync.WaitGroup
-		for i, line := range lasting {
-			id := fmt.Sprint(int(1e9)*(i+1) + rand.IntN(1e9))
-			ids[id] = line
-			all.Go(func() {
-				defer GinkgoRecover()
-				_, err := host().Run(commands, strings.ReplaceAll(line, "ID", id))
-				Expect(err).To(MatchError(ContainSubstring("enough")), line)
-			})
-		}
-		for id, line := range ids {
-			Eventually(commandLines).WithTimeout(time.Minute).Should(ContainSubstring(id), line)
-		}
-		cancel(errors.New("enough"))
-		all.Wait()
-		for id, line := range ids {
-			Eventually(commandLines).WithTimeout(time.Minute).ShouldNot(ContainSubstring(id), line)
+		// Fewer at once than an SSH server with one session a connection allows.
+		for lines := range slices.Chunk(lasting, 4) {
+			commands, cancel := context.WithCancelCause(ctx)
+			ids := map[string]string{}
+			var all sync.WaitGroup
+			for _, line := range lines {
+				id := fmt.Sprint(int(1e9)*(len(ids)+1) + rand.IntN(1e9))
+				ids[id] = line
+				all.Go(func() {
+					defer GinkgoRecover()
+					_, err := host().Run(commands, strings.ReplaceAll(line, "ID", id))
+					Expect(err).To(MatchError(ContainSubstring("enough")), line)
+				})
+			}
+			for id, line := range ids {
+				Eventually(commandLines).WithTimeout(time.Minute).Should(ContainSubstring(id), line)
+			}
+			cancel(errors.New("enough"))
+			all.Wait()
+			for id, line := range ids {
+				Eventually(commandLines).WithTimeout(time.Minute).ShouldNot(ContainSubstring(id), line)
+			}
 		}
 	})
 
