@@ -13,6 +13,7 @@ const (
 	StepAddress     = "address"     // the address is known
 	StepReachable   = "reachable"   // a login succeeded
 	StepProvisioned = "provisioned" // files are copied and the command has run
+	StepReady       = "ready"       // the conditions of ready hold
 )
 
 // Steps of a set-up whose host is paused and resumed: see [WatchSetUp].

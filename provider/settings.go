@@ -41,6 +41,10 @@ type Settings struct {
 	// the same configuration and no other process uses it. AttachPolicy also
 	// considers the environment.
 	Attach bool `hocon:"attach"`
+	// Ready lists what must hold, after provisioning, before tests use the host.
+	Ready []Condition `hocon:"ready,secret"`
+	// ReadyTimeout is the limit for all conditions together.
+	ReadyTimeout time.Duration `hocon:"readyTimeout"`
 }
 
 // Connection is the section connection of a host.
@@ -61,6 +65,8 @@ type Provision struct {
 	Copy []string `hocon:"copy"`
 	// Cmd is a command to run after that. It must succeed.
 	Cmd string `hocon:"cmd,secret"`
+	// Timeout is the limit for copying and for the command, together.
+	Timeout time.Duration `hocon:"timeout"`
 	// BootDelay is a pause after that.
 	BootDelay time.Duration `hocon:"bootDelay"`
 	// ExpirationTag is accepted for compatibility with Overcast and has no
@@ -105,7 +111,7 @@ const keepVariable = "OVERCAST_KEEP"
 
 // DefaultSettings are the values of keys that a section does not have.
 func DefaultSettings() Settings {
-	return Settings{Scope: ScopeProcess, Reach: ReachAuto, Keep: KeepNever, Provision: Provision{StartTimeout: time.Minute}}
+	return Settings{Scope: ScopeProcess, Reach: ReachAuto, Keep: KeepNever, ReadyTimeout: time.Minute, Provision: Provision{StartTimeout: time.Minute, Timeout: 10 * time.Minute}}
 }
 
 // Common returns s. It implements the method of [Instance].
@@ -157,10 +163,15 @@ func (s Settings) check(section *hocon.Value) error {
 		return section.Invalid("provision.bootDelay", "is negative")
 	case s.Provision.StartTimeout <= 0:
 		return section.Invalid("provision.startTimeout", "must be greater than 0")
+	case s.Provision.Timeout <= 0:
+		return section.Invalid("provision.timeout", "must be greater than 0")
 	case len(s.Provision.Copy) == 1:
 		return section.Invalid("provision.copy", "has one path: it takes pairs of a local and a remote path")
 	case s.ConnectionURL() == "" && (s.Provision.Cmd != "" || len(s.Provision.Copy) > 0):
 		return section.Invalid("provision.url", "is missing: provision.cmd and provision.copy need a login")
+	}
+	if err := s.checkReady(section); err != nil {
+		return err
 	}
 	if err := checkURL(section, "connection.url", s.Connection.URL); err != nil {
 		return err

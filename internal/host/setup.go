@@ -105,6 +105,9 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 		if err == nil {
 			prepared, err = prepare(e.label)
 		}
+		if err == nil {
+			err = checkLocalFiles(prepared)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
 			continue
@@ -306,7 +309,10 @@ func (h *Host) makeReady(ctx context.Context) error {
 	if what := h.settings.Provision; what.Cmd != "" || len(what.Copy) > 0 {
 		provider.Report(ctx, provider.StepProvisioned, "")
 	}
-	return pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay")
+	if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
+		return err
+	}
+	return h.awaitConditions(ctx)
 }
 
 // pause waits for the duration of a key.
