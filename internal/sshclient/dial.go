@@ -42,7 +42,7 @@ type dialing struct {
 }
 
 func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.Checker) (*Client, error) {
-	e, err := d.settings.Resolve(t, hostKeys)
+	e, err := d.settings.Resolve(ctx, t, hostKeys)
 	if err != nil {
 		return nil, &DialError{PhaseSettings, t.Addr(), err}
 	}
@@ -58,6 +58,7 @@ func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.
 		return nil, &DialError{PhaseSettings, e.Addr(), err}
 	}
 	defer cred.Close()
+	cred.Skipped = append(cred.Skipped, d.settings.Warnings...)
 	if d.dialer == nil {
 		if d.under, err = d.jump(ctx, e); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@
 package sshconfig
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,9 +31,14 @@ type Endpoint struct {
 
 // Settings is what this machine says about connections.
 type Settings struct {
-	home   string
-	config *ssh_config.Config
-	file   string
+	// Warnings name the parts of the configuration that were ignored.
+	Warnings []string
+
+	home       string
+	file       string
+	isExplicit bool // the caller has named home or file
+	// For machines without the ssh program, or if that fails.
+	configs []*ssh_config.Config // of the user and of the system
 }
 
 // Options say where the configuration is.
@@ -46,7 +52,7 @@ const NoAgent = "none"
 
 // Read reads the configuration.
 func Read(opts Options) (*Settings, error) {
-	s := &Settings{home: opts.Home, file: opts.ConfigFile, config: &ssh_config.Config{}}
+	s := &Settings{home: opts.Home, file: opts.ConfigFile, isExplicit: opts.Home != "" || opts.ConfigFile != ""}
 	if s.home == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
@@ -57,61 +63,154 @@ func Read(opts Options) (*Settings, error) {
 	if s.file == "" {
 		s.file = filepath.Join(s.home, ".ssh", "config")
 	}
-	text, err := os.ReadFile(s.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+	files := []string{s.file}
+	if !s.isExplicit {
+		files = append(files, "/etc/ssh/ssh_config")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the ssh configuration: %w", err)
-	}
-	if s.config, err = ssh_config.DecodeBytes(text); err != nil {
-		return nil, fmt.Errorf("reading the ssh configuration %s: %w", s.file, err)
+	for _, file := range files {
+		if err := s.decode(file); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-// get is the value of a keyword for a host, and "" without one.
-func (s *Settings) get(alias, keyword string) (string, error) {
-	v, err := s.config.Get(alias, keyword)
-	if err != nil {
-		return "", fmt.Errorf("%s: %s for %s: %w", s.file, keyword, alias, err)
+// decode reads one file. It leaves out the sections that the library cannot
+// evaluate.
+func (s *Settings) decode(file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return v, nil
+	if err != nil {
+		return fmt.Errorf("reading the ssh configuration: %w", err)
+	}
+	config, err := ssh_config.DecodeBytes(text)
+	if err != nil {
+		rest, ignored := withoutMatch(string(text))
+		if config, err = ssh_config.DecodeBytes([]byte(rest)); err == nil {
+			for _, line := range ignored {
+				s.Warnings = append(s.Warnings, fmt.Sprintf("%s: the section %q was ignored", file, line))
+			}
+		}
+	}
+	if err != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("the ssh configuration %s was ignored: %v", file, err))
+		return nil
+	}
+	s.configs = append(s.configs, config)
+	return nil
 }
 
-// Resolve fills in what the URL left open. Only the host's own name in the
-// URL is matched against the configuration, as ssh does.
-// hostKeys, if there are any, are asked where the URL names no key and no file.
-func (s *Settings) Resolve(t sshurl.Target, hostKeys hostkey.Checker) (Endpoint, error) {
+// withoutMatch removes the Match sections, and returns their first lines.
+func withoutMatch(text string) (rest string, ignored []string) {
+	var b strings.Builder
+	skip := false
+	for line := range strings.Lines(text) {
+		keyword, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(line), "=", " "), " ")
+		switch strings.ToLower(keyword) {
+		case "match":
+			skip = true
+			ignored = append(ignored, strings.TrimSpace(line))
+		case "host":
+			skip = false
+		}
+		if !skip {
+			b.WriteString(line)
+		}
+	}
+	return b.String(), ignored
+}
+
+// keywords are those that the values are needed of.
+var keywords = []string{"HostName", "User", "Port", "ProxyJump", "IdentitiesOnly", "IdentityAgent", "UserKnownHostsFile", "IdentityFile"}
+
+// lookUp returns the values of the keywords for a machine: as the ssh program
+// evaluates them, or else as the library does.
+func (s *Settings) lookUp(ctx context.Context, t sshurl.Target) (map[string][]string, error) {
+	values, err := s.evaluate(ctx, t)
+	if err == nil && values != nil {
+		s.Warnings = nil // the program has evaluated what the library ignored
+		if strings.EqualFold(values["hostname"][0], t.Host) {
+			delete(values, "hostname")
+		}
+		usual := filepath.Join(s.home, ".ssh", "known_hosts")
+		if known := s.inHome(values["userknownhostsfile"]); known != usual+" "+usual+"2" {
+			values["userknownhostsfile"] = []string{known}
+		} else {
+			delete(values, "userknownhostsfile")
+		}
+		return values, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("ssh -G %s failed, so that the ssh configuration was read without it: %v", t.Host, err))
+	}
+	values = map[string][]string{}
+	for _, keyword := range keywords {
+		for _, config := range s.configs {
+			found, err := config.GetAll(t.Host, keyword)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s for %s: %w", s.file, keyword, t.Host, err)
+			}
+			values[strings.ToLower(keyword)] = append(values[strings.ToLower(keyword)], found...)
+		}
+	}
+	return values, nil
+}
+
+// inHome moves files that do not exist from the home directory of the account, which
+// ssh inserts whatever HOME is, to the home directory of the settings.
+func (s *Settings) inHome(value []string) string {
+	files := strings.Fields(strings.Join(value, " "))
+	me, err := user.Current()
+	for i, file := range files {
+		below, found := strings.CutPrefix(file, "~/")
+		if err == nil && !found {
+			below, found = strings.CutPrefix(file, me.HomeDir+"/")
+		}
+		if _, missing := os.Stat(file); found && (missing != nil || strings.HasPrefix(below, ".ssh/known_hosts")) {
+			files[i] = filepath.Join(s.home, below)
+		}
+	}
+	return strings.Join(files, " ")
+}
+
+// Resolve fills in what the URL leaves open. Only the host name in the URL is
+// matched against the configuration, as ssh does. hostKeys, if not nil, judges
+// the host key if the URL names neither key nor file.
+func (s *Settings) Resolve(ctx context.Context, t sshurl.Target, hostKeys hostkey.Checker) (Endpoint, error) {
 	e := Endpoint{Target: t, HostKeys: hostKeys}
 	alias := t.Host
-	values := map[string]string{}
-	for _, keyword := range []string{"HostName", "User", "Port", "ProxyJump", "IdentitiesOnly", "IdentityAgent", "UserKnownHostsFile"} {
-		v, err := s.get(alias, keyword)
-		if err != nil {
-			return e, err
-		}
-		values[keyword] = v
+	values, err := s.lookUp(ctx, t)
+	if err != nil {
+		return e, err
 	}
-	if v := values["HostName"]; v != "" {
+	first := func(keyword string) string {
+		if all := values[strings.ToLower(keyword)]; len(all) > 0 {
+			return all[0]
+		}
+		return ""
+	}
+	if v := first("HostName"); v != "" {
 		e.Host = strings.NewReplacer("%h", alias, "%%", "%").Replace(v)
 	}
-	if err := s.completePort(&e, values["Port"]); err != nil {
+	if err := s.completePort(&e, first("Port")); err != nil {
 		return e, err
 	}
-	if err := completeUser(&e, values["User"]); err != nil {
+	if err := completeUser(&e, first("User")); err != nil {
 		return e, err
 	}
-	if v := values["ProxyJump"]; v != "" && !strings.EqualFold(v, "none") {
+	if v := first("ProxyJump"); v != "" && !strings.EqualFold(v, "none") {
 		e.Jumps = strings.Split(v, ",")
 	}
-	e.Agent = s.agentSocket(values["IdentityAgent"], e, alias)
-	e.IdentitiesOnly = strings.EqualFold(values["IdentitiesOnly"], "yes")
+	e.Agent = s.agentSocket(first("IdentityAgent"), e, alias)
+	e.IdentitiesOnly = strings.EqualFold(first("IdentitiesOnly"), "yes")
 	e.PrivateKeyFile = s.ExpandHome(e.PrivateKeyFile)
-	if err := s.completeIdentities(&e, alias); err != nil {
-		return e, err
-	}
-	return e, s.completeHostKeys(&e, alias, values["UserKnownHostsFile"])
+	s.completeIdentities(&e, alias, values["identityfile"])
+	return e, s.completeHostKeys(&e, alias, first("UserKnownHostsFile"))
 }
 
 func (s *Settings) completePort(e *Endpoint, configured string) error {
@@ -148,11 +247,7 @@ func completeUser(e *Endpoint, configured string) error {
 // usualKeys are the files that ssh tries, in its order.
 var usualKeys = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519"}
 
-func (s *Settings) completeIdentities(e *Endpoint, alias string) error {
-	files, err := s.config.GetAll(alias, "IdentityFile")
-	if err != nil {
-		return fmt.Errorf("%s: IdentityFile for %s: %w", s.file, alias, err)
-	}
+func (s *Settings) completeIdentities(e *Endpoint, alias string, files []string) {
 	for _, file := range files {
 		if !strings.EqualFold(file, "none") {
 			e.IdentityFiles = append(e.IdentityFiles, s.expand(file, *e, alias))
@@ -163,7 +258,6 @@ func (s *Settings) completeIdentities(e *Endpoint, alias string) error {
 			e.DefaultFiles = append(e.DefaultFiles, filepath.Join(s.home, ".ssh", name))
 		}
 	}
-	return nil
 }
 
 func (s *Settings) completeHostKeys(e *Endpoint, alias, configured string) (err error) {
