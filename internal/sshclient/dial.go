@@ -43,6 +43,9 @@ type dialing struct {
 
 func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.Checker) (*Client, error) {
 	e, err := d.settings.Resolve(ctx, t, hostKeys)
+	if ctx.Err() != nil { // nothing is wrong with the settings
+		return nil, &DialError{PhaseConnect, t.Addr(), context.Cause(ctx)}
+	}
 	if err != nil {
 		return nil, &DialError{PhaseSettings, t.Addr(), err}
 	}
