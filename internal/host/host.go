@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/overcast-go/overcast/internal/route"
 	"github.com/overcast-go/overcast/internal/sshclient"
@@ -17,6 +18,9 @@ type Host struct {
 	instance provider.Instance
 	settings provider.Settings
 	keys     hostkey.Checker // host keys that are accepted; nil: those of known_hosts
+
+	pinsMu sync.Mutex
+	pins   map[int]*hostkey.Pin // of the other ports that RunAs has logged in to
 
 	life context.Context // ends when the host is torn down
 	end  context.CancelCauseFunc

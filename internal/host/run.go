@@ -35,7 +35,8 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 }
 
 // targetFor is where to log in and which host keys are accepted. A server on
-// another port of a clone may have another key than the pinned one.
+// another port of a clone may have another key than the pinned one: its key is
+// pinned by its first login.
 func (h *Host) targetFor(user string, port int) (sshurl.Target, hostkey.Checker, error) {
 	target, err := h.target()
 	if user != "" {
@@ -46,9 +47,22 @@ func (h *Host) targetFor(user string, port int) (sshurl.Target, hostkey.Checker,
 	}
 	target.Port = port
 	if _, pinned := h.keys.(*hostkey.Pin); pinned {
-		return target, hostkey.NewPin(), err
+		return target, h.pinOf(port), err
 	}
 	return target, h.keys, err
+}
+
+// pinOf is the pin of another port.
+func (h *Host) pinOf(port int) *hostkey.Pin {
+	h.pinsMu.Lock()
+	defer h.pinsMu.Unlock()
+	if h.pins == nil {
+		h.pins = map[int]*hostkey.Pin{}
+	}
+	if h.pins[port] == nil {
+		h.pins[port] = hostkey.NewPin()
+	}
+	return h.pins[port]
 }
 
 // DialContext connects to addr. If name is empty, the label of the host, or a name

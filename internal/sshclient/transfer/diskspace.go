@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +71,7 @@ func (f *sftpFiles) space(ctx context.Context, dir string) (s space, err error) 
 
 // free asks df for the free space of the file system of a folder, in bytes.
 func (f shellFiles) free(ctx context.Context, dir string) (int64, error) {
-	var out bytes.Buffer
+	out := boundedBuffer{limit: maxErrorText}
 	if err := f.script(ctx, nil, &out, `df -kP "$1"`, dir); err != nil {
 		return 0, err
 	}

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -36,7 +35,7 @@ func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, tex
 }
 
 func (f shellFiles) stat(ctx context.Context, name string) (fs.FileMode, error) {
-	var out bytes.Buffer
+	out := boundedBuffer{limit: maxErrorText}
 	err := f.script(ctx, nil, &out,
 		`[ -e "$1" ] || exit 44; LC_ALL=C ls -ldLn "$1"`, cleanRemote(name))
 	if err != nil {
@@ -56,9 +55,12 @@ for f do
 done' sh {} +`
 
 func (f shellFiles) list(ctx context.Context, dir string) ([]remoteEntry, error) {
-	var out bytes.Buffer
+	out := boundedBuffer{limit: maxListing}
 	if err := f.script(ctx, nil, &out, listScript, cleanRemote(dir)); err != nil {
 		return nil, err
+	}
+	if out.isFull() {
+		return nil, fmt.Errorf("the list of the folder has more than %d bytes", out.limit)
 	}
 	fields := strings.Split(out.String(), "\x00")
 	var entries []remoteEntry

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,7 +32,7 @@ func openStagingDir(ctx context.Context, c *sshclient.Client) (*stagingDir, erro
 	if c.Target().Become() == "root" {
 		mode = "0700"
 	}
-	var out bytes.Buffer
+	out := boundedBuffer{limit: maxErrorText}
 	if err := (shellFiles{c}).script(ctx, nil, &out, makeStagingDir, mode); err != nil {
 		return nil, fmt.Errorf("making a temporary folder: %w", err)
 	}
