@@ -72,6 +72,23 @@ func (r *Registry) Get(label string) *Host {
 	return nil
 }
 
+// Up is the labels of the hosts that are up, in their order. The registry may be nil.
+func (r *Registry) Up() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var labels []string
+	for label, e := range r.entries() {
+		if e.get() != nil {
+			labels = append(labels, label)
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}
+
 // getOrPending returns the host of a label that is up or being set up, or nil.
 func (r *Registry) getOrPending(label string) *Host {
 	e := r.find(label)
