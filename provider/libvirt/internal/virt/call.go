@@ -47,19 +47,24 @@ func (c *PendingCall) Await(ctx context.Context) bool {
 // ended by then continues in the background until libvirt answers or the connection
 // ends. It holds a reference to conn, which may be nil.
 func WithContext(ctx context.Context, conn *libvirt.Connect, do func() error) error {
-	if conn != nil {
-		if err := conn.Ref(); err != nil {
-			return err
-		}
-	}
-	c := Async(func() error {
-		if conn != nil {
-			defer conn.Close() // releases the reference
-		}
-		return do()
-	})
+	c := asyncOn(conn, do)
 	if !c.Await(ctx) {
 		return fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx))
 	}
 	return c.Err
+}
+
+// asyncOn starts a call in a goroutine that holds a reference to conn, which may be
+// nil.
+func asyncOn(conn *libvirt.Connect, do func() error) *PendingCall {
+	if conn == nil {
+		return Async(do)
+	}
+	if err := conn.Ref(); err != nil {
+		return Async(func() error { return err })
+	}
+	return Async(func() error {
+		defer conn.Close() // releases the reference
+		return do()
+	})
 }

@@ -118,7 +118,7 @@ func (c *Connections) dial(to *Connection) error {
 	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
 		to.Keepalive.MarkLost(ClosedByLibvirtd)
 	})
-	to.Keepalive.start(conn)
+	to.Keepalive.start(conn, c.requestsTo(to.URL, conn))
 	to.Conn = conn
 	return nil
 }

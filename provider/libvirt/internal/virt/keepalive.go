@@ -27,17 +27,47 @@ func NewKeepalive() *Keepalive {
 	return &Keepalive{lost: make(chan struct{}), stopping: make(chan struct{})}
 }
 
-// Interval between requests to the other end, and the limit for an answer.
+// Interval between requests to the other end, the limit for an answer, and how long
+// a request over the connection waits before one over another connection is made.
 const (
 	keepaliveInterval = 5 * time.Second
 	keepaliveTimeout  = 10 * time.Second
+	keepaliveBusy     = 3 * time.Second
 )
 
-// start starts sending requests.
-func (h *Keepalive) start(conn *libvirt.Connect) {
+// requests are the requests of a keepalive. An error is an answer too.
+type requests struct {
+	queued func() error // over the connection; waits behind its other calls
+	direct func() error // over a connection of its own; an error is no answer
+}
+
+// requestsTo returns the requests for a connection.
+func (c *Connections) requestsTo(url string, conn *libvirt.Connect) requests {
+	return requests{
+		queued: func() error { _, err := conn.GetLibVersion(); return err },
+		direct: func() error {
+			if err := c.Loop.acquire(); err != nil {
+				return err
+			}
+			defer c.Loop.release()
+			probe, err := libvirt.NewConnect(url)
+			if err != nil {
+				return err
+			}
+			defer probe.Close()
+			_, err = probe.GetLibVersion()
+			return err
+		},
+	}
+}
+
+// start starts sending requests. It holds a reference to conn while a request over it
+// is pending.
+func (h *Keepalive) start(conn *libvirt.Connect, to requests) {
 	h.running.Go(func() {
 		tick := time.NewTicker(keepaliveInterval)
 		defer tick.Stop()
+		var queued *PendingCall
 		for {
 			select {
 			case <-tick.C:
@@ -46,15 +76,47 @@ func (h *Keepalive) start(conn *libvirt.Connect) {
 			case <-h.lost:
 				return
 			}
-			limit, cancel := context.WithTimeout(context.Background(), keepaliveTimeout)
-			_ = WithContext(limit, conn, func() error { _, err := conn.GetLibVersion(); return err }) // an error is an answer too
-			late := limit.Err() != nil
-			cancel()
-			if late {
+			if queued == nil {
+				queued = asyncOn(conn, to.queued)
+			}
+			switch answered(queued, to.direct) {
+			case queued:
+				queued = nil
+			case nil:
 				h.MarkLost(fmt.Sprintf("it has not answered for %d seconds", int(keepaliveTimeout.Seconds())))
 			}
 		}
 	})
+}
+
+// answered waits for the answer to a request over the connection. libvirtd processes at
+// most 5 calls of one connection at a time (max_client_requests), so an answer may be
+// late only because other calls take long. After keepaliveBusy, another connection is
+// asked too. The result is the request that was answered, or nil after
+// keepaliveTimeout.
+func answered(queued *PendingCall, direct func() error) *PendingCall {
+	limit, cancel := context.WithTimeout(context.Background(), keepaliveTimeout)
+	defer cancel()
+	early, cancelEarly := context.WithTimeout(limit, keepaliveBusy)
+	defer cancelEarly()
+	if queued.Await(early) {
+		return queued
+	}
+	probe := Async(direct) // ends by itself when the other end answers or is gone
+	select {
+	case <-queued.over:
+		return queued
+	case <-probe.over:
+		if probe.Err == nil {
+			return probe
+		}
+	case <-limit.Done():
+		return nil
+	}
+	if queued.Await(limit) {
+		return queued
+	}
+	return nil
 }
 
 // MarkLost marks the connection as lost. The first call sets how.
