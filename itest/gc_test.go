@@ -35,12 +35,13 @@ func listed(label string) []libvirt.Resource {
 
 // asIfDead replaces the owner's PID in metadata by one that no process has.
 func asIfDead(text string) string {
+	text = regexp.MustCompile(`random=["']\w+["']`).ReplaceAllString(text, "")
 	return regexp.MustCompile(`process=(["'])\d+["']`).ReplaceAllString(text, `process=${1}4194304${1}`)
 }
 
 // asIfElsewhere replaces the owner's machine in metadata by another one.
 func asIfElsewhere(text string) string {
-	return regexp.MustCompile(`boot=(["'])[0-9a-f]{8}["']`).ReplaceAllString(text, `boot=${1}deadbeef${1}`)
+	return regexp.MustCompile(`machine=(["'])[0-9a-f]{32}["']`).ReplaceAllString(text, `machine=${1}deadbeefdeadbeefdeadbeefdeadbeef${1}`)
 }
 
 // copyOf defines a shut-off domain with the metadata of a clone that runs.
@@ -134,7 +135,7 @@ var _ = Describe("garbage collection", Serial, func() {
 			virsh("vol-create-as", "default", volume, "1M")
 			DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "vol-delete", volume, "default").Run() })
 		}
-		elsewhere := regexp.MustCompile(`-[0-9a-f]{12}-`).ReplaceAllString(dead, "-deadbeef0000-")
+		elsewhere := regexp.MustCompile(`-[0-9a-f]{16}-`).ReplaceAllString(dead, "-deadbeefdeadbeef-")
 		virsh("vol-create-as", "default", elsewhere+"-vda.qcow2", "1M")
 		DeferCleanup(func() { virsh("vol-delete", elsewhere+"-vda.qcow2", "default") })
 		used := strings.Replace(dead, "01234567", "89abcdef", 1) + "-vda.qcow2"

@@ -35,7 +35,7 @@ func (r Resource) String() string { return gc.Resource(r).String() }
 func List(ctx context.Context, url string) ([]Resource, error) {
 	var found []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		found, err = gc.List(conn, gc.Options{Kept: true})
+		found, err = gc.List(ctx, conn, gc.Options{Kept: true})
 		return err
 	})
 	if err != nil {
@@ -57,7 +57,7 @@ type GCOptions struct {
 
 // GC removes what overcast created on a hypervisor and whose owner has ended, by its
 // metadata or name. A process on another machine or in another container cannot be seen:
-// its domains are removed when it has not renewed its ownership for ownerLease, its
+// its domains are removed when GC has seen their leases unchanged for ownerLease, its
 // volumes when they have not changed for a day, and its temporary pools after an hour. A
 // volume that a domain, another volume or a QEMU process uses stays, and so does, for a
 // day after its last change, a volume without a domain that a domain of another hypervisor

@@ -8,7 +8,6 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -181,7 +180,6 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 	if err := i.identify(ctx, on, p.clone); err != nil {
 		return err
 	}
-	p.clone.AddMetadata(owner.NewMetadata(p.clone.Name, p.base.Name, i.label, i.config.OwnerLease).XML())
 	i.plan = p.clone
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -168,6 +169,8 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 // createDomain starts the domain, paused. A domain with UEFI variables or a TPM is defined
 // before: libvirt removes their state together with the definition.
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	// The lease starts now, and not before the waits for an address and for memory.
+	c.SetMetadata(owner.NewMetadata(c.Name, i.config.BaseDomain, i.label, i.config.OwnerLease).XML())
 	flags := libvirt.DOMAIN_START_PAUSED
 	if i.config.KeepPolicy() == provider.KeepNever {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY

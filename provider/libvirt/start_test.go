@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 // testDriver connects to libvirt's test driver, which has a running domain, "test".
@@ -65,4 +67,22 @@ func TestStateInErrorMessages(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	assert.Contains(t, []string{"the domain is running", "the domain's state is unknown: libvirt has not answered: context canceled"}, stateNow(ended, on.Conn, "test"))
+}
+
+// The set-up may wait for an address and for memory for longer than a lease lasts.
+func TestTheLeaseOfACloneStartsWhenItIsCreated(t *testing.T) {
+	on := testDriver(t)
+	i := &instance{label: "web", config: config{BaseDomain: "base", OwnerLease: time.Minute}, undo: &storage.Undo{}}
+	definition := &libvirtxml.Domain{}
+	require.NoError(t, definition.Unmarshal(`<domain type='test'><name>overcast-web-lease</name><memory>8192</memory><os><type>hvm</type></os></domain>`))
+	c := &domainxml.Clone{Name: "overcast-web-lease", Definition: definition}
+	c.SetMetadata(owner.NewMetadata(c.Name, "base", "web", time.Minute).XML())
+	planned := owner.ParseMetadata(c.Name, c.Definition.Metadata.XML).Lease.Renewed
+	for !time.Now().Truncate(time.Second).After(planned) { // stamps have seconds
+		time.Sleep(10 * time.Millisecond)
+	}
+	_, err := i.createDomain(t.Context(), on.Conn, c)
+	require.True(t, virt.IsCode(err, libvirt.ERR_INVALID_ARG), "libvirt's test driver starts no domain paused: %v", err)
+	created := owner.ParseMetadata(c.Name, c.Definition.Metadata.XML)
+	assert.True(t, created.Lease.Renewed.After(planned))
 }

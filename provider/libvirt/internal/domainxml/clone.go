@@ -15,6 +15,7 @@ type Clone struct {
 	UUID       string
 	Base       string // UUID of the base domain
 	Definition *libvirtxml.Domain
+	inherited  string // metadata of the base
 	base       *libvirtxml.Domain
 	Overlays   []Overlay
 	MAC        net.HardwareAddr // of the interface whose address is looked up; nil if there is none
@@ -75,11 +76,10 @@ func (c *Clone) planIdentity() {
 			smbios.System.Entry = withoutUUID(smbios.System.Entry) // libvirt requires it to be the domain's
 		}
 	}
-	inherited := ""
 	if d.Metadata != nil {
-		inherited = owner.InheritedMetadata(d.Metadata.XML)
+		c.inherited = owner.InheritedMetadata(d.Metadata.XML)
 	}
-	d.Metadata = &libvirtxml.DomainMetadata{XML: inherited}
+	d.Metadata = &libvirtxml.DomainMetadata{XML: c.inherited}
 }
 
 func withoutUUID(entries []libvirtxml.DomainSysInfoEntry) []libvirtxml.DomainSysInfoEntry {
@@ -92,8 +92,11 @@ func withoutUUID(entries []libvirtxml.DomainSysInfoEntry) []libvirtxml.DomainSys
 	return kept
 }
 
-// AddMetadata adds an element to the metadata of the clone.
-func (c *Clone) AddMetadata(element string) { c.Definition.Metadata.XML += element }
+// SetMetadata adds an element to the metadata that the clone inherits. It replaces the
+// element of an earlier call.
+func (c *Clone) SetMetadata(element string) {
+	c.Definition.Metadata = &libvirtxml.DomainMetadata{XML: c.inherited + element}
+}
 
 // NeedsDefinition reports whether the clone must be defined before it is started: it
 // has files that libvirt creates, and removes together with the definition.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -21,7 +22,7 @@ type Options struct {
 // Collect removes what overcast created and whose owner has ended. It returns what it
 // removed, or would remove with DryRun, also with an error.
 func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Resource, error) {
-	found, err := list(conn, options)
+	found, err := list(ctx, conn, options)
 	var removed []Resource
 	errs := []error{err}
 	for _, m := range found {
@@ -52,6 +53,7 @@ func remove(conn *libvirt.Connect, m Resource) error {
 // CollectAtStart removes what earlier runs left, before a process creates its first
 // clone. It prints what it removed, and errors, to standard error.
 func CollectAtStart(ctx context.Context, conn *libvirt.Connect, url string) {
+	owner.ForgetEnded()
 	removed, err := Collect(ctx, conn, Options{})
 	for _, r := range removed {
 		fmt.Fprintf(os.Stderr, "overcast: removed what an earlier run left at %s: %v\n", virt.RedactURL(url), r)

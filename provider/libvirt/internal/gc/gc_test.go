@@ -18,9 +18,9 @@ import (
 
 // Owners that have ended, that are alive, and that cannot be seen from here.
 var (
-	gone    = owner.Process{Boot: owner.Self().Boot, PIDNamespace: owner.Self().PIDNamespace, PID: 1 << 30, Started: 1}
+	gone    = owner.Process{Machine: owner.Self().Machine, PID: 1 << 30, Started: 1}
 	alive   = owner.Self()
-	unknown = owner.Process{Boot: "ffffffff", PIDNamespace: "ffff", PID: 1, Started: 1}
+	unknown = owner.Process{Machine: "ffffffffffffffffffffffffffffffff", PID: 1, Started: 1}
 )
 
 func testDriver(t *testing.T) *libvirt.Connect {
@@ -56,7 +56,8 @@ func createClone(t *testing.T, conn *libvirt.Connect, by owner.Process, change f
 
 func TestDomainsAreRemovedWhenTheirOwnersHaveEnded(t *testing.T) {
 	conn := testDriver(t)
-	expired := func(m *owner.Metadata) { m.Lease.Renewed = time.Now().Add(-2 * time.Hour) }
+	expired := func(m *owner.Metadata) { m.Lease.Renewed = time.Now().Add(-48 * time.Hour) }
+	late := func(m *owner.Metadata) { m.Lease.Renewed = time.Now().Add(-2 * time.Hour) }
 	kept := func(m *owner.Metadata) { m.Kept = &owner.MetadataKept{Since: time.Now()} }
 	same := func(*owner.Metadata) {}
 	for name, test := range map[string]struct {
@@ -66,13 +67,14 @@ func TestDomainsAreRemovedWhenTheirOwnersHaveEnded(t *testing.T) {
 	}{
 		"of this process":             {alive, expired, "its owner is alive"},
 		"of a process that has ended": {gone, same, ""},
-		"of a process out of sight":   {unknown, same, "its owner may be alive: last seen "},
+		"of a process out of sight":   {unknown, same, "its owner may be alive: lease of 3600 s renewed at "},
 		"with an expired lease":       {unknown, expired, ""},
+		"by another machine's clock":  {unknown, late, "its owner may be alive: lease of 3600 s renewed at "},
 		"kept for inspection":         {gone, kept, "kept for inspection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clone := createClone(t, conn, test.by, test.change)
-			found, err := List(conn, Options{})
+			found, err := List(t.Context(), conn, Options{})
 			require.NoError(t, err)
 			n := slices.IndexFunc(found, func(r Resource) bool { return r.Name == clone })
 			require.GreaterOrEqual(t, n, 0)
@@ -104,7 +106,7 @@ func TestVolumesWithoutADomainMayBelongToAnotherHypervisor(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, removed, 1, "an overlay without content")
 	assert.Equal(t, empty, removed[0].Name)
-	found, err := List(conn, Options{})
+	found, err := List(t.Context(), conn, Options{})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Equal(t, "a domain of another hypervisor may use it: changed within the last 24h0m0s", found[0].SkipReason)
@@ -194,7 +196,7 @@ func TestLeftoverTemporaryPoolsAreCollected(t *testing.T) {
 	left, err := conn.StoragePoolCreateXML(`<pool type='dir'><name>`+owner.NewName("web", gone)+`-look1</name><target><path>/srv/data</path></target></pool>`, 0)
 	require.NoError(t, err)
 	defer left.Free()
-	found, err := List(conn, Options{})
+	found, err := List(t.Context(), conn, Options{})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Empty(t, found[0].SkipReason)

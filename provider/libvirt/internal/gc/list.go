@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,13 +50,15 @@ type listed struct {
 	changed    time.Time // when a volume was last changed; zero if it is not known
 	allocation uint64    // of a volume, in bytes
 	hasDomain  bool      // the domain of a volume exists
+
+	unseen *owner.Metadata // of a domain whose owner cannot be seen
 }
 
 // List lists what overcast created on a hypervisor, domains first, and whether Collect
 // would remove it. Domains of Overcast for Java are listed and never removed. With an
 // error, the result is what could be listed.
-func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
-	found, err := list(conn, options)
+func List(ctx context.Context, conn *libvirt.Connect, options Options) ([]Resource, error) {
+	found, err := list(ctx, conn, options)
 	resources := make([]Resource, len(found))
 	for n := range found {
 		resources[n] = found[n].Resource
@@ -64,14 +67,34 @@ func List(conn *libvirt.Connect, options Options) ([]Resource, error) {
 }
 
 // list lists everything. With an error, the result is what could be listed.
-func list(conn *libvirt.Connect, options Options) ([]listed, error) {
+func list(ctx context.Context, conn *libvirt.Connect, options Options) ([]listed, error) {
 	made, err := listDomains(conn, options)
 	if err != nil {
 		return nil, err
 	}
+	errLeases := skipLeased(ctx, made)
 	volumes, errVolumes := listVolumes(conn, made, isLocal(conn))
 	pools, errPools := listPools(conn)
-	return append(append(made, volumes...), pools...), errors.Join(errVolumes, errPools)
+	return append(append(made, volumes...), pools...), errors.Join(errLeases, errVolumes, errPools)
+}
+
+// skipLeased skips the domains whose owners cannot be seen and whose leases have not
+// expired.
+func skipLeased(ctx context.Context, domains []listed) error {
+	var unseen []*owner.Metadata
+	for _, d := range domains {
+		if d.unseen != nil {
+			unseen = append(unseen, d.unseen)
+		}
+	}
+	expired, err := owner.ExpiredLeases(ctx, unseen)
+	for n := range domains {
+		if d := &domains[n]; d.unseen != nil && !expired[d.Name] {
+			d.SkipReason = fmt.Sprintf("its owner may be alive: lease of %d s renewed at %s by the owner's clock",
+				d.unseen.Lease.Seconds, d.unseen.Lease.Renewed.Format(time.RFC3339))
+		}
+	}
+	return err
 }
 
 func listDomains(conn *libvirt.Connect, options Options) ([]listed, error) {
@@ -121,10 +144,11 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 	switch {
 	case is == owner.Alive:
 		made.SkipReason = "its owner is alive"
-	case is == owner.Unknown && !m.IsLeaseExpired(time.Now()):
-		made.SkipReason = "its owner may be alive: last seen " + m.Lease.Renewed.Format(time.RFC3339)
 	case made.Kept && !options.Kept:
 		made.SkipReason = "kept for inspection"
+	}
+	if is == owner.Unknown {
+		made.unseen = m
 	}
 	return &made
 }

@@ -37,12 +37,12 @@ type Metadata struct {
 }
 
 type metadataOwner struct {
-	Host         string `xml:"host,attr"`
-	Boot         string `xml:"boot,attr"`
-	PIDNamespace string `xml:"pids,attr"`
-	PID          int    `xml:"process,attr"`
-	Started      uint64 `xml:"started,attr"`
-	Run          string `xml:"run,attr"`
+	Host    string `xml:"host,attr"`
+	Machine string `xml:"machine,attr"`
+	PID     int    `xml:"process,attr"`
+	Started uint64 `xml:"started,attr"`
+	Random  string `xml:"random,attr,omitempty"`
+	Run     string `xml:"run,attr"`
 }
 
 // metadataLease is the ownership lease. After it has expired, an owner that cannot be
@@ -69,7 +69,7 @@ func NewMetadata(name, parent, label string, lease time.Duration) *Metadata {
 	now := time.Now().UTC().Truncate(time.Second)
 	return &Metadata{
 		Version: metadataVersion, Name: name, Parent: parent, Label: label,
-		Owner: metadataOwner(Self()), Created: now,
+		Owner: metadataOwner(Announced()), Created: now,
 		Lease: metadataLease{Renewed: now, Seconds: int(lease.Seconds())},
 	}
 }
@@ -83,10 +83,16 @@ func (m *Metadata) XML() string {
 	return string(text)
 }
 
-// IsLeaseExpired reports whether the owner has not renewed the lease in time.
-func (m *Metadata) IsLeaseExpired(now time.Time) bool {
-	return now.After(m.Lease.Renewed.Add(time.Duration(m.Lease.Seconds) * time.Second))
+// maxClockError is how far the clocks of two machines may differ.
+const maxClockError = 24 * time.Hour
+
+// isLongExpired reports whether the owner has not renewed the lease in time, whatever
+// the difference between its clock and this machine's.
+func (m *Metadata) isLongExpired(now time.Time) bool {
+	return now.After(m.Lease.Renewed.Add(m.lease() + maxClockError))
 }
+
+func (m *Metadata) lease() time.Duration { return time.Duration(m.Lease.Seconds) * time.Second }
 
 // ParseMetadata finds overcast's element in the metadata of a domain. It returns nil
 // if there is none, or if it names another domain: a copy of a clone is not

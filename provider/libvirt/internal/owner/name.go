@@ -25,10 +25,10 @@ func NewName(label string, by Process) string {
 	rand.Read(random) // never fails
 	plain := invalidInName.ReplaceAllString(label, "_")
 	plain = plain[:min(len(plain), maxLabelBytes)]
-	return fmt.Sprintf("%s%s-%s%s-%d-%d-%x", NamePrefix, plain, by.Boot, by.PIDNamespace, by.PID, by.Started, random)
+	return fmt.Sprintf("%s%s-%s-%d-%d-%x", NamePrefix, plain, by.Machine[:min(len(by.Machine), machineDigitsInName)], by.PID, by.Started, random)
 }
 
-var namePattern = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{8})([0-9a-f]{4})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.(?:qcow2|raw|iso)|-fs\d+|-(?:tpmfrom|tpmto|look\d+)(?:-(\d+))?)?$`)
+var namePattern = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.(?:qcow2|raw|iso)|-fs\d+|-(?:tpmfrom|tpmto|look\d+)(?:-(\d+))?)?$`)
 
 // Name is the parsed name of a resource that overcast created.
 type Name struct {
@@ -44,13 +44,13 @@ func ParseName(name string) (made Name, ok bool) {
 	if part == nil {
 		return Name{}, false
 	}
-	pid, errPID := strconv.Atoi(part[5])
-	started, errStarted := strconv.ParseUint(part[6], 10, 64)
+	pid, errPID := strconv.Atoi(part[4])
+	started, errStarted := strconv.ParseUint(part[5], 10, 64)
 	if errPID != nil || errStarted != nil {
 		return Name{}, false
 	}
-	made = Name{Clone: part[1], Label: part[2], Process: Process{Boot: part[3], PIDNamespace: part[4], PID: pid, Started: started}}
-	if seconds, err := strconv.ParseInt(part[8], 10, 64); err == nil {
+	made = Name{Clone: part[1], Label: part[2], Process: Process{Machine: part[3], PID: pid, Started: started}}
+	if seconds, err := strconv.ParseInt(part[7], 10, 64); err == nil {
 		made.Created = time.Unix(seconds, 0)
 	}
 	return made, true
