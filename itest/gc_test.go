@@ -91,7 +91,7 @@ var _ = Describe("garbage collection", Serial, func() {
 	})
 
 	It("removes a temporary pool that a process on another machine has left", func() {
-		const name = "overcast-left-ffffffffffff-1-1-0123abcd-look1"
+		const name = "overcast-left-ffffffffffffffff-1-1-0123abcd-look1"
 		virsh("pool-create-as", name, "dir", "--target", openDir())
 		DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "pool-destroy", name).Run() })
 		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring(name))

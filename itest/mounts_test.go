@@ -273,7 +273,7 @@ var _ = Describe("set-up with an invalid folder", func() {
 
 	It("is checked although a process has left a temporary pool over the folder", func(ctx SpecContext) {
 		dir := openDir()
-		const name = "overcast-left-ffffffffffff-1-1-0123abcd-look1"
+		const name = "overcast-left-ffffffffffffffff-1-1-0123abcd-look1"
 		virsh("pool-create-as", name, "dir", "--target", dir)
 		DeferCleanup(func() { _ = exec.Command("virsh", "-q", "-c", "qemu:///system", "pool-destroy", name).Run() })
 		configure(`blocked = ${booting} { libvirtURL = "qemu+ssh://user@linux-box/system", fsMapping.data.hostPath = %q }`, dir)
