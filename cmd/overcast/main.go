@@ -91,7 +91,7 @@ overcast has created, and reaches hosts that run.`,
 	}
 	root.AddCommand(
 		configCommand(), doctorCommand(),
-		upCommand(), downCommand(), lsCommand(), gcCommand(),
+		upCommand(), downCommand(), lsCommand(), gcCommand(), cacheCommand(),
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		versionCommand(),
 	)

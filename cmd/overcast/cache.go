@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/spf13/cobra"
+)
+
+func cacheCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "cache",
+		Short: "list or remove the images that hypervisors have imported",
+		Example: `  overcast cache ls
+  overcast cache prune --all`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("a command is missing: %s", names(cmd))
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	command.AddCommand(cacheListCommand(), cachePruneCommand())
+	return command
+}
+
+// listedLayer is a layer and its hypervisor.
+type listedLayer struct {
+	URL string `json:"url"`
+	libvirt.Layer
+}
+
+func cacheListCommand() *cobra.Command {
+	var at hypervisors
+	asJSON := false
+	command := &cobra.Command{
+		Use:   "ls [--json] [-c URL]...",
+		Short: "list the images that hypervisors have imported",
+		Example: `  overcast cache ls
+  overcast cache ls --json -c qemu:///system`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			urls, err := at.list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all := []listedLayer{}
+			var errs []error // a hypervisor that fails does not stop the others
+			for _, url := range urls {
+				found, err := libvirt.ListLayers(cmd.Context(), url)
+				errs = append(errs, err)
+				for _, l := range found {
+					all = append(all, listedLayer{hideSecrets(url), l})
+				}
+			}
+			if asJSON {
+				return errors.Join(append(errs, printJSON(cmd.OutOrStdout(), all))...)
+			}
+			return errors.Join(append(errs, layerTable(cmd.OutOrStdout(), all, time.Now()))...)
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	at.addFlag(command)
+	return command
+}
+
+// layerTable prints layers as a table. It prints nothing without layers.
+func layerTable(out io.Writer, all []listedLayer, now time.Time) error {
+	if len(all) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tLABEL\tPARENT\tSIZE\tAGE\tLAST USE\tIN USE BY\tAT")
+	for _, l := range all {
+		users := "-"
+		if len(l.UsedBy) > 0 {
+			users = strings.Join(l.UsedBy, ", ")
+		}
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%.1f MiB\t%v\t%v ago\t%s\t%s\n", l.Key, l.Label, l.Parent, float64(l.Bytes)/(1<<20),
+			now.Sub(l.Built).Round(time.Second), now.Sub(l.Used).Round(time.Second), users, l.URL)
+	}
+	return w.Flush()
+}
+
+// pruneAge is how long a layer is unused before cache prune removes it by default.
+const pruneAge = 14 * 24 * time.Hour
+
+func cachePruneCommand() *cobra.Command {
+	var at hypervisors
+	all, age := false, pruneAge
+	command := &cobra.Command{
+		Use:   "prune [--all | --older-than DURATION] [-c URL]...",
+		Short: "remove imported images that were not used for 14 days",
+		Long: `prune removes the images that no domain and no volume uses and that no set-up
+has used for 14 days, and prints a line for each. The next set-up imports the
+image again.`,
+		Example: `  overcast cache prune
+  overcast cache prune --older-than 48h
+  overcast cache prune --all`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			urls, err := at.list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			unusedSince := time.Now().Add(-age)
+			if all {
+				unusedSince = time.Now().Add(time.Minute) // also with another clock
+			}
+			return prune(cmd.Context(), cmd.OutOrStdout(), urls, unusedSince)
+		},
+	}
+	command.Flags().BoolVar(&all, "all", false, "remove all images that are not in use")
+	command.Flags().DurationVar(&age, "older-than", pruneAge, "remove images that were not used for this time")
+	command.MarkFlagsMutuallyExclusive("all", "older-than")
+	at.addFlag(command)
+	return command
+}
+
+// prune removes layers of all hypervisors.
+func prune(ctx context.Context, stdout io.Writer, urls []string, unusedSince time.Time) error {
+	var errs []error // a hypervisor that fails does not stop the others
+	for _, url := range urls {
+		removed, err := libvirt.PruneLayers(ctx, url, unusedSince)
+		for _, l := range removed {
+			fmt.Fprintf(stdout, "removed %s (%s)\n", l.Name, l.Parent)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

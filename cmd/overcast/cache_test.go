@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTableOfLayers(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	var out strings.Builder
+	require.NoError(t, layerTable(&out, []listedLayer{{"qemu:///system", libvirt.Layer{
+		Key: "3f2a5b6c7d8e9f00", Label: "web", Parent: "/images/a.qcow2", Bytes: 3 << 20,
+		Built: now.Add(-2 * time.Hour), Used: now.Add(-time.Minute), UsedBy: []string{"clone-1", "clone-2"},
+	}}}, now))
+	assert.Equal(t, ""+
+		"KEY           LABEL  PARENT           SIZE     AGE     LAST USE  IN USE BY         AT\n"+
+		"3f2a5b6c7d8e  web    /images/a.qcow2  3.0 MiB  2h0m0s  1m0s ago  clone-1, clone-2  qemu:///system\n", out.String())
+}
+
+func TestCacheCommandsCheckTheirArguments(t *testing.T) {
+	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "web"}} {
+		code, out, stderr := overcast(t, "", args...)
+		assert.Equal(t, 2, code, "%v: %s", args, stderr)
+		assert.Empty(t, out)
+	}
+}

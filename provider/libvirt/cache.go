@@ -1,0 +1,63 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+// Layer is an image that a hypervisor has in its cache.
+type Layer struct {
+	Name   string    `json:"name"`   // of its domain
+	Kind   string    `json:"kind"`   // image
+	Key    string    `json:"key"`    // SHA-256 of the image's file
+	Parent string    `json:"parent"` // the image's file or URL
+	Label  string    `json:"label"`  // of the host that it was built for
+	Built  time.Time `json:"built"`
+	Used   time.Time `json:"used"`            // last
+	Bytes  uint64    `json:"bytes"`           // on disk
+	UsedBy []string  `json:"usedBy,omitzero"` // domains and volumes that refer to it
+}
+
+// ListLayers lists the layers of a hypervisor. With an error, the result is what could
+// be listed.
+func ListLayers(ctx context.Context, url string) ([]Layer, error) {
+	var all []*layers.Layer
+	var users map[string][]string
+	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
+		if all, err = layers.List(conn); err == nil {
+			users, err = layers.Users(conn, all)
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("listing the layers at %s: %w", virt.RedactURL(url), err)
+	}
+	return publicLayers(all, users), err
+}
+
+// PruneLayers removes the layers of a hypervisor that no domain or volume refers to and
+// that no set-up has used since a time. It returns what it removed, also with an error.
+func PruneLayers(ctx context.Context, url string, unusedSince time.Time) ([]Layer, error) {
+	var removed []*layers.Layer
+	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
+		removed, err = layers.Prune(ctx, conn, unusedSince)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("removing layers at %s: %w", virt.RedactURL(url), err)
+	}
+	return publicLayers(removed, nil), err
+}
+
+func publicLayers(all []*layers.Layer, users map[string][]string) []Layer {
+	found := make([]Layer, len(all))
+	for n, l := range all {
+		found[n] = Layer{Name: l.Name, Kind: l.Kind, Key: string(l.Key), Parent: l.Parent, Label: l.Label, Built: l.Created, Used: l.Used, Bytes: l.Bytes, UsedBy: users[l.Name]}
+	}
+	return found
+}

@@ -1,0 +1,170 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+// List returns the layers of a hypervisor, in the order of their names.
+func List(conn *libvirt.Connect) ([]*Layer, error) {
+	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_PERSISTENT)
+	if err != nil {
+		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	var found []*Layer
+	var errs []error
+	for n := range domains {
+		l, err := read(&domains[n])
+		errs = append(errs, err)
+		if l != nil {
+			found = append(found, l)
+		}
+		_ = domains[n].Free()
+	}
+	slices.SortFunc(found, func(a, b *Layer) int { return strings.Compare(a.Name, b.Name) })
+	return found, errors.Join(errs...)
+}
+
+// volumes are the volumes that were created for the layer, with their pools.
+func (l *Layer) volumes() map[string]string {
+	found := map[string]string{}
+	if l.Definition.Devices == nil {
+		return found
+	}
+	for n := range l.Definition.Devices.Disks {
+		s := l.Definition.Devices.Disks[n].Source
+		if s != nil && s.Volume != nil && strings.HasPrefix(s.Volume.Volume, l.Name+"-") {
+			found[s.Volume.Volume] = s.Volume.Pool
+		}
+	}
+	return found
+}
+
+// Users returns the domains and volumes that refer to the volumes of each layer, by
+// the name of the layer.
+func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
+	texts, err := readTexts(conn)
+	if err != nil {
+		return nil, err
+	}
+	users := map[string][]string{}
+	for _, l := range all {
+		users[l.Name] = usersIn(texts, l.Name, l.volumes())
+	}
+	return users, nil
+}
+
+// usersIn returns the names of the definitions that contain the name of a volume of
+// a layer, except those of the layer itself.
+func usersIn(texts map[string]string, layer string, volumes map[string]string) []string {
+	var found []string
+	for name, text := range texts {
+		if _, own := volumes[name]; own || name == layer {
+			continue
+		}
+		for volume := range volumes {
+			if strings.Contains(text, volume) {
+				found = append(found, name)
+				break
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// readTexts reads the definitions of all domains and volumes, by their names.
+func readTexts(conn *libvirt.Connect) (map[string]string, error) {
+	texts := map[string]string{}
+	domains, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
+	}
+	for n := range domains {
+		name, err := domains[n].GetName()
+		if err == nil { // otherwise it is gone
+			texts[name], _ = domains[n].GetXMLDesc(0)
+		}
+		_ = domains[n].Free()
+	}
+	pools, err := storage.FilePools(conn)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pools {
+		if err := addVolumes(conn, p.Name, texts); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
+}
+
+func addVolumes(conn *libvirt.Connect, poolName string, texts map[string]string) error {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	volumes, err := pool.ListAllStorageVolumes(0)
+	if err != nil {
+		return fmt.Errorf("listing the volumes of pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	for n := range volumes {
+		if name, err := volumes[n].GetName(); err == nil {
+			texts[name], _ = volumes[n].GetXMLDesc(0)
+		}
+		_ = volumes[n].Free()
+	}
+	return nil
+}
+
+// Remove removes a layer: its domain, and then its volumes.
+func (l *Layer) Remove(conn *libvirt.Connect) error {
+	if err := virt.RemoveDomain(conn, l.Name); err != nil {
+		return fmt.Errorf("removing layer %s: %w", l.Name, virt.StripCodes(err))
+	}
+	var errs []error
+	for volume, pool := range l.volumes() {
+		if err := storage.DeleteVolume(conn, pool, volume); err != nil {
+			errs = append(errs, fmt.Errorf("removing layer %s: volume %s in pool %s: %w", l.Name, volume, pool, virt.StripCodes(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Prune removes the layers that are not in use and were last used before a time. It
+// returns those that it removed, also with an error.
+func Prune(ctx context.Context, conn *libvirt.Connect, before time.Time) ([]*Layer, error) {
+	all, err := List(conn)
+	if err != nil {
+		return nil, err
+	}
+	users, err := Users(conn, all)
+	if err != nil {
+		return nil, err
+	}
+	var removed []*Layer
+	var errs []error
+	for _, l := range all {
+		if len(users[l.Name]) > 0 || !l.Used.Before(before) {
+			continue
+		}
+		if err := virt.WithContext(ctx, conn, func() error { return l.Remove(conn) }); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		removed = append(removed, l)
+	}
+	return removed, errors.Join(errs...)
+}
