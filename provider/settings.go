@@ -45,6 +45,9 @@ type Settings struct {
 	Ready []Condition `hocon:"ready,secret"`
 	// ReadyTimeout is the limit for all conditions together.
 	ReadyTimeout time.Duration `hocon:"readyTimeout"`
+	// Clock says what happens to the clock of the host's system when the host is
+	// reverted to a checkpoint: [ClockSet] or [ClockKeep].
+	Clock string `hocon:"clock"`
 }
 
 // Connection is the section connection of a host.
@@ -100,7 +103,14 @@ const (
 	KeepAlways    = "always"
 )
 
+// Values of clock.
+const (
+	ClockSet  = "set"  // it is set to the time of this machine
+	ClockKeep = "keep" // it continues from the time of the checkpoint
+)
+
 var (
+	clocks       = []string{ClockSet, ClockKeep}
 	scopes       = []string{ScopeProcess, ScopeSuite}
 	reaches      = []string{ReachAuto, ReachDirect, ReachHypervisor}
 	keepPolicies = []string{KeepNever, KeepOnFailure, KeepAlways}
@@ -111,7 +121,7 @@ const keepVariable = "OVERCAST_KEEP"
 
 // DefaultSettings are the values of keys that a section does not have.
 func DefaultSettings() Settings {
-	return Settings{Scope: ScopeProcess, Reach: ReachAuto, Keep: KeepNever, ReadyTimeout: time.Minute, Provision: Provision{StartTimeout: time.Minute, Timeout: 10 * time.Minute}}
+	return Settings{Scope: ScopeProcess, Reach: ReachAuto, Keep: KeepNever, Clock: ClockSet, ReadyTimeout: time.Minute, Provision: Provision{StartTimeout: time.Minute, Timeout: 10 * time.Minute}}
 }
 
 // Common returns s. It implements the method of [Instance].
@@ -157,6 +167,8 @@ func (s Settings) check(section *hocon.Value) error {
 		return fmt.Errorf("%s is %q: must be one of %s", keepVariable, s.KeepPolicy(), strings.Join(keepPolicies, ", "))
 	case !slices.Contains(reaches, s.Reach):
 		return section.Invalid("reach", "must be one of %s", strings.Join(reaches, ", "))
+	case !slices.Contains(clocks, s.Clock):
+		return section.Invalid("clock", "must be one of %s", strings.Join(clocks, ", "))
 	case s.BootDelay < 0:
 		return section.Invalid("bootDelay", "is negative")
 	case s.Provision.BootDelay < 0:

@@ -12,6 +12,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
+	hosts "github.com/overcast-go/overcast/internal/host"
 )
 
 // Exclusive returns the body of a BeforeEach that acquires exclusive use of a
@@ -62,6 +63,11 @@ func (f *Fixtures) acquire(ctx context.Context, label string) error {
 		return err
 	}
 	f.uses.acquired(label, queue)
+	if slices.Contains(f.reverted, label) { // another process may have reverted it: a connection from before is dead
+		if err := hosts.Default.DropConnection(ctx, label); err != nil {
+			return err
+		}
+	}
 	ginkgo.DeferCleanup(func(ginkgo.SpecContext) { f.uses.release(label) })
 	return nil
 }

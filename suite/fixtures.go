@@ -22,6 +22,8 @@ type Fixtures struct {
 	uses   exclusiveUses
 	runner runner
 
+	reverted []string // labels that some spec reverts by Pristine
+
 	failureSent sync.Once // process 1 knows that something has failed here
 }
 

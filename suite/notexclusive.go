@@ -12,11 +12,16 @@ import (
 // several processes share, without [Fixtures.Exclusive].
 type NotExclusiveError struct {
 	Label     string
-	Processes int // of the run
+	Processes int  // of the run
+	Reverted  bool // the spec wanted to revert the host, see Pristine
 }
 
 // Error names the host and the code to add.
 func (e *NotExclusiveError) Error() string {
+	if e.Reverted {
+		return fmt.Sprintf("host %q is shared by %d processes, and Pristine would change it for their specs: "+
+			"add BeforeEach(hosts.Exclusive(%[1]q)) before BeforeEach(hosts.Pristine(%[1]q))", e.Label, e.Processes)
+	}
 	return fmt.Sprintf("host %q has a static address and is shared by %d processes, and this spec does not have exclusive use of it: "+
 		"add BeforeEach(hosts.Exclusive(%[1]q)) to its container", e.Label, e.Processes)
 }

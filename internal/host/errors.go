@@ -7,9 +7,11 @@ import (
 
 // Errors that a test may branch on. Package fixture has the same values.
 var (
-	ErrNotSetUp     = errors.New("host is not set up")
-	ErrNoLogin      = errors.New("no login configured")
-	ErrNotReachable = errors.New("host is not reachable")
+	ErrNotSetUp       = errors.New("host is not set up")
+	ErrNoLogin        = errors.New("no login configured")
+	ErrNotReachable   = errors.New("host is not reachable")
+	ErrReverted       = errors.New("the host was reverted to a checkpoint meanwhile")
+	ErrCheckpointGone = errors.New("the checkpoint does not exist any more")
 )
 
 // NotSetUpError means that a host is not up in this process. It is an

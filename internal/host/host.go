@@ -30,6 +30,9 @@ type Host struct {
 
 	route   *route.Route
 	mounted []provider.Mount // by us
+
+	gate     gate   // closed while the host's state is saved or replaced
+	pristine string // name of the first checkpoint of [Registry.Pristine]; "" without one
 }
 
 func newHost(instance provider.Instance) *Host {
@@ -38,6 +41,7 @@ func newHost(instance provider.Instance) *Host {
 		instance: instance, settings: instance.Common(), life: life, end: end,
 		loginSemaphore: make(chan struct{}, 1), route: route.New(life, instance),
 	}
+	h.gate.reset()
 	if p, ok := instance.(provider.Persistent); !ok || !p.IsPersistent() {
 		h.keys = hostkey.NewPin() // the key of a new machine is not known before it boots
 	}

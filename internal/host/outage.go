@@ -67,9 +67,9 @@ func awaitReport(running context.Context, changed <-chan struct{}) {
 	}
 }
 
-// WithClient makes a call over the host's connection, see whileRunning.
+// WithClient makes a call over the host's connection, see use.
 func (h *Host) WithClient(ctx context.Context, call func(context.Context, *sshclient.Client) error) error {
-	return h.whileRunning(ctx, func(running context.Context) error {
+	return h.use(ctx, func(running context.Context) error {
 		client, err := h.Client(running)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func closeAtOutage(running context.Context, client *sshclient.Client) (release f
 	closed := make(chan struct{})
 	stop := context.AfterFunc(running, func() {
 		defer close(closed)
-		if provider.OutageCause(running) != nil {
+		if provider.OutageCause(running) != nil || errors.Is(context.Cause(running), ErrReverted) {
 			_ = client.Close() // it is of no more use either way
 		}
 	})

@@ -37,6 +37,7 @@ type entry struct {
 	uses           int          // tests that use the host by Retain
 	ownedByUses    bool         // the host was set up for them, so the last one tears it down
 	failed         bool         // something that used the host has failed
+	prepare        Preparer     // of the last set-up
 	allowed        func() error // see Restrict; nil if everything is allowed
 	setup          *setup       // the last set-up
 	settingUp      bool         // it is in progress

@@ -21,7 +21,7 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 	ctx, cancel := h.whileUp(ctx)
 	defer cancel()
 	var result sshclient.Result
-	err = h.whileRunning(ctx, func(running context.Context) error {
+	err = h.use(ctx, func(running context.Context) error {
 		client, err := h.dial(running, target, keys, 0)
 		if err != nil {
 			return err
@@ -78,7 +78,8 @@ func (h *Host) DialContext(ctx context.Context, network, addr, label string) (ne
 		dialer, addr = h.route, net.JoinHostPort(h.instance.Address(), port)
 	}
 	var conn net.Conn
-	err = h.whileRunning(ctx, func(ctx context.Context) (err error) {
+	h.Expose()
+	err = h.use(ctx, func(ctx context.Context) (err error) {
 		conn, err = dialer.DialContext(ctx, network, addr)
 		return err
 	})

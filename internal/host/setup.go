@@ -65,7 +65,12 @@ func (r *Registry) SetUp(ctx context.Context, labels []string, prepare Preparer,
 		return err
 	}
 	defer releaseAll(entries)
-	b, err := newBatch(ctx, entries, prepare, options.ForUses)
+	return setUp(ctx, entries, prepare, options.ForUses, queued)
+}
+
+// setUp sets up the hosts of entries that the caller has acquired.
+func setUp(ctx context.Context, entries []*entry, prepare Preparer, forUses bool, queued func()) error {
+	b, err := newBatch(ctx, entries, prepare, forUses)
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 			errs = append(errs, fmt.Errorf("attaching to %s: %w", e.label, err))
 		}
 		if err == nil && !attached {
-			b.setups = append(b.setups, e.begin(ctx, prepared, forUses))
+			b.setups = append(b.setups, e.begin(ctx, prepared, prepare, forUses))
 		}
 	}
 	if len(errs) > 0 {
@@ -128,11 +133,11 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 }
 
 // begin records that the set-up of a host is in progress.
-func (e *entry) begin(ctx context.Context, prepared Prepared, forUses bool) *setup {
+func (e *entry) begin(ctx context.Context, prepared Prepared, prepare Preparer, forUses bool) *setup {
 	s := &setup{progress: newProgress(ctx, e.label), entry: e, host: newHost(prepared.Instance), prepared: prepared}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.setup, e.settingUp, e.ownedByUses, e.failed = s, true, forUses, false
+	e.setup, e.settingUp, e.ownedByUses, e.failed, e.prepare = s, true, forUses, false, prepare
 	return s
 }
 

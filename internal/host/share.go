@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
@@ -157,6 +158,20 @@ func (a *attached) TearDown(ctx context.Context) error {
 }
 
 func (a *attached) Outage() (<-chan struct{}, error) { return provider.OutageOf(a.prepared) }
+
+func (a *attached) Checkpoints(ctx context.Context) (provider.Checkpoints, error) {
+	if c, ok := a.prepared.(provider.Checkpointer); ok {
+		return c.Checkpoints(ctx)
+	}
+	return nil, errNoCheckpoints
+}
+
+func (a *attached) SetClock(ctx context.Context) error {
+	if c, ok := a.prepared.(provider.ClockSetter); ok {
+		return c.SetClock(ctx)
+	}
+	return errors.ErrUnsupported
+}
 
 func (a *attached) State() string {
 	if s, ok := a.prepared.(provider.StateReporter); ok {

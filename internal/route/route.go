@@ -232,6 +232,16 @@ func (r *Route) Port(port int) (int, error) {
 	return f.port(), nil
 }
 
+// DropConnections closes all connections through forwards, which keep their local
+// ports.
+func (r *Route) DropConnections() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.forwards {
+		f.dropConnections()
+	}
+}
+
 // Close ends all forwards and the connection to the gateway. The host's life must
 // have ended.
 func (r *Route) Close() {

@@ -27,6 +27,7 @@ type DomainWatcher struct {
 	state   DomainState
 	outage  error         // why the domain does not run
 	changed chan struct{} // closed when outage changes, and when the domain reboots
+	frozen  bool          // a pause is no outage, see Freeze
 	console *Console
 }
 
@@ -88,10 +89,20 @@ func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 		}
 		w.report(nil)
 	case PhasePaused:
-		w.report(&PausedError{URL: w.Connection.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.Connection.URL, w.Domain)})
+		w.reportPause()
 	case PhaseStopped:
 		w.stopped <- w.state.how // watch collects the diagnostics, and reports
 	}
+}
+
+// reportPause publishes the pause of a paused domain, unless it is frozen. The
+// caller holds mu.
+func (w *DomainWatcher) reportPause() {
+	if w.frozen {
+		w.report(nil)
+		return
+	}
+	w.report(&PausedError{URL: w.Connection.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.Connection.URL, w.Domain)})
 }
 
 // report publishes an outage, or nil for a running domain. The caller holds mu.

@@ -1,0 +1,214 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// errNoCheckpoints is the error for a host whose provider has no checkpoints.
+var errNoCheckpoints = fmt.Errorf("its provider has no checkpoints: %w", errors.ErrUnsupported)
+
+// thawTimeout limits resuming a host. The context of the caller may have ended.
+const thawTimeout = 20 * time.Second
+
+// cut is a group of hosts whose states are saved or replaced at one moment: all are
+// paused before the first is changed, and all are changed before the first is
+// resumed. The caller has acquired their entries.
+type cut []*member
+
+// member is a host of a cut.
+type member struct {
+	entry *entry
+	host  *Host
+	at    provider.Checkpoints
+	// broken is why the state of the host cannot be used any more.
+	broken error
+}
+
+// newCut returns the cut of hosts that are up.
+func newCut(entries []*entry) (cut, error) {
+	var c cut
+	for _, e := range entries {
+		h := e.get()
+		if h == nil {
+			return nil, &NotSetUpError{Label: e.label}
+		}
+		c = append(c, &member{entry: e, host: h})
+	}
+	return c, nil
+}
+
+// each does something with each member that is not broken, at the same time.
+func (c cut) each(do func(*member) error) error {
+	members := map[string]*member{}
+	var labels []string
+	for _, m := range c {
+		if m.broken == nil {
+			members[m.entry.label] = m
+			labels = append(labels, m.entry.label)
+		}
+	}
+	return recovered.ForEach(labels, func(label string) error {
+		if err := do(members[label]); err != nil {
+			return fmt.Errorf("%s: %w", label, err)
+		}
+		return nil
+	})
+}
+
+// eachOrBroken is each for what a member that fails does not survive.
+func (c cut) eachOrBroken(do func(*member) error) {
+	_ = c.each(func(m *member) error {
+		m.broken = recovered.Do(func() error { return do(m) })
+		return nil
+	})
+}
+
+// brokenErr is why members are broken, or nil.
+func (c cut) brokenErr() error {
+	var errs []error
+	for _, m := range c {
+		if m.broken != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", m.entry.label, m.broken))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// open gets access to the checkpoints of the members. A host that has stopped is
+// broken.
+func (c cut) open(ctx context.Context) error {
+	return c.each(func(m *member) (err error) {
+		checkpointer, ok := m.host.instance.(provider.Checkpointer)
+		if !ok {
+			return errNoCheckpoints
+		}
+		m.at, err = checkpointer.Checkpoints(ctx)
+		if errors.Is(err, provider.ErrHostStopped) {
+			m.broken = err
+			return nil
+		}
+		return err
+	})
+}
+
+// save saves the state of all members under a name.
+func (c cut) save(ctx context.Context, name string) error {
+	defer c.shut()()
+	if err := c.each(func(m *member) error { return m.prepareSave(ctx) }); err != nil {
+		return errors.Join(err, c.remount(ctx))
+	}
+	err := c.each(func(m *member) error { return m.at.Freeze(ctx) })
+	if err == nil {
+		err = c.each(func(m *member) error { return m.at.Save(ctx, name) })
+	}
+	err = errors.Join(err, c.thaw(ctx), c.remount(ctx))
+	if err != nil {
+		_ = c.each(func(m *member) error { return m.at.Delete(context.WithoutCancel(ctx), name) })
+		return err
+	}
+	for _, m := range c {
+		m.host.gate.setClean()
+	}
+	return nil
+}
+
+// prepareSave closes an idle connection and unmounts folders, which would be part
+// of the state.
+func (m *member) prepareSave(ctx context.Context) error {
+	if _, outage := provider.OutageOf(m.host.instance); provider.EndsUse(outage) {
+		return outage
+	}
+	m.host.unmountFolders(ctx)
+	if !m.host.gate.isIdle() {
+		return nil // the calls go on, as the host does
+	}
+	return m.host.dropConnection(ctx)
+}
+
+// load replaces the state of all members. A member whose state cannot be replaced
+// is broken; the others go on.
+func (c cut) load(ctx context.Context, name func(*member) string) error {
+	defer c.shut()()
+	for _, m := range c {
+		m.host.gate.endState()
+	}
+	if err := c.each(func(m *member) error { return m.host.dropConnection(ctx) }); err != nil {
+		return err
+	}
+	c.eachOrBroken(func(m *member) error { return m.at.Freeze(ctx) })
+	c.eachOrBroken(func(m *member) error { return m.at.Load(ctx, name(m)) })
+	for _, m := range c {
+		if m.broken != nil && m.at != nil {
+			m.at.Abandon(m.broken)
+		}
+	}
+	thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	c.eachOrBroken(func(m *member) error { return m.at.Thaw(thawing) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return c.each(func(m *member) error {
+		m.host.mounted = nil // that was in the state that is gone
+		if err := m.host.setClock(ctx); err != nil {
+			return err
+		}
+		if err := m.host.mountFolders(ctx); err != nil {
+			return err
+		}
+		m.host.gate.setClean()
+		return nil
+	})
+}
+
+// shut makes calls that use the members wait until the returned function is called.
+func (c cut) shut() (reopen func()) {
+	for _, m := range c {
+		m.host.gate.close()
+	}
+	return func() {
+		for _, m := range c {
+			m.host.gate.reopen()
+		}
+	}
+}
+
+func (c cut) thaw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	return c.each(func(m *member) error { return m.at.Thaw(ctx) })
+}
+
+func (c cut) remount(ctx context.Context) error {
+	return c.each(func(m *member) error { return m.host.mountFolders(ctx) })
+}
+
+// DropConnection closes the connections to the host of a label. The next call makes
+// a new one.
+func (r *Registry) DropConnection(ctx context.Context, label string) error {
+	if h := r.Get(label); h != nil {
+		return h.dropConnection(ctx)
+	}
+	return nil
+}
+
+// dropConnection closes the connection that users of the host share, and those
+// through forwards.
+func (h *Host) dropConnection(ctx context.Context) error {
+	h.route.DropConnections()
+	select {
+	case h.loginSemaphore <- struct{}{}:
+		defer func() { <-h.loginSemaphore }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a login to end: %w", context.Cause(ctx))
+	}
+	_ = h.client.Close() // it is not used again; may be nil
+	h.client = nil
+	return nil
+}

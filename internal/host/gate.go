@@ -1,0 +1,126 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// gate lets calls that use a host wait while its state is saved or replaced. The
+// zero value needs a reset.
+type gate struct {
+	mu      sync.Mutex
+	open    chan struct{} // closed while the gate is open
+	state   context.Context
+	replace context.CancelCauseFunc // ends state
+	calls   int                     // that use the host
+	touched bool                    // a call has used the host since clean
+	exposed bool                    // the host's address is known to others: it can be used without a call
+}
+
+// reset opens the gate, for a new state of the host.
+func (g *gate) reset() {
+	g.open = make(chan struct{})
+	close(g.open)
+	g.state, g.replace = context.WithCancelCause(context.Background())
+}
+
+// enter waits until the gate is open. The returned context ends with ErrReverted
+// when the state of the host is replaced. leave must be called.
+func (g *gate) enter(ctx context.Context) (inside context.Context, leave func(), err error) {
+	for {
+		g.mu.Lock()
+		open := g.open
+		select {
+		case <-open:
+			defer g.mu.Unlock()
+			g.calls++
+			g.touched = true
+			state := g.state
+			inside, cancel := context.WithCancelCause(ctx)
+			stop := context.AfterFunc(state, func() { cancel(context.Cause(state)) })
+			return inside, func() { stop(); cancel(nil); g.leave() }, nil
+		default:
+		}
+		g.mu.Unlock()
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("waiting for the end of a checkpoint or revert: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls--
+}
+
+// close makes new calls wait.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = make(chan struct{})
+}
+
+// endState ends the calls that use the host.
+func (g *gate) endState() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.replace(ErrReverted)
+	g.state, g.replace = context.WithCancelCause(context.Background())
+}
+
+// reopen lets the calls go on that wait.
+func (g *gate) reopen() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.open)
+}
+
+// isIdle reports whether no call uses the host.
+func (g *gate) isIdle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls == 0
+}
+
+// setClean notes that the state of the host is that of a checkpoint.
+func (g *gate) setClean() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.touched = g.calls > 0
+}
+
+// isClean reports whether nothing can have used the host since setClean.
+func (g *gate) isClean() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.touched && !g.exposed
+}
+
+// Expose notes that the host can be used from now on without a call, as its
+// address or a connection to it has been handed out.
+func (h *Host) Expose() {
+	h.gate.mu.Lock()
+	defer h.gate.mu.Unlock()
+	h.gate.exposed = true
+}
+
+// use makes a call that uses the host, see whileRunning. It waits for the end of a
+// checkpoint or revert that is in progress, and fails with an ErrReverted when the
+// host is reverted during the call.
+func (h *Host) use(ctx context.Context, call func(context.Context) error) error {
+	inside, leave, err := h.gate.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = h.whileRunning(inside, call)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(inside), ErrReverted) {
+		return ErrReverted
+	}
+	return err
+}

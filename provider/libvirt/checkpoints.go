@@ -1,0 +1,164 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/snapshot"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+var (
+	_ provider.Checkpointer = (*instance)(nil)
+	_ provider.ClockSetter  = (*instance)(nil)
+)
+
+// Checkpoints gives access to the checkpoints of the clone, which are snapshots in
+// its overlays. After a restart of libvirtd it uses a new connection.
+func (i *instance) Checkpoints(ctx context.Context) (provider.Checkpoints, error) {
+	w := i.getWatcher()
+	if w == nil {
+		return nil, errors.New("there is no clone")
+	}
+	if i.on == nil || i.on.Lost() {
+		if err := i.rewatch(ctx, w); err != nil {
+			return nil, err
+		}
+		w = i.getWatcher()
+	}
+	if _, outage := w.Outage(); errors.Is(outage, provider.ErrHostStopped) {
+		return nil, outage
+	}
+	return &checkpoints{on: i.on, watcher: w}, nil
+}
+
+// rewatch replaces the watcher of a lost connection by one over a new connection.
+func (i *instance) rewatch(ctx context.Context, lost *virt.DomainWatcher) error {
+	on, err := i.reconnect(ctx)
+	if err != nil {
+		return err
+	}
+	w := virt.NewDomainWatcher(on, lost.Domain, virt.DomainState{Phase: virt.PhaseUnknown})
+	err = virt.WithContext(ctx, on.Conn, func() error { return w.ReadState(on.Conn) })
+	if err != nil {
+		w.Close()
+		return fmt.Errorf("asking for the state of domain %s: %w", lost.Domain, virt.StripCodes(err))
+	}
+	i.setWatcher(w)
+	lost.Close()
+	return nil
+}
+
+// checkpoints are the snapshots of one domain.
+type checkpoints struct {
+	on      *virt.Connection
+	watcher *virt.DomainWatcher
+	frozen  bool
+}
+
+// Freeze pauses the domain.
+func (c *checkpoints) Freeze(ctx context.Context) error {
+	c.frozen = true
+	c.watcher.Freeze()
+	err := c.call(ctx, "pausing", func(domain *libvirt.Domain) error { return domain.Suspend() })
+	if err == nil {
+		err = c.watcher.AwaitPaused(ctx)
+	}
+	if err != nil {
+		c.watcher.Unfreeze()
+		c.frozen = false
+	}
+	return err
+}
+
+// Thaw resumes the domain.
+func (c *checkpoints) Thaw(ctx context.Context) error {
+	if !c.frozen {
+		return nil
+	}
+	c.frozen = false
+	defer c.watcher.Unfreeze()
+	if err := c.call(ctx, "resuming", func(domain *libvirt.Domain) error { return domain.Resume() }); err != nil {
+		return err
+	}
+	return c.watcher.AwaitRunning(ctx)
+}
+
+// Abandon leaves the domain paused.
+func (c *checkpoints) Abandon(cause error) {
+	if c.frozen {
+		c.frozen = false
+		c.watcher.Fail(cause)
+		c.watcher.Unfreeze()
+	}
+}
+
+// Has reports whether the domain has a snapshot.
+func (c *checkpoints) Has(ctx context.Context, name string) (has bool, err error) {
+	found := make(chan bool, 1)
+	err = c.call(ctx, "looking for a checkpoint of", func(domain *libvirt.Domain) error {
+		has, err := snapshot.Has(domain, name)
+		found <- has
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return <-found, nil
+}
+
+// Save takes a snapshot.
+func (c *checkpoints) Save(ctx context.Context, name string) error {
+	return c.call(ctx, "saving the state of", func(domain *libvirt.Domain) error { return snapshot.Save(ctx, domain, name) })
+}
+
+// Load reverts to a snapshot.
+func (c *checkpoints) Load(ctx context.Context, name string) error {
+	return c.call(ctx, "reverting", func(domain *libvirt.Domain) error { return snapshot.Load(ctx, domain, name) })
+}
+
+// Delete removes a snapshot.
+func (c *checkpoints) Delete(ctx context.Context, name string) error {
+	return c.call(ctx, "deleting a checkpoint of", func(domain *libvirt.Domain) error { return snapshot.Delete(ctx, domain, name) })
+}
+
+// call makes calls that need the domain.
+func (c *checkpoints) call(ctx context.Context, what string, do func(*libvirt.Domain) error) error {
+	err := withDomain(ctx, c.on, c.watcher.Domain, do)
+	if err != nil {
+		return c.on.OrLost(fmt.Errorf("%s domain %s: %w", what, c.watcher.Domain, virt.StripCodes(err)))
+	}
+	return nil
+}
+
+// withDomain looks a domain up and makes calls that need it.
+func withDomain(ctx context.Context, on *virt.Connection, name string, do func(*libvirt.Domain) error) error {
+	return virt.WithContext(ctx, on.Conn, func() error {
+		domain, err := on.Conn.LookupDomainByName(name)
+		if err != nil {
+			return err
+		}
+		defer domain.Free()
+		return do(domain)
+	})
+}
+
+// SetClock sets the guest's clock through its agent.
+func (i *instance) SetClock(ctx context.Context) error {
+	w := i.getWatcher()
+	if w == nil {
+		return errors.New("there is no clone")
+	}
+	err := withDomain(ctx, w.Connection, w.Domain, func(domain *libvirt.Domain) error {
+		now := time.Now()
+		return domain.SetTime(now.Unix(), uint(now.Nanosecond()), 0)
+	})
+	if virt.IsCode(err, libvirt.ERR_AGENT_UNRESPONSIVE, libvirt.ERR_ARGUMENT_UNSUPPORTED, libvirt.ERR_OPERATION_UNSUPPORTED, libvirt.ERR_OPERATION_INVALID, libvirt.ERR_AGENT_COMMAND_FAILED, libvirt.ERR_AGENT_UNSYNCED) {
+		return fmt.Errorf("the guest's agent cannot set the clock: %w: %w", errors.ErrUnsupported, virt.StripCodes(err))
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/mark"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// QEMU's messages for what prevents saving the state.
+var (
+	ninepMounted = regexp.MustCompile(`VirtFS export path '([^']*)' is mounted in the guest using mount_tag '([^']*)'`)
+	unmigratable = regexp.MustCompile(`non-migratable device '([^']*)'`)
+)
+
+// explain returns the error for QEMU's message about a job that failed.
+func explain(message string) error {
+	if found := ninepMounted.FindStringSubmatch(message); found != nil {
+		return blocked("the folder %s of the hypervisor is mounted in the guest (9p, mount tag %s): set fsMapping.%[2]s.mountAt instead of mounting it in the guest, for instance in its fstab: the folder is then unmounted while the state is saved", found[1], found[2])
+	}
+	if found := unmigratable.FindStringSubmatch(message); found != nil {
+		device := found[1]
+		if strings.Contains(device, "vhost-user-fs") {
+			return blocked("the device %s, a virtiofs folder, cannot be saved: use driver = 9p and mountAt for the folder in fsMapping", device)
+		}
+		return blocked("the device %s cannot be saved: remove it from the base domain", device)
+	}
+	if strings.Contains(message, "No space left on device") {
+		return errors.New("no space is left in the pool of the disks: free as much space as the guest has memory, or set overlayPool to a pool with more: " + message)
+	}
+	return errors.New(message)
+}
+
+func blocked(format string, args ...any) error {
+	return mark.As(fmt.Errorf(format, args...), provider.ErrNoCheckpoint)
+}

@@ -1,0 +1,86 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// Save saves the memory, the devices and the disks of a paused domain.
+func Save(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
+	return change(ctx, domain, "snapshot-save", snapshot, true)
+}
+
+// Load restores what Save has saved. The domain stays paused.
+func Load(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
+	return change(ctx, domain, "snapshot-load", snapshot, true)
+}
+
+// Delete removes a snapshot.
+func Delete(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
+	return change(ctx, domain, "snapshot-delete", snapshot, false)
+}
+
+// change runs one of QEMU's snapshot jobs. The memory is in the first disk.
+func change(ctx context.Context, domain *libvirt.Domain, command, snapshot string, memory bool) error {
+	nodes, err := disks(domain)
+	if err != nil {
+		return err
+	}
+	id := "overcast-" + command
+	arguments := map[string]any{"job-id": id, "tag": snapshot, "devices": names(nodes)}
+	if memory {
+		arguments["vmstate"] = nodes[0].Name
+	}
+	// An earlier call that ended before its job leaves the job.
+	_ = execute(domain, "job-dismiss", map[string]any{"id": id}, nil)
+	if err := execute(domain, command, arguments, nil); err != nil {
+		if isUnknownCommand(err) {
+			return errors.New("QEMU has no command " + command + ": checkpoints need QEMU 6.0 or later")
+		}
+		return err
+	}
+	return awaitJob(ctx, domain, id)
+}
+
+// job is a job of QEMU.
+type job struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Error  string `json:"error"`
+}
+
+// A job of a small guest has ended when QEMU answers the first query, because QEMU
+// does nothing else meanwhile.
+const (
+	firstJobPause = 2 * time.Millisecond
+	lastJobPause  = 100 * time.Millisecond
+)
+
+// awaitJob waits for the end of a job.
+func awaitJob(ctx context.Context, domain *libvirt.Domain, id string) error {
+	for pause := firstJobPause; ; pause = min(2*pause, lastJobPause) {
+		var jobs []job
+		if err := execute(domain, "query-jobs", nil, &jobs); err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if j.ID != id || j.Status != "concluded" {
+				continue
+			}
+			err := execute(domain, "job-dismiss", map[string]any{"id": id}, nil)
+			if j.Error != "" {
+				err = explain(j.Error)
+			}
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for QEMU: %w", context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDecodeAnswer(t *testing.T) {
+	var jobs []job
+	require.NoError(t, decodeAnswer("query-jobs", `{"return":[{"current-progress":1,"status":"concluded","total-progress":1,"type":"snapshot-load","id":"a","error":"full"}],"id":"libvirt-9"}`, &jobs))
+	assert.Equal(t, []job{{ID: "a", Status: "concluded", Error: "full"}}, jobs)
+	require.NoError(t, decodeAnswer("job-dismiss", `{"return":{}}`, nil))
+
+	err := decodeAnswer("snapshot-save", `{"error":{"class":"CommandNotFound","desc":"The command snapshot-save has not been found"}}`, nil)
+	require.EqualError(t, err, "snapshot-save: The command snapshot-save has not been found")
+	assert.True(t, isUnknownCommand(err))
+	err = decodeAnswer("job-dismiss", `{"error":{"class":"GenericError","desc":"Job not found"}}`, nil)
+	require.Error(t, err)
+	assert.False(t, isUnknownCommand(err))
+	require.ErrorContains(t, decodeAnswer("query-jobs", `no JSON`, nil), "query-jobs: reading the answer of QEMU")
+}
+
+func TestWritableSelectsOverlays(t *testing.T) {
+	var nodes []node
+	require.NoError(t, json.Unmarshal([]byte(`[
+		{"node-name":"libvirt-1-format","drv":"qcow2","ro":false,"image":{"snapshots":[{"name":"one"}]}},
+		{"node-name":"libvirt-1-storage","drv":"file","ro":false,"image":{}},
+		{"node-name":"libvirt-2-format","drv":"qcow2","ro":true,"image":{}},
+		{"node-name":"libvirt-pflash1-format","drv":"raw","ro":false,"image":{}}]`), &nodes))
+	selected, err := writable(nodes)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"libvirt-1-format"}, names(selected))
+	assert.True(t, selected[0].has("one"))
+	assert.False(t, selected[0].has("two"))
+	_, err = writable(nil)
+	require.EqualError(t, err, "the domain has no writable disk to save its state in")
+}
+
+func TestExplainNamesWhatPreventsACheckpointAndWhatToDo(t *testing.T) {
+	for message, want := range map[string]struct {
+		text    string
+		blocked bool
+	}{
+		"Migration is disabled when VirtFS export path '/srv/data' is mounted in the guest using mount_tag 'data'": {"set fsMapping.data.mountAt instead", true},
+		"State blocked by non-migratable device '0000:00:05.0/vhost-user-fs'":                                      {"use driver = 9p and mountAt", true},
+		"State blocked by non-migratable device '0000:00:06.0/vfio'":                                               {"the device 0000:00:06.0/vfio cannot be saved", true},
+		"Error while writing VM state: No space left on device":                                                    {"no space is left in the pool", false},
+		"something else": {"something else", false},
+	} {
+		err := explain(message)
+		require.ErrorContains(t, err, want.text)
+		if want.blocked {
+			require.ErrorIs(t, err, provider.ErrNoCheckpoint)
+		} else {
+			require.NotErrorIs(t, err, provider.ErrNoCheckpoint)
+		}
+	}
+}
