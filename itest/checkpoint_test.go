@@ -14,7 +14,7 @@ var _ = Describe("a checkpoint", func() {
 	It("brings back files and processes, and sets the clock", func(ctx SpecContext) {
 		configure(`saved_host = ${guest}`)
 		host := up(ctx, "saved_host")
-		says(ctx, host, "echo before > /root/before; nohup sleep 4321 </dev/null >/dev/null 2>&1 &")
+		says(ctx, host, "echo before > /root/before; setsid sleep 4321 </dev/null >/dev/null 2>&1 &")
 		start := time.Now()
 		checkpoint, err := host.Checkpoint(ctx)
 		Expect(err).NotTo(HaveOccurred())
