@@ -70,7 +70,7 @@ func doctor(ctx context.Context, stdout io.Writer, labels []string) error {
 // noHosts is the error of a configuration that declares no host.
 func noHosts(config *fixture.Config) error {
 	if len(config.Files()) == 0 {
-		return errors.New("no configuration was found: write ./overcast.conf ('overcast init' does), or set OVERCAST_CONF to the path of a file")
+		return errors.New("no configuration was found: write ./overcast.conf, or set OVERCAST_CONF to the path of a file")
 	}
 	return fmt.Errorf("the configuration declares no host (read from %s): add a section with the key libvirtBaseDomain, image or hostname", strings.Join(config.Files(), ", "))
 }
