@@ -15,6 +15,7 @@ var _ = Describe("a checkpoint", func() {
 		configure(`saved_host = ${guest}`)
 		host := up(ctx, "saved_host")
 		says(ctx, host, "echo before > /root/before; setsid sleep 4321 </dev/null >/dev/null 2>&1 &")
+		Eventually(host).WithTimeout(time.Minute).Should(HaveProcess(ContainSubstring("sleep 4321")))
 		start := time.Now()
 		checkpoint, err := host.Checkpoint(ctx)
 		Expect(err).NotTo(HaveOccurred())

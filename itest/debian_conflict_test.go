@@ -62,7 +62,7 @@ func threeRuns(base string) (addresses []string, failures []string) {
 	return addresses, failures
 }
 
-var _ = Describe("clones of a base with systemd-networkd, in three processes", func() {
+var _ = Describe("clones of a base with systemd-networkd, in three processes", Serial, func() {
 	It("fail with the cause where they have one machine ID", func() {
 		requireDebian("lab-debian")
 		define(asAnother("lab-debian", "one-machine-id"))

@@ -118,7 +118,7 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		Expect(os.ReadFile(filepath.Join(folder, "file"))).To(Equal([]byte("mine\n")))
 	})
 
-	itRunsCommands(func() *fixture.CloudHost { return uefi }, 50, 500)
+	itRunsCommands(func() *fixture.CloudHost { return uefi }, 50)
 	itNamesAFullDisk(func() *fixture.CloudHost { return uefi })
 
 	It("can be used again after it has rebooted", func(ctx SpecContext) {

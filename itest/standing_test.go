@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,9 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 
 	It("runs commands with ssh, and passes their exit codes on", func() {
 		Expect(overcast("ssh", "standing", "--", "echo", "from", "inside")).To(Equal("from inside\n"))
-		Expect(exec.Command(overcastBinary(), "ssh", "standing", "--", "exit 7").Run()).To(MatchError(HaveField("ExitCode()", 7)))
+		var exit *exec.ExitError
+		Expect(errors.As(exec.Command(overcastBinary(), "ssh", "standing", "--", "exit 7").Run(), &exit)).To(BeTrue())
+		Expect(exit.ExitCode()).To(Equal(7))
 	})
 
 	It("is reached by plain ssh, which checks its host key", func() {

@@ -31,7 +31,7 @@ func (servers) Keys() []string { return []string{"webserver"} }
 
 // Instance checks a host's section. It does not start the server.
 func (servers) Instance(label string, section *hocon.Value) (provider.Instance, error) {
-	s := &server{Settings: provider.DefaultSettings(), label: label}
+	s := &server{Settings: provider.DefaultSettings(), label: label, ended: make(chan struct{})}
 	if err := section.Decode(s); err != nil {
 		return nil, err
 	}
@@ -64,11 +64,11 @@ type server struct {
 	http    *http.Server
 	serving sync.WaitGroup
 
-	mu     sync.Mutex
-	exited error
+	ended chan struct{} // closed when the server has stopped
+	exit  error         // how it stopped; set before ended is closed
 }
 
-var _ provider.ExitReporter = (*server)(nil)
+var _ provider.OutageReporter = (*server)(nil)
 
 // SetUp starts the server.
 func (s *server) SetUp(ctx context.Context) error {
@@ -80,10 +80,8 @@ func (s *server) SetUp(ctx context.Context) error {
 		fmt.Fprint(w, s.Config.Page)
 	})}
 	s.serving.Go(func() {
-		err := s.http.Serve(listener)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.exited = fmt.Errorf("the server of %s has stopped: %w", s.label, err)
+		defer close(s.ended)
+		s.exit = fmt.Errorf("the server of %s has stopped (%w): %w", s.label, provider.ErrHostStopped, s.http.Serve(listener))
 	})
 	provider.Report(ctx, provider.StepStarted, listener.Addr().String())
 	return nil
@@ -102,9 +100,12 @@ func (s *server) TearDown(context.Context) error {
 	return err
 }
 
-// Exited says how the server stopped, or nil while it runs.
-func (s *server) Exited() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.exited
+// Outage returns how the server stopped, or nil while it runs.
+func (s *server) Outage() (changed <-chan struct{}, err error) {
+	select {
+	case <-s.ended:
+		return nil, s.exit
+	default:
+		return s.ended, nil
+	}
 }

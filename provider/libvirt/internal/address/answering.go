@@ -28,18 +28,18 @@ func (p *throttle) due(pause time.Duration) bool {
 // tcpLimit limits a connection attempt that only detects a machine.
 const tcpLimit = 300 * time.Millisecond
 
+// busyARPWait is how long the guest of a busy machine may take to answer an ARP request.
+const busyARPWait = 500 * time.Millisecond
+
 // cloneAnswers reports whether a machine answers at an address that belongs to the clone
 // or to an earlier clone with the same MAC address.
 func (a *Check) cloneAnswers(ctx context.Context, address netip.Addr) bool {
-	mayAskARP := false
 	if a.link != "" && !a.Silent {
-		macs, err := arpAnswers(ctx, a.link, address, arpGrace)
-		if mayAskARP = err == nil; len(macs) > 0 {
+		if macs, err := arpAnswers(ctx, a.link, address, busyARPWait, arpGrace); err == nil {
 			return slices.ContainsFunc(macs, a.clone.HasMAC)
 		}
 	}
-	// A busy guest may answer later than arpWait.
-	if !a.Silent && acceptsTCP(ctx, new(net.Dialer), address) && !mayAskARP {
+	if !a.Silent && acceptsTCP(ctx, new(net.Dialer), address) {
 		return true
 	}
 	if a.link != "" { // the connection attempt made the kernel send an ARP request
@@ -54,7 +54,7 @@ func (a *Check) sharesAddress(ctx context.Context, address netip.Addr) bool {
 	if a.link == "" || a.Silent {
 		return false
 	}
-	if macs, err := arpAnswers(ctx, a.link, address, arpGrace); err == nil {
+	if macs, err := arpAnswers(ctx, a.link, address, arpWait, arpGrace); err == nil {
 		return slices.ContainsFunc(macs, a.clone.HasMAC)
 	}
 	return a.isNeighbour(address, func(probe.Neighbour) bool { return true })

@@ -280,7 +280,7 @@ func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
 	if a.Silent {
 		return nil
 	}
-	macs, err := arpAnswers(ctx, a.link, a.Address, grace)
+	macs, err := arpAnswers(ctx, a.link, a.Address, arpWait, grace)
 	if err != nil {
 		return nil // this process may not send requests, or cannot reach the network
 	}
@@ -307,8 +307,8 @@ func (a *Check) byARP(ctx context.Context, grace time.Duration) error {
 
 // arpAnswers returns the MAC addresses that answer for an address, until grace has passed
 // since the first answer.
-func arpAnswers(ctx context.Context, link string, address netip.Addr, grace time.Duration) (macs []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, arpWait)
+func arpAnswers(ctx context.Context, link string, address netip.Addr, wait, grace time.Duration) (macs []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	answers, err := probe.Answers(ctx, link, address, grace)
 	for _, mac := range answers {
