@@ -71,9 +71,9 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 			return result.Stdout
 		}
 		Expect(run()).To(HavePrefix("text"))
-		Expect(listed("standing")).To(HaveLen(2), "no other clone")
+		Expect(listed("standing")).To(HaveLen(1), "no other clone")
 		Expect(fixture.TearDown(ctx, "standing")).To(Succeed())
-		Expect(listed("standing")).To(HaveLen(2))
+		Expect(listed("standing")).To(HaveLen(1))
 		Expect(overcast("ssh", "standing", "--", "cat /tmp/a")).To(Equal("text"))
 	})
 
