@@ -134,8 +134,7 @@ func seen(client *sshclient.Client, command string, result sshclient.Result, err
 
 // String names the machine, without secrets.
 func (s SSH) String() string {
-	shown, _ := redact.Redact(s.URL)
-	return "SSH to " + shown
+	return "SSH to " + redact.Text(s.URL)
 }
 
 // GoString is String: the URL may contain a password.

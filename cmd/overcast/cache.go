@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
 )
@@ -58,7 +59,7 @@ func cacheListCommand() *cobra.Command {
 				found, err := libvirt.ListLayers(cmd.Context(), url)
 				errs = append(errs, err)
 				for _, l := range found {
-					all = append(all, listedLayer{hideSecrets(url), l})
+					all = append(all, listedLayer{redact.Text(url), l})
 				}
 			}
 			if asJSON {

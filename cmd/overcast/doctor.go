@@ -9,6 +9,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/spf13/cobra"
 )
@@ -58,7 +59,7 @@ func doctor(ctx context.Context, stdout io.Writer, labels []string) error {
 				verdict, healthy = "FAILED", false
 				text = result.Err.Error()
 			}
-			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, hideSecrets(text))
+			fmt.Fprintf(stdout, "%-6s  %s: %s: %s\n", verdict, label, result.Name, redact.Text(text))
 		}
 	}
 	if !healthy {

@@ -3,13 +3,14 @@ package main
 import (
 	"testing"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/stretchr/testify/assert"
 )
 
 func TestAdviceIsNotMasked(t *testing.T) {
 	for _, err := range []error{credentials.ErrKeyEncrypted} {
-		assert.Equal(t, err.Error(), hideSecrets(err.Error()))
+		assert.Equal(t, err.Error(), redact.Text(err.Error()))
 	}
 }
 

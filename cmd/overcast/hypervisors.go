@@ -6,6 +6,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/spf13/cobra"
 )
 
@@ -27,7 +28,7 @@ func completeHypervisors(cmd *cobra.Command, _ []string, _ string) ([]string, co
 		return nil, cobra.ShellCompDirectiveError
 	}
 	for n := range urls {
-		urls[n] = hideSecrets(urls[n])
+		urls[n] = redact.Text(urls[n])
 	}
 	return urls, cobra.ShellCompDirectiveNoFileComp
 }

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/standing"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func resources(ctx context.Context, urls []string) ([]listed, error) {
 		made, err := libvirt.List(ctx, url)
 		errs = append(errs, err)
 		for _, m := range made {
-			all = append(all, listed{hideSecrets(url), m, idle[m.Name]})
+			all = append(all, listed{redact.Text(url), m, idle[m.Name]})
 		}
 	}
 	return all, errors.Join(errs...)

@@ -42,18 +42,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "overcast: %s\nusage: %s\nrun '%s --help' for help\n", hideSecrets(usage.Error()), command.UseLine(), command.CommandPath())
+		fmt.Fprintf(stderr, "overcast: %s\nusage: %s\nrun '%s --help' for help\n", redact.Text(usage.Error()), command.UseLine(), command.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintln(stderr, hideSecrets(err.Error()))
+	fmt.Fprintln(stderr, redact.Text(err.Error()))
 	return exitFailed
-}
-
-// hideSecrets masks secrets in a message that may repeat parts of the command line or of
-// the configuration.
-func hideSecrets(text string) string {
-	shown, _ := redact.Redact(text)
-	return shown
 }
 
 // exitError ends the process with this exit code. Everything has been printed.

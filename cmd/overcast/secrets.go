@@ -64,6 +64,5 @@ func (s *secrets) add(text string, secret bool) {
 
 // mask returns a text with the secrets in it masked.
 func (s *secrets) mask(text string) string {
-	shown, _ := redact.Redact(text)
-	return redact.Hide(shown, s.values)
+	return redact.Hide(redact.Text(text), s.values)
 }

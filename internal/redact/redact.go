@@ -45,6 +45,12 @@ func Redact(text string) (shown string, secrets []string) {
 	return mask(text, hidden), secrets
 }
 
+// Text hides secrets in a text as [Redact] does, for callers that only show it.
+func Text(text string) string {
+	shown, _ := Redact(text)
+	return shown
+}
+
 // mostNested bounds the work on one URL or parameter that has others in it.
 // What comes after so many is hidden without being looked at.
 const mostNested = 50

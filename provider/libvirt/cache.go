@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
@@ -35,7 +35,7 @@ func ListLayers(ctx context.Context, url string) ([]Layer, error) {
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("listing the layers at %s: %w", virt.RedactURL(url), err)
+		err = fmt.Errorf("listing the layers at %s: %w", redact.Text(url), err)
 	}
 	return publicLayers(all, users), err
 }
@@ -49,7 +49,7 @@ func PruneLayers(ctx context.Context, url string, unusedSince time.Time) ([]Laye
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("removing layers at %s: %w", virt.RedactURL(url), err)
+		err = fmt.Errorf("removing layers at %s: %w", redact.Text(url), err)
 	}
 	return publicLayers(removed, nil), err
 }

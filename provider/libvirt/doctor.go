@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
@@ -57,7 +58,7 @@ func (d *diagnosis) report(name, detail string, err error) bool {
 
 func (d *diagnosis) run(ctx context.Context) {
 	on, err := d.connect(ctx)
-	if !d.report("connection", virt.RedactURL(d.config.URL), err) {
+	if !d.report("connection", redact.Text(d.config.URL), err) {
 		return
 	}
 	defer d.disconnect()

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 var _ provider.Gateway = (*instance)(nil)
@@ -38,7 +38,7 @@ func (c *config) gateway() (string, error) {
 		if errors.As(err, &unfit) {
 			err = unfit.Err // the outer error repeats the URL, with its password
 		}
-		return "", fmt.Errorf("libvirtURL %s: %s", virt.RedactURL(c.URL), virt.RedactURL(err.Error()))
+		return "", fmt.Errorf("libvirtURL %s: %s", redact.Text(c.URL), redact.Text(err.Error()))
 	}
 	if at.Hostname() == "" {
 		return "", nil
@@ -56,7 +56,7 @@ func (c *config) gateway() (string, error) {
 	}
 	if port := at.Port(); port != "" {
 		if target.Port, err = strconv.Atoi(port); err != nil {
-			return "", fmt.Errorf("libvirtURL %s: port %q: %w", virt.RedactURL(c.URL), port, err)
+			return "", fmt.Errorf("libvirtURL %s: port %q: %w", redact.Text(c.URL), port, err)
 		}
 	}
 	query := at.Query()

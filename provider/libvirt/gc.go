@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -39,7 +40,7 @@ func List(ctx context.Context, url string) ([]Resource, error) {
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("listing what overcast created at %s: %w", virt.RedactURL(url), err)
+		err = fmt.Errorf("listing what overcast created at %s: %w", redact.Text(url), err)
 	}
 	return resources(found), err
 }
@@ -72,7 +73,7 @@ func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) 
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("removing what earlier runs left at %s: %w", virt.RedactURL(url), err)
+		err = fmt.Errorf("removing what earlier runs left at %s: %w", redact.Text(url), err)
 	}
 	return resources(removed), err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
@@ -41,8 +42,8 @@ func (i *instance) changeMetadata(ctx context.Context, domain string, change fun
 
 // keptHint returns the commands that reach and remove a kept clone.
 func (i *instance) keptHint(domain string) string {
-	virsh := "virsh -c '" + virt.RedactURL(i.config.URL) + "'"
-	lines := []string{"domain " + domain + " at " + virt.RedactURL(i.config.URL) + " is kept"}
+	virsh := "virsh -c '" + redact.Text(i.config.URL) + "'"
+	lines := []string{"domain " + domain + " at " + redact.Text(i.config.URL) + " is kept"}
 	if i.address.IsValid() {
 		lines = append(lines, "address: "+i.address.String())
 	}

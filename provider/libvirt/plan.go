@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
@@ -107,7 +108,7 @@ func (p *planning) planNetwork(context.Context) (err error) {
 
 // checkActive fails if a libvirt network does not exist or is not active.
 func (p *planning) checkActive(name string) error {
-	at := virt.RedactURL(p.config.URL)
+	at := redact.Text(p.config.URL)
 	network, err := p.on.Conn.LookupNetworkByName(name)
 	if virt.IsCode(err, libvirt.ERR_NO_NETWORK) {
 		return fmt.Errorf("network %q does not exist at %s: define it (virsh net-define), or change networkDeviceId and the base domain", name, at)

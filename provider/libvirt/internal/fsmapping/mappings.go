@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
@@ -190,7 +191,7 @@ const readOnlyVirtioFS = 11_000_000
 // resolveDriver replaces the driver auto, and fails for options that the hypervisor
 // does not support.
 func (f *Folders) resolveDriver(m *mapping, can capabilities) error {
-	at := virt.RedactURL(f.URL)
+	at := redact.Text(f.URL)
 	wanted := m.Driver
 	if wanted == "" || wanted == mount.Auto {
 		m.Driver = mount.NineP

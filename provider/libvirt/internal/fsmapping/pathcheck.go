@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -74,7 +75,7 @@ func (p *pathChecker) checkLocal(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s does not exist on this machine, the hypervisor's machine (%s)", dir, virt.RedactURL(p.url))
+		return fmt.Errorf("%s does not exist on this machine, the hypervisor's machine (%s)", dir, redact.Text(p.url))
 	case errors.Is(err, fs.ErrPermission):
 		return nil // QEMU may be able to read it
 	case err != nil:
@@ -144,13 +145,13 @@ func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir stri
 	switch text := fmt.Sprint(err); {
 	case err == nil:
 	case storage.IsDirMissing(err):
-		return fmt.Errorf("%s does not exist on the hypervisor's machine (%s)%s", dir, virt.RedactURL(p.url), offerSync(dir))
+		return fmt.Errorf("%s does not exist on the hypervisor's machine (%s)%s", dir, redact.Text(p.url), offerSync(dir))
 	case strings.Contains(text, "Not a directory"):
-		return fmt.Errorf("%s on the hypervisor's machine (%s) is not a folder", dir, virt.RedactURL(p.url))
+		return fmt.Errorf("%s on the hypervisor's machine (%s) is not a folder", dir, redact.Text(p.url))
 	case virt.IsCode(err, libvirt.ERR_NO_SUPPORT):
 		return nil // QEMU's start fails otherwise
 	default:
-		return fmt.Errorf("looking for %s on the hypervisor's machine (%s): %w", dir, virt.RedactURL(p.url), virt.StripCodes(err))
+		return fmt.Errorf("looking for %s on the hypervisor's machine (%s): %w", dir, redact.Text(p.url), virt.StripCodes(err))
 	}
 	if as == nil || is == nil || as.UID == 0 {
 		return nil
@@ -166,7 +167,7 @@ func (p *pathChecker) checkRemote(ctx context.Context, u *storage.Undo, dir stri
 		return nil
 	}
 	return fmt.Errorf("%s on the hypervisor's machine (%s) cannot be read by the user that QEMU runs as there, number %d (it has mode %s, and belongs to user %s, group %s): chmod o+rx it",
-		dir, virt.RedactURL(p.url), as.UID, is.Mode, is.Owner, is.Group)
+		dir, redact.Text(p.url), as.UID, is.Mode, is.Owner, is.Group)
 }
 
 // offerSync suggests sync = true for a missing folder.

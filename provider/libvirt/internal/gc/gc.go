@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -56,9 +57,9 @@ func CollectAtStart(ctx context.Context, conn *libvirt.Connect, url string) {
 	owner.ForgetEnded()
 	removed, err := Collect(ctx, conn, Options{})
 	for _, r := range removed {
-		fmt.Fprintf(os.Stderr, "overcast: removed what an earlier run left at %s: %v\n", virt.RedactURL(url), r)
+		fmt.Fprintf(os.Stderr, "overcast: removed what an earlier run left at %s: %v\n", redact.Text(url), r)
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "overcast: removing what earlier runs left at %s: %v; overcast gc tries again\n", virt.RedactURL(url), err)
+		fmt.Fprintf(os.Stderr, "overcast: removing what earlier runs left at %s: %v; overcast gc tries again\n", redact.Text(url), err)
 	}
 }

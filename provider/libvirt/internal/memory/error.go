@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 )
 
 // ShortageError reports that a clone, or the clones of a batch, do not fit into the
@@ -24,10 +24,10 @@ type ShortageError struct {
 
 // Error names the sizes, what holds the memory, and what to do.
 func (e *ShortageError) Error() string {
-	text := fmt.Sprintf("a clone of %q needs %s of memory at %s", e.Domain, size(e.Needs), virt.RedactURL(e.URL))
+	text := fmt.Sprintf("a clone of %q needs %s of memory at %s", e.Domain, size(e.Needs), redact.Text(e.URL))
 	less := "it can never fit: give the base domain less <memory>"
 	if len(e.Hosts) > 1 {
-		text = fmt.Sprintf("%s, which are set up together, need %s of memory at %s", strings.Join(e.Hosts, ", "), size(e.Needs), virt.RedactURL(e.URL))
+		text = fmt.Sprintf("%s, which are set up together, need %s of memory at %s", strings.Join(e.Hosts, ", "), size(e.Needs), redact.Text(e.URL))
 		less = "they can never fit: give their base domains less <memory>, declare fewer hosts"
 	}
 	if e.Cause == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -207,5 +208,5 @@ func reservedBy(ahead []filelock.Holder, total uint64) (sum uint64) {
 // report reports what the clones wait for.
 func (w *wait) report(ctx context.Context) {
 	holders := w.shortage.holders()
-	w.step.Report(ctx, holders, fmt.Sprintf("of %s (needs %s, %s of %s are free): %s", virt.RedactURL(w.shortage.URL), size(w.shortage.Needs), size(w.shortage.Free), size(w.shortage.Total), holders))
+	w.step.Report(ctx, holders, fmt.Sprintf("of %s (needs %s, %s of %s are free): %s", redact.Text(w.shortage.URL), size(w.shortage.Needs), size(w.shortage.Free), size(w.shortage.Total), holders))
 }

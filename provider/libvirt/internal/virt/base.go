@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -16,12 +17,12 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
 	}
 	defer domain.Free()
 	state, _, err := domain.GetState()
 	if err != nil {
-		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
 	}
 	if state != libvirt.DOMAIN_SHUTOFF {
 		return nil, &BaseRunningError{URL: url, Domain: name, State: StateName(state)}
@@ -31,7 +32,7 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 	}
 	base, err := ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
 	if err != nil {
-		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, RedactURL(url), StripCodes(err))
+		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
 	}
 	return base, nil
 }

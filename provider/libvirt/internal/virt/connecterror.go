@@ -3,6 +3,8 @@ package virt
 import (
 	"fmt"
 	"regexp"
+
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // ConnectError reports that no connection to a hypervisor could be opened, and
@@ -52,7 +54,7 @@ var connectFailures = []struct {
 
 // connectError returns the *[ConnectError] for an error of libvirt's.
 func connectError(url string, err error) error {
-	shown := RedactURL(url)
+	shown := redact.Text(url)
 	e := &ConnectError{URL: shown, Err: StripCodes(err), Hint: "check libvirtURL (virsh -c '" + shown + "' uri)"}
 	for _, f := range connectFailures {
 		if f.message.MatchString(err.Error()) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/internal/redact"
 	"libvirt.org/go/libvirt"
 )
 
@@ -71,7 +72,7 @@ func (c *Connections) Acquire(ctx context.Context, url string) (*Connection, fun
 		return found, release, nil
 	case <-ctx.Done():
 		go release()
-		return nil, nil, fmt.Errorf("connecting to %s: %w", RedactURL(url), context.Cause(ctx))
+		return nil, nil, fmt.Errorf("connecting to %s: %w", redact.Text(url), context.Cause(ctx))
 	}
 }
 

@@ -3,6 +3,7 @@ package virt
 import (
 	"fmt"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"libvirt.org/go/libvirt"
 )
 
@@ -160,7 +161,7 @@ func (s DomainState) hint(url, domain string) string {
 	if s.asleep {
 		command = "dompmwakeup"
 	}
-	hint := fmt.Sprintf("resume it (virsh -c '%s' %s %s)", RedactURL(url), command, domain)
+	hint := fmt.Sprintf("resume it (virsh -c '%s' %s %s)", redact.Text(url), command, domain)
 	if s.fault {
 		return "correct the cause, then " + hint
 	}

@@ -23,7 +23,7 @@ func (e *BaseMissingError) Error() string {
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
-	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, RedactURL(e.URL), known)
+	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, redact.Text(e.URL), known)
 }
 
 // Is makes the error a [provider.ErrBaseDomainMissing].
@@ -46,7 +46,7 @@ func (e *BaseRunningError) Error() string {
 		how = "destroy" // a guest that does not run cannot shut itself down
 	}
 	return fmt.Sprintf("base domain %q at %s is %s, and a clone's backing store must not change: shut it off first (virsh -c '%[2]s' %[4]s '%[1]s')",
-		e.Domain, RedactURL(e.URL), e.State, how)
+		e.Domain, redact.Text(e.URL), e.State, how)
 }
 
 // Is makes the error a [provider.ErrBaseDomainRunning].
@@ -108,7 +108,7 @@ type ConnectionLostError struct {
 
 // Error names the hypervisor and how the connection was lost.
 func (e *ConnectionLostError) Error() string {
-	return fmt.Sprintf("the connection to %s was lost (%s): check that libvirtd runs there", RedactURL(e.URL), e.How)
+	return fmt.Sprintf("the connection to %s was lost (%s): check that libvirtd runs there", redact.Text(e.URL), e.How)
 }
 
 // Is makes the error a [provider.ErrHypervisorNotReachable].
@@ -142,14 +142,8 @@ func StripCodes(err error) error {
 type libvirtError struct{ cause libvirt.Error }
 
 // Error redacts passwords: libvirt's messages repeat URLs that it cannot parse.
-func (e *libvirtError) Error() string { return "libvirt: " + RedactURL(e.cause.Message) }
+func (e *libvirtError) Error() string { return "libvirt: " + redact.Text(e.cause.Message) }
 func (e *libvirtError) Unwrap() error { return e.cause }
-
-// RedactURL redacts the password in a hypervisor's URL, or in a text with one.
-func RedactURL(text string) string {
-	shown, _ := redact.Redact(text)
-	return shown
-}
 
 // ErrNoMetadata is the error for a domain whose metadata no longer has overcast's
 // element.
