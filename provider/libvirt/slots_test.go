@@ -2,11 +2,9 @@ package libvirt
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/internal/filelock/filelocktest"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -25,20 +23,6 @@ func baseDomain(t *testing.T) *libvirtxml.Domain {
 	return &domain
 }
 
-// removeLocks removes the queues of locks at the end of a test.
-func removeLocks(t *testing.T, prefix string) {
-	t.Helper()
-	dir, err := filelock.Dir()
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		files, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
-		require.NoError(t, err)
-		for _, file := range files {
-			assert.NoError(t, os.RemoveAll(file))
-		}
-	})
-}
-
 func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
 	require.NoError(t, err)
@@ -48,7 +32,7 @@ func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 	from := baseDomain(t)
 	from.UUID = domainxml.NewUUID()
 	for slot := range 4 {
-		removeLocks(t, "slot-"+slotSeed(hypervisor, from.UUID, slot).UUID())
+		filelocktest.RemoveAtEnd(t, "slot-"+slotSeed(hypervisor, from.UUID, slot).UUID())
 	}
 	var all storage.Undo
 	defer all.Run(t.Context(), nil)

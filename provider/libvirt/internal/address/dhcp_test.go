@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/filelock/filelocktest"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/strategy"
 	"github.com/stretchr/testify/assert"
@@ -77,7 +78,7 @@ func TestSharedClientIdentifierIsFound(t *testing.T) {
 
 func TestClientIdentifiersAreRecorded(t *testing.T) {
 	base := domainxml.NewUUID()
-	removeLocks(t, clientIDRecordName(base))
+	filelocktest.RemoveAtEnd(t, clientIDRecordName(base))
 	noteClientID(t.Context(), "web", base, "01:52:54:00:00:00:01", "52:54:00:00:00:01")
 	noteClientID(t.Context(), "web", base, "", "52:54:00:00:00:01")
 	assert.Empty(t, ReadClientIDs(base))

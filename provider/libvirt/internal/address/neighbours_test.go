@@ -3,32 +3,15 @@ package address
 import (
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/probe"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
-
-// removeLocks removes the files of locks and records at the end of a test.
-func removeLocks(t *testing.T, prefix string) {
-	t.Helper()
-	dir, err := filelock.Dir()
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		files, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
-		require.NoError(t, err)
-		for _, file := range files {
-			assert.NoError(t, os.RemoveAll(file))
-		}
-	})
-}
 
 func TestAdviceForAGuestInNoTable(t *testing.T) {
 	local := &virt.Gateway{Target: func() (*sshurl.Target, error) { return nil, nil }}
