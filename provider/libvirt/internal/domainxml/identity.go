@@ -48,7 +48,10 @@ func (c *Clone) SetIdentity(s Seed) {
 	if c.TPMDir != "" {
 		c.TPMDir = path.Join(path.Dir(path.Dir(c.TPMDir)), c.UUID, path.Base(c.TPMDir))
 	}
-	c.setMACs(func(n int, _ bool) net.HardwareAddr { return s.MAC(fmt.Sprintf(" interface %d", n)) })
+	interfaces := c.Definition.Devices.Interfaces
+	for n := range interfaces {
+		c.setMAC(&interfaces[n], s.MAC(fmt.Sprintf(" interface %d", n)))
+	}
 }
 
 // SetStaticIdentity sets the identity of a clone with a static address. The interface
@@ -56,25 +59,26 @@ func (c *Clone) SetIdentity(s Seed) {
 func (c *Clone) SetStaticIdentity(address netip.Addr) {
 	s := StaticSeed(address)
 	c.SetIdentity(s)
-	c.setMACs(func(n int, lookedUp bool) net.HardwareAddr {
-		if lookedUp {
-			return s.MAC("")
+	interfaces := c.Definition.Devices.Interfaces
+	for n := range interfaces {
+		if c.isLookedUp(&interfaces[n]) {
+			c.setMAC(&interfaces[n], s.MAC(""))
+			return
 		}
-		return s.MAC(fmt.Sprintf(" interface %d", n))
-	})
+	}
 }
 
-// setMACs sets the MAC addresses of all interfaces.
-func (c *Clone) setMACs(of func(n int, lookedUp bool) net.HardwareAddr) {
-	interfaces, before := c.Definition.Devices.Interfaces, c.MAC.String()
-	for n := range interfaces {
-		lookedUp := c.MAC != nil && strings.EqualFold(interfaces[n].MAC.Address, before)
-		mac := of(n, lookedUp)
-		if lookedUp {
-			c.MAC = mac
-		}
-		interfaces[n].MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}
+func (c *Clone) isLookedUp(i *libvirtxml.DomainInterface) bool {
+	return c.MAC != nil && strings.EqualFold(i.MAC.Address, c.MAC.String())
+}
+
+// setMAC sets the MAC address of an interface, and of the clone if it is the one that is
+// looked up.
+func (c *Clone) setMAC(i *libvirtxml.DomainInterface, mac net.HardwareAddr) {
+	if c.isLookedUp(i) {
+		c.MAC = mac
 	}
+	i.MAC = &libvirtxml.DomainInterfaceMAC{Address: mac.String()}
 }
 
 // IsUUIDConflict reports whether libvirt refused a domain because another domain, which
