@@ -73,7 +73,7 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return e.Field + ": " + e.Problem }
 
-// Format prints that there is a configuration, whatever the verb.
+// Format prints the host name only, for every verb: the rest may hold secrets.
 func (c Config) Format(to fmt.State, _ rune) {
 	fmt.Fprintf(to, "cloud-init configuration of %q", c.Hostname)
 }

@@ -271,7 +271,7 @@ write_files: [{path: /a, content: b}]
 	assert.Equal(t, false, process(t, c).Config["manage_etc_hosts"])
 }
 
-func TestCloudInitLogsTheUserInWhoeverTheImageHas(t *testing.T) {
+func TestCloudInitLetsTheConfiguredUserLogIn(t *testing.T) {
 	for name, test := range map[string]struct{ user, userData string }{
 		"another user":                     {"admin", ""},
 		"the user of the image":            {"debian", ""},

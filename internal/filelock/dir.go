@@ -121,8 +121,8 @@ var unsafeInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 func queueName(name string) string { return unsafeInNames.ReplaceAllString(name, "_") + ".queue" }
 
 // queueFolder is the folder of a queue. Files in it are opened relative to its
-// descriptor: another user who exchanges the folder for a link, or puts links into
-// it, cannot direct the caller to files elsewhere.
+// descriptor: if another user replaces the folder by a link, or puts links into it,
+// the caller does not open files elsewhere.
 type queueFolder struct{ *os.Root }
 
 // openQueue opens the folder of a queue.

@@ -30,8 +30,8 @@ func TestDirIsSharedByAllUsers(t *testing.T) {
 	}
 }
 
-// A user who creates the shared folder first must neither direct the files of
-// others to another folder nor keep others from working.
+// If a user creates the shared folder first, the files of other users must not go to
+// another folder, and other users must still be able to work.
 func TestDirIsPrivateIfTheSharedFolderCannotBeTrusted(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare func(t *testing.T, shared string)

@@ -32,7 +32,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// String shows that there is a secret, not which.
+// String masks the secret. It is empty if there is none.
 func (s Secret) String() string {
 	if s.text == nil {
 		return ""

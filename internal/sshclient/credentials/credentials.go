@@ -133,7 +133,7 @@ func labelled(signers []xssh.Signer, keys []*agent.Key) []identity {
 	return ids
 }
 
-// ErrNotConfigured means that there is nothing to use a method with.
+// ErrNotConfigured is the error of a method for which no key or password is configured.
 var ErrNotConfigured = errors.New("unable to authenticate: no supported methods remain")
 
 // Methods are the methods of the login. There is one for each that a server may
