@@ -77,8 +77,8 @@ var _ = Describe("set-up", func() {
 		Expect(refused(ctx, "hollow_host")).To(MatchError(ContainSubstring("lost.qcow2")))
 	})
 
-	halfBase := func(dir string) string {
-		return `<domain type='qemu'><name>half</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
+	twoPools := func(name, dir string) string {
+		return `<domain type='qemu'><name>` + name + `</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 			<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/my_base_domain.qcow2'/><target dev='vda'/></disk>
 			<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='` + dir + `/data.img'/><target dev='vdb'/></disk>
 			<interface type='network'><source network='my_nat_network'/></interface></devices></domain>`
@@ -86,9 +86,9 @@ var _ = Describe("set-up", func() {
 
 	It("fails before it creates an overlay if the pool of the second disk is full", func(ctx SpecContext) {
 		dir := fullPool("brimming")
-		define(halfBase(dir))
-		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
-		Expect(refused(ctx, "half_host")).To(MatchError(ContainSubstring("pool brimming is full: it has 0.1 MiB free, and the overlays of a clone need at least 0.2 MiB: free space there")))
+		define(twoPools("brimming-base", dir))
+		configure(`brimming_host = ${guest} { libvirtBaseDomain = brimming-base }`)
+		Expect(refused(ctx, "brimming_host")).To(MatchError(ContainSubstring("pool brimming is full: it has 0.1 MiB free, and the overlays of a clone need at least 0.2 MiB: free space there")))
 		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
 	})
 
@@ -97,9 +97,9 @@ var _ = Describe("set-up", func() {
 		Expect(os.WriteFile(filepath.Join(dir, "data.img"), make([]byte, 192<<10), 0o600)).To(Succeed())
 		virsh("pool-refresh", "frozen")
 		Expect(exec.Command("mount", "-o", "remount,ro", dir).Run()).To(Succeed())
-		define(halfBase(dir))
-		configure(`half_host = ${guest} { libvirtBaseDomain = half }`)
-		Expect(refused(ctx, "half_host")).To(MatchError(And(ContainSubstring("-vdb.qcow2 in pool frozen over "+dir+"/data.img: "), ContainSubstring("Read-only file system"))))
+		define(twoPools("frozen-base", dir))
+		configure(`frozen_host = ${guest} { libvirtBaseDomain = frozen-base }`)
+		Expect(refused(ctx, "frozen_host")).To(MatchError(And(ContainSubstring("-vdb.qcow2 in pool frozen over "+dir+"/data.img: "), ContainSubstring("Read-only file system"))))
 		Expect(os.ReadDir(dir)).To(HaveLen(1), "nothing but the base's disk")
 	})
 
@@ -129,7 +129,7 @@ var _ = Describe("set-up", func() {
 			defer exec.Command("umount", "/etc/libvirt/qemu").Run()
 			return refused(ctx, "undefinable_host")
 		}()
-		Expect(err).To(MatchError(And(ContainSubstring("starting domain overcast-undefinable_host-"), ContainSubstring("defining it: libvirt: "), ContainSubstring("Read-only file system"))))
+		Expect(err).To(MatchError(And(ContainSubstring("starting domain overcast-undefinable_host-"), ContainSubstring("defining the domain: libvirt: "), ContainSubstring("Read-only file system"))))
 		Expect(belongings()).To(Equal(before))
 	})
 

@@ -33,7 +33,7 @@ var _ = SynchronizedBeforeSuite(func() {
 	DeferCleanup(func() {
 		after := takeInventory()
 		for name, definition := range before.Bases {
-			Expect(after.Bases[name]).To(Equal(definition), "base domain %s after the run, and before", name)
+			Expect(after.Bases[name]).To(Equal(definition), "base domain %s after the run, and before; now it is\n%s", name, after.Bases[name])
 		}
 		Expect(after).To(Equal(before), "what the hypervisor has after the run, and what it had before")
 	})
