@@ -8,7 +8,7 @@ GINKGO  := .build/ginkgo
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test examples reference itest itest-fast itest-other kills lab-test bench lint lab-shell clean
+.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other kills lab-test bench lint lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,14 @@ build: deps-build ## build everything, and the command overcast into .build/
 test: deps-build ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
 
-examples: deps-build ## the examples that need no hypervisor, each a module of its own
-	cd examples/provider && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
+examples: deps-build ## the examples, each a module of its own, without the lab
+	@for dir in examples/*/; do \
+		(cd $$dir && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...) || exit 1; \
+	done
+
+examples-lab: deps $(LAB) $(GINKGO) ## the examples with real guests, in the lab (as root)
+	$(LAB) sh -ec 'for dir in examples/*/; do cd $$dir; \
+		if grep -q RunSpecs *_test.go; then ../../$(GINKGO) -p --randomize-all .; else $(GO) test -count=1 ./...; fi; cd ../..; done'
 
 reference: deps-build ## compare package hocon with the reference implementation (as root, installs a JDK)
 	@./itest/lab/deps.sh reference
