@@ -64,7 +64,6 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 				config = append(config, fmt.Sprintf("%s = ${guest} { libvirtBaseDomain = %s, ipLookupStrategy = %s }", labels[n], base, strategy))
 			}
 			configure("%s", strings.Join(config, "\n"))
-			start := time.Now()
 			addresses := map[string]bool{}
 			for _, o := range setUpAtOnce(ctx, labels...) {
 				if o.err == nil {
@@ -85,7 +84,6 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 			Expect(code).To(BeZero())
 			Expect(said).To(MatchRegexp(`(?m)^WARN +nat_host: client identifier: clones of base domain "%s" with MAC addresses 52:54:\S+ and 52:54:\S+ have sent the same DHCP client identifier, ff:0a:0b:0c:0%d`, base, n))
 			Expect(said).To(ContainSubstring("<dnsmasq:options><dnsmasq:option value='dhcp-ignore-clid'/></dnsmasq:options>"))
-			Expect(time.Since(start)).To(BeNumerically("<", time.Minute), "far from addressTimeout")
 		})
 	}
 
