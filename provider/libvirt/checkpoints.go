@@ -8,6 +8,7 @@ import (
 
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/snapshot"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
@@ -33,7 +34,11 @@ func (i *instance) Checkpoints(ctx context.Context) (provider.Checkpoints, error
 	if _, outage := w.Outage(); errors.Is(outage, provider.ErrHostStopped) {
 		return nil, outage
 	}
-	return &checkpoints{on: i.on, watcher: w}, nil
+	c := &checkpoints{on: i.on, watcher: w}
+	if i.plan != nil && len(i.plan.Overlays) > 0 {
+		c.pool = i.plan.Overlays[0].Pool
+	}
+	return c, nil
 }
 
 // rewatch replaces the watcher of a lost connection by one over a new connection.
@@ -57,6 +62,7 @@ func (i *instance) rewatch(ctx context.Context, lost *virt.DomainWatcher) error 
 type checkpoints struct {
 	on      *virt.Connection
 	watcher *virt.DomainWatcher
+	pool    string // of the disk that snapshots have the memory in; "" if it is not known
 	frozen  bool
 }
 
@@ -111,9 +117,16 @@ func (c *checkpoints) Has(ctx context.Context, name string) (has bool, err error
 	return <-found, nil
 }
 
-// Save takes a snapshot.
+// Save takes a snapshot, if its pool has room for it.
 func (c *checkpoints) Save(ctx context.Context, name string) error {
-	return c.call(ctx, "saving the state of", func(domain *libvirt.Domain) error { return snapshot.Save(ctx, domain, name) })
+	return c.call(ctx, "saving the state of", func(domain *libvirt.Domain) error {
+		if c.pool != "" {
+			if err := storage.CheckStateRoom(c.on.Conn, c.pool, domain); err != nil {
+				return err
+			}
+		}
+		return snapshot.Save(ctx, domain, name)
+	})
 }
 
 // Load reverts to a snapshot.

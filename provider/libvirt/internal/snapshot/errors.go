@@ -28,8 +28,12 @@ func explain(message string) error {
 		}
 		return blocked("the device %s cannot be saved: remove it from the base domain", device)
 	}
-	if strings.Contains(message, "No space left on device") {
-		return errors.New("no space is left in the pool of the disks: free as much space as the guest has memory, or set overlayPool to a pool with more: " + message)
+	const remedy = "free as much space as the guest has memory, or set overlayPool to a pool with more: "
+	switch {
+	case strings.Contains(message, "No space left on device"):
+		return errors.New("no space is left in the pool of the disks: " + remedy + message)
+	case strings.Contains(message, "Error while writing VM state"): // QEMU 7.2 has EIO here if the pool is full
+		return errors.New("the state cannot be written to the pool of the disks, which is probably full: " + remedy + message)
 	}
 	return errors.New(message)
 }

@@ -49,6 +49,7 @@ func TestExplainNamesWhatPreventsACheckpointAndWhatToDo(t *testing.T) {
 		"State blocked by non-migratable device '0000:00:05.0/vhost-user-fs'":                                      {"use driver = 9p and mountAt", true},
 		"State blocked by non-migratable device '0000:00:06.0/vfio'":                                               {"the device 0000:00:06.0/vfio cannot be saved", true},
 		"Error while writing VM state: No space left on device":                                                    {"no space is left in the pool", false},
+		"Error while writing VM state: Input/output error":                                                         {"the state cannot be written to the pool of the disks, which is probably full: free", false},
 		"something else": {"something else", false},
 	} {
 		err := explain(message)

@@ -92,6 +92,50 @@ func readAvailable(conn *libvirt.Connect, use *PoolUse) error {
 	return &PoolFullError{*use}
 }
 
+// CheckStateRoom fails if a pool has no room for the state of a running domain, which is
+// at most as large as its memory. QEMU does not free what it has written when a save
+// fails, so a save that fills the pool would have the domain paused at its next write.
+func CheckStateRoom(conn *libvirt.Connect, pool string, domain *libvirt.Domain) error {
+	need, err := usedMemory(domain)
+	if err != nil {
+		return fmt.Errorf("reading the memory use: %w", virt.StripCodes(err))
+	}
+	p, err := conn.LookupStoragePoolByName(pool)
+	if err != nil {
+		return fmt.Errorf("looking up pool %s: %w", pool, virt.StripCodes(err))
+	}
+	defer p.Free()
+	_ = p.Refresh(0) // overlays have grown since libvirt measured the free space
+	info, err := p.GetInfo()
+	if err != nil {
+		return fmt.Errorf("reading the free space of pool %s: %w", pool, virt.StripCodes(err))
+	}
+	if info.Available < need {
+		return fmt.Errorf("pool %s has %s free, and the state needs up to %s: free space there, or set overlayPool to a larger pool", pool, formatSize(info.Available), formatSize(need))
+	}
+	return nil
+}
+
+// usedMemory returns how much memory of a domain is in use at most, in bytes: that of
+// its QEMU, but not more than the guest has.
+func usedMemory(domain *libvirt.Domain) (uint64, error) {
+	info, err := domain.GetInfo()
+	if err != nil {
+		return 0, err
+	}
+	used := info.Memory << 10
+	stats, err := domain.MemoryStats(uint32(libvirt.DOMAIN_MEMORY_STAT_NR), 0)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range stats {
+		if s.Tag == int32(libvirt.DOMAIN_MEMORY_STAT_RSS) {
+			used = min(used, s.Val<<10)
+		}
+	}
+	return used, nil
+}
+
 // hasRoom reports whether the overlays can be created.
 func (u PoolUse) hasRoom() bool { return u.Available >= uint64(u.Overlays)*minOverlay }
 
