@@ -11,6 +11,7 @@ import (
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 )
 
@@ -126,6 +127,8 @@ func (c *config) validate(section *hocon.Value) error {
 	switch {
 	case c.URL == "":
 		return section.Invalid("libvirtURL", "is empty")
+	case virt.CheckPassword(c.URL) != nil:
+		return section.Invalid("libvirtURL", "%v: %s", virt.ErrPassword, virt.PasswordHint)
 	case c.MemoryWait < 0:
 		return section.Invalid("memoryWait", "is negative")
 	case c.StartTimeout <= 0:

@@ -48,8 +48,12 @@ func (c *Connections) Once(url string, do func()) {
 }
 
 // Acquire returns a connection to the hypervisor, and a function that releases it.
-// The last release closes the connection. It fails with a *[ConnectError].
+// The last release closes the connection. It fails with a *[ConnectError]; for a URL
+// with a password, before anything is dialled.
 func (c *Connections) Acquire(ctx context.Context, url string) (*Connection, func(), error) {
+	if err := CheckPassword(url); err != nil {
+		return nil, nil, err
+	}
 	c.mu.Lock()
 	found, ok := c.open[url]
 	if !ok || found.Lost() {
