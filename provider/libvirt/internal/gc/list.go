@@ -73,7 +73,7 @@ func list(ctx context.Context, conn *libvirt.Connect, options Options) ([]listed
 		return nil, err
 	}
 	errLeases := skipLeased(ctx, made)
-	volumes, errVolumes := listVolumes(conn, made, isLocal(conn))
+	volumes, errVolumes := listVolumes(conn, made, virt.IsLocal(conn))
 	pools, errPools := listPools(conn)
 	return append(append(made, volumes...), pools...), errors.Join(errLeases, errVolumes, errPools)
 }

@@ -3,12 +3,10 @@ package gc
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"libvirt.org/go/libvirt"
 )
 
 // volumeAgeLimit is the age, since its last change, below which a volume is not removed
@@ -43,16 +41,6 @@ func skipWithoutDomain(path string, changed time.Time, allocation uint64, local 
 		return "" // it has no content
 	}
 	return fmt.Sprintf("a domain of another hypervisor may use it: changed within the last %v", volumeAgeLimit)
-}
-
-// isLocal reports whether the files of a hypervisor are files of this machine.
-func isLocal(conn *libvirt.Connect) bool {
-	text, err := conn.GetURI()
-	if err != nil {
-		return false
-	}
-	at, err := url.Parse(text)
-	return err == nil && at.Host == ""
 }
 
 // QEMU locks single bytes from lockFirst on of an image that it has open.

@@ -3,6 +3,8 @@ package memory
 import (
 	"errors"
 	"math"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +52,48 @@ func TestSharedMemoryIsDetected(t *testing.T) {
 	} {
 		var definition libvirtxml.Domain
 		require.NoError(t, definition.Unmarshal(text))
-		assert.Equal(t, want, sharesMemory(&definition), text)
+		assert.Equal(t, want, hasSharedMemory(&definition), text)
 	}
+}
+
+// Figures of a machine with 8 GiB, of which 2 GiB are page cache and 4 GiB a tmpfs.
+const meminfo = `MemTotal:        8388608 kB
+MemFree:         1048576 kB
+MemAvailable:    3145728 kB
+Buffers:               0 kB
+Cached:          6291456 kB
+Shmem:           4194304 kB
+HugePages_Total:       0
+`
+
+func TestFreeMemoryDoesNotIncludeTmpfs(t *testing.T) {
+	const gib = 1 << 30
+	without := func(key string) string {
+		var lines []string
+		for line := range strings.Lines(meminfo) {
+			if !strings.HasPrefix(line, key+":") {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "")
+	}
+	for name, text := range map[string]string{"with MemAvailable": meminfo, "without MemAvailable": without("MemAvailable")} {
+		m, ok := parseMeminfo(text)
+		assert.True(t, ok, name)
+		assert.Equal(t, nodeMemory{total: 8 * gib, free: 3 * gib}, m, name)
+	}
+	for _, text := range []string{"", "MemTotal", without("MemTotal"), "MemTotal: 1 kB\nMemFree: 1 kB", "MemTotal: 18446744073709551615 kB\nMemAvailable: 1 kB"} {
+		_, ok := parseMeminfo(text)
+		assert.False(t, ok, text)
+	}
+}
+
+func TestMemoryOfThisMachineIsReadFromItsKernel(t *testing.T) {
+	text, err := os.ReadFile(meminfoPath)
+	require.NoError(t, err)
+	m, ok := parseMeminfo(string(text))
+	assert.True(t, ok)
+	assert.LessOrEqual(t, m.free, m.total)
 }
 
 func TestShortageErrorNamesTheSizes(t *testing.T) {

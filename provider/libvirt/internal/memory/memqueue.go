@@ -28,7 +28,7 @@ type Need struct {
 // ReadNeed determines what a clone needs. All URLs of a hypervisor have one queue.
 func ReadNeed(conn *libvirt.Connect, definition *libvirtxml.Domain) (Need, error) {
 	bytes := memoryOf(definition)
-	total, _, err := nodeMemory(conn)
+	node, err := readNodeMemory(conn)
 	if virt.IsCode(err, libvirt.ERR_NO_SUPPORT) || bytes == 0 {
 		return Need{}, nil
 	}
@@ -39,7 +39,7 @@ func ReadNeed(conn *libvirt.Connect, definition *libvirtxml.Domain) (Need, error
 	if err != nil {
 		return Need{}, fmt.Errorf("reading the host name of the hypervisor: %w", virt.StripCodes(err))
 	}
-	return Need{Queue: "memory-" + name, total: total, Bytes: bytes}, nil
+	return Need{Queue: "memory-" + name, total: node.total, Bytes: bytes}, nil
 }
 
 // CheckFits fails with a *[ShortageError] if the clone needs more memory than its
@@ -166,15 +166,16 @@ func newWait(short ShortageError) *wait {
 // fits reports whether the clones fit. The queue was read before the hypervisor is, so
 // that clones that leave the queue in between count as running.
 func (w *wait) fits(ctx context.Context, conn *libvirt.Connect, ahead []filelock.Holder) (bool, error) {
-	_, free, err := nodeMemory(conn)
+	node, err := readNodeMemory(conn)
 	if err != nil {
 		return false, err
 	}
-	clones, err := runningClones(conn)
+	clones, sharedByOthers, err := runningDomains(conn, node.countsShared)
 	if err != nil {
 		return false, err
 	}
 	defer clones.free()
+	free := node.free - min(sharedByOthers, node.free)
 	reserved := reservedBy(ahead, w.shortage.Total)
 	w.shortage.Users = nil
 	for _, next := range ahead {
@@ -185,7 +186,7 @@ func (w *wait) fits(ctx context.Context, conn *libvirt.Connect, ahead []filelock
 	if w.shortage.Needs+reserved+clones.unreserved() <= free {
 		return true, nil
 	}
-	clones.readRSS()
+	clones.readRSS(node.countsShared)
 	reserved += clones.unreserved()
 	w.shortage.Users = append(w.shortage.Users, clones.names()...)
 	w.shortage.Free = free - min(reserved, free)

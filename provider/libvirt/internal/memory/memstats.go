@@ -2,6 +2,9 @@ package memory
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -21,14 +24,58 @@ func memoryOf(definition *libvirtxml.Domain) uint64 {
 	return uint64(definition.Memory.Value)<<10 + qemuOverhead // libvirt converts it to KiB
 }
 
-// nodeMemory returns the memory of a hypervisor and how much of it is available, in
-// bytes. Caches count as available.
-func nodeMemory(conn *libvirt.Connect) (total, free uint64, err error) {
+// nodeMemory is the memory of a hypervisor, in bytes.
+type nodeMemory struct {
+	total, free uint64
+	// free includes memory in tmpfs and of guests with shared memory, which cannot be
+	// freed.
+	countsShared bool
+}
+
+// meminfoPath is the file that proc_meminfo(5) describes.
+const meminfoPath = "/proc/meminfo"
+
+// readNodeMemory reads the memory of a hypervisor. libvirt reports shared memory, such
+// as tmpfs, as a part of the page cache. The kernel of this machine tells them apart.
+func readNodeMemory(conn *libvirt.Connect) (nodeMemory, error) {
 	stats, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0)
 	if err != nil {
-		return 0, 0, fmt.Errorf("reading the memory of the hypervisor: %w", virt.StripCodes(err))
+		return nodeMemory{}, fmt.Errorf("reading the memory of the hypervisor: %w", virt.StripCodes(err))
 	}
-	return stats.Total << 10, (stats.Free + stats.Buffers + stats.Cached) << 10, nil
+	if virt.IsLocal(conn) {
+		if text, err := os.ReadFile(meminfoPath); err == nil {
+			local, ok := parseMeminfo(string(text))
+			if ok && local.total == stats.Total<<10 { // a local socket may lead to another machine
+				return local, nil
+			}
+		}
+	}
+	return nodeMemory{total: stats.Total << 10, free: (stats.Free + stats.Buffers + stats.Cached) << 10, countsShared: true}, nil
+}
+
+// parseMeminfo parses /proc/meminfo. MemAvailable does not include shared memory;
+// kernels before 3.14 do not have it. ok is false if a line is missing.
+func parseMeminfo(text string) (m nodeMemory, ok bool) {
+	fields := map[string]uint64{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(line, ":")
+		number, unit, _ := strings.Cut(strings.TrimSpace(value), " ")
+		kib, err := strconv.ParseUint(number, 10, 54) // in bytes, it fits into 64 bits
+		if err == nil && unit == "kB" {
+			fields[key] = kib << 10
+		}
+	}
+	m.total = fields["MemTotal"]
+	available, hasAvailable := fields["MemAvailable"]
+	if !hasAvailable {
+		free, hasFree := fields["MemFree"]
+		cached, hasCached := fields["Cached"]
+		shared, hasShared := fields["Shmem"]
+		hasAvailable = hasFree && hasCached && hasShared
+		available = free + fields["Buffers"] + cached - min(shared, cached)
+	}
+	m.free = min(available, m.total)
+	return m, hasAvailable && m.total > 0
 }
 
 // clones are the running clones of a hypervisor, of all processes.
@@ -41,12 +88,13 @@ type clone struct {
 	rss    uint64 // in use; 0 if it is not known
 }
 
-func runningClones(conn *libvirt.Connect) (clones, error) {
+// runningDomains returns the running clones. With shared, it also returns how much
+// memory other guests share with processes such as virtiofsd, in bytes.
+func runningDomains(conn *libvirt.Connect, shared bool) (users clones, sharedByOthers uint64, err error) {
 	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
 	if err != nil {
-		return nil, fmt.Errorf("listing running domains: %w", virt.StripCodes(err))
+		return nil, 0, fmt.Errorf("listing running domains: %w", virt.StripCodes(err))
 	}
-	var users clones
 	for n := range domains {
 		user := clone{domain: domains[n]}
 		name, err := domains[n].GetName()
@@ -60,10 +108,12 @@ func runningClones(conn *libvirt.Connect) (clones, error) {
 				users = append(users, user)
 				continue
 			}
+		} else if shared && sharesMemory(&domains[n]) {
+			sharedByOthers += readRSS(&domains[n])
 		}
 		_ = domains[n].Free()
 	}
-	return users, nil
+	return users, sharedByOthers, nil
 }
 
 func (u clones) free() {
@@ -72,27 +122,39 @@ func (u clones) free() {
 	}
 }
 
-// readRSS reads how much memory each clone uses. It is 0 for a clone that is being
-// started. Memory that a clone shares with virtiofsd is 0 too: the hypervisor counts it
-// as cache, and so as available.
-func (u clones) readRSS() {
+// readRSS reads how much memory each clone uses. Memory that the hypervisor's free
+// memory includes is not in use: with countsShared, that of a clone with shared memory.
+func (u clones) readRSS(countsShared bool) {
 	for n := range u {
-		if definition, err := virt.ReadDefinition(&u[n].domain, 0); err != nil || sharesMemory(definition) {
-			continue
-		}
-		stats, err := u[n].domain.MemoryStats(uint32(libvirt.DOMAIN_MEMORY_STAT_NR), 0)
-		if err != nil {
-			continue
-		}
-		for _, stat := range stats {
-			if libvirt.DomainMemoryStatTags(stat.Tag) == libvirt.DOMAIN_MEMORY_STAT_RSS {
-				u[n].rss = stat.Val << 10
-			}
+		if !countsShared || !sharesMemory(&u[n].domain) {
+			u[n].rss = readRSS(&u[n].domain)
 		}
 	}
 }
 
-func sharesMemory(definition *libvirtxml.Domain) bool {
+// readRSS reads how much memory a domain uses, in bytes. It is 0 for one that is being
+// started or has ended.
+func readRSS(domain *libvirt.Domain) uint64 {
+	stats, err := domain.MemoryStats(uint32(libvirt.DOMAIN_MEMORY_STAT_NR), 0)
+	if err != nil {
+		return 0
+	}
+	for _, stat := range stats {
+		if libvirt.DomainMemoryStatTags(stat.Tag) == libvirt.DOMAIN_MEMORY_STAT_RSS {
+			return stat.Val << 10
+		}
+	}
+	return 0
+}
+
+// sharesMemory reports whether a domain shares its memory with other processes. One
+// that has ended, or whose definition cannot be read, counts as sharing it.
+func sharesMemory(domain *libvirt.Domain) bool {
+	definition, err := virt.ReadDefinition(domain, 0)
+	return err != nil || hasSharedMemory(definition)
+}
+
+func hasSharedMemory(definition *libvirtxml.Domain) bool {
 	backing := definition.MemoryBacking
 	return backing != nil && backing.MemoryAccess != nil && backing.MemoryAccess.Mode == "shared"
 }
