@@ -104,9 +104,9 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 	It("has services of systemd", func() {
 		for _, host := range []*fixture.CloudHost{uefi, bios} {
 			for _, service := range []string{"ssh", "systemd-networkd.service", "qemu-guest-agent"} {
-				Expect(host).To(HaveService(service))
+				Expect(host).To(HaveService(service).Within(time.Minute))
 			}
-			Expect(host).NotTo(HaveService("nginx"))
+			Expect(host).NotTo(HaveService("nginx").Within(time.Minute))
 		}
 	})
 

@@ -21,7 +21,7 @@ exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupSt
 `
 
 var _ = Describe("a suite of two processes", Serial, func() {
-	It("boots its static host once and uses it in one spec at a time", func() {
+	It("boots its static host once, uses it in one spec at a time, and restores it only there", func() {
 		dir := GinkgoT().TempDir()
 		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(exclusiveConfig), 0o644)).To(Succeed())
 		for _, args := range [][]string{
@@ -39,8 +39,9 @@ var _ = Describe("a suite of two processes", Serial, func() {
 		DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
 		Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
 		said := string(session.Out.Contents())
-		Expect(said).To(ContainSubstring("6 Passed | 1 Failed"))
+		Expect(said).To(ContainSubstring("10 Passed | 2 Failed"))
 		Expect(said).To(ContainSubstring(`host "exclusive_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("exclusive_static"))`))
+		Expect(said).To(ContainSubstring(`host "exclusive_static" is shared by 2 processes, and Pristine would change it for their specs: add BeforeEach(hosts.Exclusive("exclusive_static")) before BeforeEach(hosts.Pristine("exclusive_static"))`))
 		Expect(leftovers("exclusive_static")).To(BeEmpty())
 		Expect(leftovers("exclusive_own")).To(BeEmpty())
 	})

@@ -53,3 +53,20 @@ var _ = Describe("a spec without exclusive use", func() {
 		Expect(fixture.Host("exclusive_static").HostName()).To(BeEmpty())
 	})
 })
+
+var _ = Describe("a static host that is restored before each spec", func() {
+	BeforeEach(hosts.Exclusive("exclusive_static"))
+	BeforeEach(hosts.Pristine("exclusive_static"))
+
+	for n := range 4 {
+		It(fmt.Sprintf("has none of what the others changed, number %d", n), func(ctx SpecContext) {
+			Expect(fixture.Host("exclusive_static")).To(RunCommand("mkdir /root/used && sync").Within(limit))
+		})
+	}
+})
+
+var _ = Describe("a spec that restores the host without exclusive use", func() {
+	BeforeEach(hosts.Pristine("exclusive_static"))
+
+	It("fails", func() {})
+})
