@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -372,6 +373,28 @@ var _ = Describe("a folder with sync", func() {
 		Expect(run(guest, "cat /docs/hello")).To(Equal("from outside"), "it is a copy")
 		host.ends()
 		Expect(copies("synced")).To(BeEmpty())
+	})
+
+	It("is removed by gc if its process was killed, and a day later if that ran on another boot", func(ctx SpecContext) {
+		dir := share()
+		killed := otherRun{config: config("uncollected", dir)}.bringsUp("uncollected")
+		killed.address()
+		left := copies("uncollected")
+		Expect(left).To(HaveLen(1))
+		killed.Kill().Wait(30 * time.Second)
+		Eventually(leftovers).WithArguments("uncollected").WithTimeout(30 * time.Second).Should(BeEmpty())
+		const hypervisor = "qemu+ssh://user@linux-box/system"
+		elsewhere := "/var/tmp/overcast-uncollected-0123456789abcdef-7-7-01234567-fs0"
+		box, err := user.Lookup("user")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(exec.Command("install", "-d", "-o", box.Uid, elsewhere).Run()).To(Succeed())
+		DeferCleanup(os.RemoveAll, elsewhere)
+
+		Expect(overcast("gc", "uncollected", "--dry-run", "-c", hypervisor)).To(And(
+			ContainSubstring("would remove folder "+left[0]+" ("), Not(ContainSubstring(elsewhere))))
+		Expect(overcast("ls", "--json", "-c", hypervisor)).To(ContainSubstring("its owner may be alive: changed within the last 24h0m0s"))
+		Expect(overcast("gc", "uncollected", "-c", hypervisor)).To(ContainSubstring("removed folder " + left[0] + " ("))
+		Expect(copies("uncollected")).To(ConsistOf(elsewhere))
 	})
 
 	It("is removed by the next run if its process was killed", func(ctx SpecContext) {

@@ -2,19 +2,25 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/redact"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
 // Resource is something that overcast created on a hypervisor: the domain of a clone,
-// a volume of one, or a temporary pool over a folder.
+// a volume of one, a temporary pool over a folder, or a copied folder.
 type Resource struct {
-	Kind       string    `json:"kind"` // domain, volume or pool
+	Kind       string    `json:"kind"` // domain, volume, pool or folder
 	Name       string    `json:"name"`
 	Pool       string    `json:"pool,omitempty"`       // of a volume
 	Label      string    `json:"label,omitempty"`      // of the host
@@ -37,7 +43,12 @@ func List(ctx context.Context, url string) ([]Resource, error) {
 	var found []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
 		found, err = gc.List(ctx, conn, gc.Options{Kept: true})
-		return err
+		errCopies := withCopies(ctx, conn, url, found, func(c fsmapping.Copies) error {
+			copies, err := c.List(ctx)
+			found = append(found, copies...)
+			return err
+		})
+		return errors.Join(err, errCopies)
 	})
 	if err != nil {
 		err = fmt.Errorf("listing what overcast created at %s: %w", redact.Text(url), err)
@@ -64,18 +75,55 @@ type GCOptions struct {
 // day after its last change, a volume without a domain that a domain of another hypervisor
 // may use.
 //
+// A folder that was copied to a remote hypervisor is removed if its clone does not exist,
+// over SSH as the user of url; after a day, if its owner cannot be seen. If url does not
+// use SSH and no login succeeds, copied folders are ignored.
+//
 // It returns what it removed, or would remove with DryRun, also with an error: what
 // cannot be removed does not stop the rest.
 func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) {
 	var removed []gc.Resource
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = gc.Collect(ctx, conn, gc.Options{Label: options.Label, DryRun: options.DryRun, Kept: options.Kept})
-		return err
+		collect := gc.Options{Label: options.Label, DryRun: options.DryRun, Kept: options.Kept}
+		removed, err = gc.Collect(ctx, conn, collect)
+		errCopies := withCopies(ctx, conn, url, removed, func(c fsmapping.Copies) error {
+			copies, err := c.Collect(ctx, collect)
+			removed = append(removed, copies...)
+			return err
+		})
+		return errors.Join(err, errCopies)
 	})
 	if err != nil {
 		err = fmt.Errorf("removing what earlier runs left at %s: %w", redact.Text(url), err)
 	}
 	return resources(removed), err
+}
+
+// withCopies calls do for the copied folders of a remote hypervisor. The domains among
+// removed that are not kept count as removed.
+func withCopies(ctx context.Context, conn *libvirt.Connect, url string, removed []gc.Resource, do func(fsmapping.Copies) error) error {
+	gateway, err := (&config{URL: url}).gateway()
+	if err != nil || gateway == "" {
+		return err
+	}
+	target, err := sshurl.ParseURL(gateway)
+	if err != nil {
+		return err
+	}
+	client, err := sshclient.Dial(ctx, target, nil)
+	if err != nil {
+		if scheme, _, _ := strings.Cut(url, "://"); !strings.Contains(scheme, "ssh") {
+			return nil // copying needs SSH too
+		}
+		return fmt.Errorf("logging in to list copied folders: %w", err)
+	}
+	defer client.Close()
+	isGone := func(clone string) bool {
+		return slices.ContainsFunc(removed, func(r gc.Resource) bool {
+			return r.Kind == "domain" && r.Name == clone && r.SkipReason == ""
+		})
+	}
+	return do(fsmapping.Copies{Client: client, Conn: conn, Gone: isGone})
 }
 
 func resources(found []gc.Resource) []Resource {

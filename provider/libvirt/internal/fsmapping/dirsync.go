@@ -3,21 +3,19 @@ package fsmapping
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/transfer"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"libvirt.org/go/libvirt"
 )
 
 // Copies that sync = true creates on the hypervisor's machine have the clone's name
 // and a suffix. libvirt does not know them: they are created and removed over an
 // SSH connection. The copies of a killed process are removed by the next one that
-// copies a folder there.
+// copies a folder there, and by overcast gc.
 
 // copiesDir exists on every machine, is writable for all users, and keeps its content
 // when the machine restarts, as a kept clone may be restarted.
@@ -40,7 +38,7 @@ func (f *Folders) Sync(ctx context.Context, conn *libvirt.Connect) error {
 		return f.located(all[0], "sync", err)
 	}
 	defer client.Close()
-	removeStaleCopies(ctx, conn, client)
+	_, _ = Copies{Client: client, Conn: conn}.Collect(ctx, gc.Options{}) // overcast gc reports what fails
 	for _, m := range all {
 		if err := f.copy(ctx, client, m); err != nil {
 			return f.located(m, "sync", fmt.Errorf("copying %s to %s on %v: %w", m.copyOf, m.HostPath, client, err))
@@ -80,36 +78,6 @@ func (f *Folders) loginToHypervisor(ctx context.Context) (*sshclient.Client, err
 		return nil, fmt.Errorf("logging in to the hypervisor's machine as %v: %w", target, err)
 	}
 	return client, nil
-}
-
-// removeCopy removes a copy, also with folders in it that are not writable. A copy
-// that does not exist is not an error.
-func removeCopy(ctx context.Context, client *sshclient.Client, dir string) error {
-	quoted := shell.Quote(dir)
-	return must(client.Run(ctx, fmt.Sprintf("[ ! -e %s ] || { find %[1]s -type d ! -perm -700 -exec chmod u+rwx {} \\; ; rm -rf %[1]s; }", quoted)))
-}
-
-// removeStaleCopies removes the copies of processes of this machine that have ended,
-// unless a clone still uses them. Failures are ignored.
-func removeStaleCopies(ctx context.Context, conn *libvirt.Connect, client *sshclient.Client) {
-	result, err := client.Run(ctx, fmt.Sprintf("cd %s && ls -d %s*-fs* 2>/dev/null", copiesDir, owner.NamePrefix))
-	if err != nil {
-		return
-	}
-	for _, name := range strings.Fields(result.Stdout) {
-		made, ok := owner.ParseName(name)
-		if !ok || made.Process.State(owner.Self()) != owner.Gone {
-			continue
-		}
-		domain, err := conn.LookupDomainByName(made.Clone)
-		if err == nil {
-			_ = domain.Free() // a kept clone
-			continue
-		}
-		if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
-			_ = removeCopy(ctx, client, path.Join(copiesDir, name))
-		}
-	}
 }
 
 // must turns a non-zero exit code into an error.

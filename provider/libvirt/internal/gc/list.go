@@ -16,10 +16,13 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
+// KindFolder is the kind of a copied folder. Package fsmapping lists and removes them.
+const KindFolder = "folder"
+
 // Resource is something that overcast created on a hypervisor: the domain of a clone,
-// a volume of one, or a temporary pool over a folder.
+// a volume of one, a temporary pool over a folder, or a copied folder.
 type Resource struct {
-	Kind       string    `json:"kind"` // domain, volume or pool
+	Kind       string    `json:"kind"` // domain, volume, pool or folder
 	Name       string    `json:"name"`
 	Pool       string    `json:"pool,omitempty"`       // of a volume
 	Label      string    `json:"label,omitempty"`      // of the host
