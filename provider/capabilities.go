@@ -80,6 +80,12 @@ type ReadyChecker interface {
 	AwaitReady(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, exitCode int, err error)) error
 }
 
+// AccountCreator is implemented by an instance whose host may create its accounts
+// after its SSH server has started, as cloud-init does. Refused logins to such a host
+// are tried again until provision.startTimeout expires. For any other host, refusals
+// for some seconds are an error.
+type AccountCreator interface{ CreatesAccounts() bool }
+
 // Gateway is implemented by an instance whose host may only be reachable from
 // another machine, such as its hypervisor.
 type Gateway interface {

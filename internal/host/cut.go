@@ -202,13 +202,5 @@ func (r *Registry) DropConnection(ctx context.Context, label string) error {
 // through forwards.
 func (h *Host) dropConnection(ctx context.Context) error {
 	h.route.DropConnections()
-	select {
-	case h.loginSemaphore <- struct{}{}:
-		defer func() { <-h.loginSemaphore }()
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for a login to end: %w", context.Cause(ctx))
-	}
-	_ = h.client.Close() // it is not used again; may be nil
-	h.client = nil
-	return nil
+	return h.shared.Close(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/overcast-go/overcast/internal/route"
 	"github.com/overcast-go/overcast/internal/sshclient"
@@ -25,8 +26,8 @@ type Host struct {
 	life context.Context // ends when the host is torn down
 	end  context.CancelCauseFunc
 
-	loginSemaphore chan struct{} // holds a token while a goroutine uses client
-	client         *sshclient.Client
+	shared       *sshclient.SharedClient // the connection that all users of the host share
+	refusalLimit time.Duration           // see refusals
 
 	route   *route.Route
 	mounted []provider.Mount // by us
@@ -39,7 +40,7 @@ func newHost(instance provider.Instance) *Host {
 	life, end := context.WithCancelCause(context.Background())
 	h := &Host{
 		instance: instance, settings: instance.Common(), life: life, end: end,
-		loginSemaphore: make(chan struct{}, 1), route: route.New(life, instance),
+		shared: sshclient.NewSharedClient(life, "the host"), refusalLimit: refusalLimit, route: route.New(life, instance),
 	}
 	h.gate.reset()
 	if p, ok := instance.(provider.Persistent); !ok || !p.IsPersistent() {
@@ -94,15 +95,8 @@ func (h *Host) stop(ctx context.Context) error {
 // disconnect ends all connections to the host for good.
 func (h *Host) disconnect(ctx context.Context) error {
 	h.end(errTornDown)
-	select {
-	case h.loginSemaphore <- struct{}{}: // a login in progress has ended
-		defer func() { <-h.loginSemaphore }()
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for a login to end: %w", context.Cause(ctx))
-	}
-	if h.client != nil {
-		_ = h.client.Close() // the connection is not used again
-		h.client = nil
+	if err := h.shared.Close(ctx); err != nil {
+		return err
 	}
 	h.route.Close()
 	return nil

@@ -22,7 +22,7 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 	defer cancel()
 	var result sshclient.Result
 	err = h.use(ctx, func(running context.Context) error {
-		client, err := h.dial(running, target, keys, 0)
+		client, err := h.dial(running, target, keys)
 		if err != nil {
 			return err
 		}

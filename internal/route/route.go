@@ -38,7 +38,7 @@ var _ sshclient.Dialer = (*Route)(nil)
 // New returns the route to an instance. It ends with life.
 func New(life context.Context, instance provider.Instance) *Route {
 	r := &Route{address: instance.Address, life: life, reach: instance.Common().Reach, forwards: map[int]*forward{}}
-	r.login.semaphore = make(chan struct{}, 1)
+	r.login.shared = sshclient.NewSharedClient(life, "the hypervisor")
 	if g, ok := instance.(provider.Gateway); ok {
 		r.gateway = g.Gateway
 	}
@@ -253,7 +253,7 @@ func (r *Route) Close() {
 	for _, f := range forwards {
 		f.close()
 	}
-	r.login.close()
+	_ = r.login.shared.Close(context.Background()) // a login in progress has ended with life
 }
 
 // IsHost reports whether a name, or an address in any notation, is that of the

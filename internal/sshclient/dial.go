@@ -17,78 +17,74 @@ import (
 )
 
 // Dial connects to a machine and logs in. It honours ctx and the target's
-// timeout in every phase, and fails with a [*DialError].
+// timeout in every phase, and fails with a [*DialError]. To try again until a
+// machine accepts a login, use [Resolve] once and then [Login.Dial].
 func Dial(ctx context.Context, t sshurl.Target, opts *Options) (*Client, error) {
-	o := opts.withDefaults()
-	timeout := t.LoginTimeout()
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("not done within %s (connectionTimeoutMillis sets that): %w", timeout, context.DeadlineExceeded))
+	ctx, cancel := withLoginTimeout(ctx, t)
 	defer cancel()
-	s, err := sshconfig.Read(sshconfig.Options{Home: o.Home, ConfigFile: o.ConfigFile})
+	l, err := Resolve(ctx, t, opts)
 	if err != nil {
-		return nil, &DialError{PhaseSettings, t.Addr(), err}
+		return nil, err
 	}
-	d := dialing{opts: o, settings: s, dialer: o.Dialer}
-	return d.connect(ctx, t, o.HostKeys)
+	return l.dial(ctx, l.opts.Dialer, nil)
 }
 
-// dialing is the way to one machine.
-type dialing struct {
-	opts     Options
-	settings *sshconfig.Settings
-	dialer   Dialer
-	under    *Client // the machine before this one, when we opened it ourselves
-	depth    int
+// Dial connects and logs in, as the function Dial does.
+func (l *Login) Dial(ctx context.Context) (*Client, error) {
+	ctx, cancel := withLoginTimeout(ctx, l.endpoint.Target)
+	defer cancel()
+	return l.dial(ctx, l.opts.Dialer, nil)
 }
 
-func (d dialing) connect(ctx context.Context, t sshurl.Target, hostKeys hostkey.Checker) (*Client, error) {
-	e, err := d.settings.Resolve(ctx, t, hostKeys)
-	if ctx.Err() != nil { // nothing is wrong with the settings
-		return nil, &DialError{PhaseConnect, t.Addr(), context.Cause(ctx)}
-	}
+func withLoginTimeout(ctx context.Context, t sshurl.Target) (context.Context, context.CancelFunc) {
+	timeout := t.LoginTimeout()
+	return context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("not done within %s (connectionTimeoutMillis sets that): %w", timeout, context.DeadlineExceeded))
+}
+
+// dial connects by a dialer; without one directly or by ProxyJump. under is the
+// client that the dialer uses, if the new client is to close it.
+func (l *Login) dial(ctx context.Context, dialer Dialer, under *Client) (*Client, error) {
+	cred, err := l.credentials(ctx)
 	if err != nil {
-		return nil, &DialError{PhaseSettings, t.Addr(), err}
-	}
-	agent := d.opts.AgentSocket
-	if e.Agent != "" && !d.opts.agentGiven {
-		agent = e.Agent
-	}
-	if agent == NoAgent {
-		agent = ""
-	}
-	cred, err := credentials.Gather(ctx, e, agent)
-	if err != nil {
-		return nil, &DialError{PhaseSettings, e.Addr(), err}
+		return nil, err
 	}
 	defer cred.Close()
-	cred.Skipped = append(cred.Skipped, d.settings.Warnings...)
-	if d.dialer == nil {
-		if d.under, err = d.jump(ctx, e); err != nil {
+	if dialer == nil {
+		if under, err = l.jump(ctx); err != nil {
 			return nil, err
 		}
-		if d.dialer = (&net.Dialer{Timeout: d.opts.ConnectTimeout}); d.under != nil {
-			d.dialer = d.under
+		if dialer = (&net.Dialer{Timeout: l.opts.ConnectTimeout}); under != nil {
+			dialer = under
 		}
 	}
-	conn, err := d.login(ctx, e, cred)
+	d := dialing{endpoint: l.endpoint, dialer: dialer}
+	conn, err := d.login(ctx, cred)
 	if err != nil {
-		d.under.Close()
+		under.Close()
 		return nil, err
 	}
 	loginAgain := func(ctx context.Context) (*wireClient, error) {
-		cred, err := credentials.Gather(ctx, e, agent)
+		cred, err := l.credentials(ctx)
 		if err != nil {
-			return nil, &DialError{PhaseSettings, e.Addr(), err}
+			return nil, err
 		}
 		defer cred.Close()
-		return d.login(ctx, e, cred)
+		return d.login(ctx, cred)
 	}
-	return newClient(conn, loginAgain, e, d.under, d.opts), nil
+	return newClient(conn, loginAgain, l.endpoint, under, l.opts), nil
 }
 
-// login connects until the machine shows a key that can be judged: one whose
-// fingerprint alone is known is asked for each type in turn.
-func (d dialing) login(ctx context.Context, e sshconfig.Endpoint, cred *credentials.Credentials) (*wireClient, error) {
+// dialing is a way to a machine.
+type dialing struct {
+	endpoint sshconfig.Endpoint
+	dialer   Dialer
+}
+
+// login connects and logs in. If only the fingerprint of the host key is known, it
+// connects again for each type of key until the machine shows the right one.
+func (d dialing) login(ctx context.Context, cred *credentials.Credentials) (*wireClient, error) {
+	e := d.endpoint
 	algorithms := hostkey.Preferring(e.HostKeys.Algorithms(e.Addr()))
 	var refused *hostkey.MismatchError
 	for {
@@ -132,8 +128,8 @@ func phaseOf(err error) Phase {
 	return ""
 }
 
-// open makes the connection beneath, and tells a name that does not exist
-// from a machine that does not answer.
+// open makes the TCP connection. The phase of its error is PhaseName if the name
+// cannot be looked up.
 func (d dialing) open(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := d.dialer.DialContext(ctx, "tcp", addr)
 	if err == nil {
@@ -147,8 +143,7 @@ func (d dialing) open(ctx context.Context, addr string) (net.Conn, error) {
 	return nil, &DialError{phase, addr, orCause(ctx, err)}
 }
 
-// orCause is why ctx ended, if it did, because what failed then failed for
-// that reason.
+// orCause returns the cause of ctx if ctx has ended, and err otherwise.
 func orCause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -255,43 +250,4 @@ func (h *handshake) explain(err error) error {
 // and not because the connection ended.
 func isRefusal(err error) bool {
 	return errors.Is(err, credentials.ErrNotConfigured) || strings.Contains(err.Error(), "unable to authenticate")
-}
-
-// maxJumps ends a ProxyJump that leads back to itself.
-const maxJumps = 8
-
-// jump opens the machines of ProxyJump, each through the one before it, and
-// gives the last one; nil when there are none. A machine's own ProxyJump
-// counts only for the first, as with ssh.
-func (d dialing) jump(ctx context.Context, e sshconfig.Endpoint) (*Client, error) {
-	var last *Client
-	for _, spec := range e.Jumps {
-		err := errors.New("more than 8 machines in a row: does ProxyJump lead back to itself?")
-		var next *Client
-		if d.depth < maxJumps {
-			next, err = d.hop(ctx, strings.TrimSpace(spec), last)
-		}
-		if err != nil {
-			last.Close()
-			phase := phaseOf(err)
-			if phase == "" {
-				phase = PhaseSettings
-			}
-			return nil, &DialError{phase, e.Addr(), fmt.Errorf("by way of %s (ProxyJump): %w", spec, err)}
-		}
-		last = next
-	}
-	return last, nil
-}
-
-func (d dialing) hop(ctx context.Context, spec string, last *Client) (*Client, error) {
-	t, err := sshurl.ParseURL("ssh://" + strings.TrimPrefix(spec, "ssh://"))
-	if err != nil {
-		return nil, err
-	}
-	next := dialing{opts: d.opts, settings: d.settings, depth: d.depth + 1}
-	if last != nil {
-		next.dialer, next.under = last, last
-	}
-	return next.connect(ctx, t, nil)
 }

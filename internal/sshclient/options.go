@@ -75,11 +75,8 @@ func (o *Options) withDefaults() Options {
 		d = *o
 	}
 	d.agentGiven = d.AgentSocket != ""
-	switch d.AgentSocket {
-	case "":
+	if d.AgentSocket == "" {
 		d.AgentSocket = os.Getenv("SSH_AUTH_SOCK")
-	case NoAgent:
-		d.AgentSocket = ""
 	}
 	if d.KeepAlive == 0 {
 		d.KeepAlive = 5 * time.Second

@@ -88,12 +88,16 @@ func (s *cloudInitSeed) unlink(conn *libvirt.Connect) error {
 }
 
 var (
-	_ provider.HostKeyer    = (*instance)(nil)
-	_ provider.ReadyChecker = (*instance)(nil)
+	_ provider.HostKeyer      = (*instance)(nil)
+	_ provider.ReadyChecker   = (*instance)(nil)
+	_ provider.AccountCreator = (*instance)(nil)
 )
 
 // HostKey is the key that cloud-init gave the clone, or "".
 func (i *instance) HostKey() string { return i.seed.hostKey }
+
+// CreatesAccounts reports whether cloud-init creates the user of the clone.
+func (i *instance) CreatesAccounts() bool { return i.config.usesCloudInit() }
 
 // AwaitReady waits until cloud-init has finished in the clone.
 func (i *instance) AwaitReady(ctx context.Context, run func(context.Context, string) (string, int, error)) error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
@@ -33,8 +34,8 @@ type Credentials struct {
 }
 
 // Gather collects the identities in the order in which ssh tries them: the
-// key that the URL names, those of ~/.ssh/config, the agent's, the usual
-// files.
+// key that the URL names, those of ~/.ssh/config, the agent's, the default
+// files. agentSocket is "" if none is known, or [sshconfig.NoAgent].
 func Gather(ctx context.Context, e sshconfig.Endpoint, agentSocket string) (*Credentials, error) {
 	c := &Credentials{password: e.Password()}
 	fromAgent := c.askAgent(ctx, agentSocket)
@@ -47,19 +48,37 @@ func Gather(ctx context.Context, e sshconfig.Endpoint, agentSocket string) (*Cre
 	for _, file := range e.IdentityFiles {
 		c.addOptional(file, e.Passphrase(), fromAgent)
 	}
-	if !e.IdentitiesOnly {
+	switch {
+	case !e.IdentitiesOnly:
 		for _, id := range fromAgent {
 			c.add(id)
 		}
+	case len(fromAgent) > 0:
+		c.skip("the other keys of the ssh agent (IdentitiesOnly yes)")
 	}
+	missing := 0
 	for _, file := range e.DefaultFiles {
-		c.addOptional(file, e.Passphrase(), fromAgent)
+		if err := c.addExplicit(file, e.Passphrase(), fromAgent); errors.Is(err, ErrKeyFileMissing) {
+			missing++
+		} else if err != nil {
+			c.skip(err.Error())
+		}
+	}
+	if missing > 0 && missing == len(e.DefaultFiles) {
+		c.skip("the default key files (none of " + strings.Join(e.DefaultFiles, ", ") + " exists)")
 	}
 	return c, nil
 }
 
-// addExplicit adds the key that the URL names: it has to be usable, be it by
-// way of the agent.
+// skip records what is not tried, and why.
+func (c *Credentials) skip(what string) {
+	if !slices.Contains(c.Skipped, what) {
+		c.Skipped = append(c.Skipped, what)
+	}
+}
+
+// addExplicit adds the key that the URL names, or fails with a [*KeyFileError]. An
+// encrypted key whose passphrase is not known can be used if the agent has it.
 func (c *Credentials) addExplicit(file string, passphrase redact.Secret, fromAgent []identity) error {
 	signer, public, err := readKey(file, passphrase)
 	if err != nil && public != nil {
@@ -75,11 +94,10 @@ func (c *Credentials) addExplicit(file string, passphrase redact.Secret, fromAge
 	return nil
 }
 
-// addOptional adds a key if its file is there and usable, and notes why not.
+// addOptional adds the key of a file, or records why it cannot be used.
 func (c *Credentials) addOptional(file string, passphrase redact.Secret, fromAgent []identity) {
-	err := c.addExplicit(file, passphrase, fromAgent)
-	if err != nil && !errors.Is(err, ErrKeyFileMissing) {
-		c.Skipped = append(c.Skipped, err.Error())
+	if err := c.addExplicit(file, passphrase, fromAgent); err != nil {
+		c.skip(err.Error())
 	}
 }
 
@@ -98,16 +116,19 @@ func find(ids []identity, key xssh.PublicKey) (identity, bool) {
 	return identity{}, false
 }
 
-// askAgent lists the agent's keys. An agent that is not there or does not
-// answer is noted, not fatal: there are other keys. The connection stays open
-// because the agent signs; it ends with ctx.
+// askAgent lists the agent's keys. An agent that does not answer is recorded as
+// skipped. The connection stays open because the agent signs; it ends with ctx.
 func (c *Credentials) askAgent(ctx context.Context, socket string) []identity {
-	if socket == "" {
+	switch socket {
+	case sshconfig.NoAgent:
+		return nil
+	case "":
+		c.skip("the ssh agent (SSH_AUTH_SOCK is not set)")
 		return nil
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
-		c.Skipped = append(c.Skipped, fmt.Sprintf("the ssh agent (%v)", err))
+		c.skip(fmt.Sprintf("the ssh agent (%v)", err))
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -121,7 +142,7 @@ func (c *Credentials) askAgent(ctx context.Context, socket string) []identity {
 		}
 	}
 	stop()
-	c.Skipped = append(c.Skipped, fmt.Sprintf("the ssh agent (%v)", err))
+	c.skip(fmt.Sprintf("the ssh agent (%v)", err))
 	return nil
 }
 
@@ -144,6 +165,7 @@ func (c *Credentials) Methods() []xssh.AuthMethod {
 		xssh.PasswordCallback(func() (string, error) {
 			c.offered("password")
 			if !c.password.IsSet() {
+				c.skip(noPassword)
 				return "", ErrNotConfigured
 			}
 			c.Tried = append(c.Tried, "password")
@@ -152,6 +174,9 @@ func (c *Credentials) Methods() []xssh.AuthMethod {
 		xssh.KeyboardInteractive(c.answer),
 	}
 }
+
+// noPassword is what is not tried if the server asks for a password.
+const noPassword = "a password (the URL has none)"
 
 func (c *Credentials) offered(method string) {
 	if !slices.Contains(c.Offered, method) {
@@ -171,24 +196,26 @@ func (c *Credentials) offerKeys() ([]xssh.Signer, error) {
 
 var errSecondFactor = errors.New("the machine asks for more than a password")
 
-// answer gives the password to the one question that is asked for it. A
-// question whose answer would be shown is none for a password.
+// answer answers one question with the password. It fails for several questions and
+// for a question whose answer would be shown, which does not ask for a password.
 func (c *Credentials) answer(_, _ string, questions []string, echos []bool) ([]string, error) {
 	c.offered("keyboard-interactive")
 	if len(questions) == 0 {
 		return nil, nil
 	}
 	if !c.password.IsSet() {
+		c.skip(noPassword)
 		return nil, ErrNotConfigured
 	}
 	if len(questions) > 1 || echos[0] {
-		c.Skipped = append(c.Skipped, "keyboard-interactive ("+errSecondFactor.Error()+")")
+		c.skip("keyboard-interactive (" + errSecondFactor.Error() + ")")
 		return nil, errSecondFactor
 	}
 	c.Tried = append(c.Tried, "keyboard-interactive")
 	return []string{c.password.Reveal()}, nil
 }
 
+// Close ends the connection to the agent.
 func (c *Credentials) Close() {
 	if c.agentConn != nil {
 		c.agentConn.Close()
