@@ -120,6 +120,8 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 
 	itRunsCommands(func() *fixture.CloudHost { return uefi }, 50)
 	itNamesAFullDisk(func() *fixture.CloudHost { return uefi })
+	itMatches(func() *fixture.CloudHost { return uefi }, "sshd")
+	itMatches(func() *fixture.CloudHost { return bios }, "sshd")
 
 	It("can be used again after it has rebooted", func(ctx SpecContext) {
 		before := says(ctx, bios, "cat /proc/sys/kernel/random/boot_id")

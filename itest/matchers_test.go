@@ -36,6 +36,32 @@ func in(ctx SpecContext, host *fixture.CloudHost, command string) {
 // shortly is for an attempt that is given up.
 const shortly = 500 * time.Millisecond
 
+// itMatches is a spec about matchers, for a guest of any kind with an SSH server
+// of this name. It waits, because an emulated guest may be busy.
+func itMatches(host func() *fixture.CloudHost, server string) {
+	It("matches its login, ports, mounts, files, processes and commands", func(ctx SpecContext) {
+		in(ctx, host(), `echo content >"/root/it's a file" && chown nobody "/root/it's a file" && chmod 4750 "/root/it's a file"`)
+		in(ctx, host(), `mkdir -p "/mnt/two words" && mount -t tmpfs -o ro "it's mine" "/mnt/two words"`)
+		DeferCleanup(func(ctx SpecContext) { in(ctx, host(), `umount "/mnt/two words"; rm "/root/it's a file"`) })
+		for _, matcher := range []OmegaMatcher{
+			BeReachableOnSSH(),
+			BeReachableOn(22),
+			HaveListeningPort(22),
+			Not(HaveListeningPort(81)),
+			HaveMounted("/").WithType("ext4"),
+			HaveMounted("/mnt/two words/").ReadOnly().WithType("tmpfs").From("it's mine"),
+			HaveFile("/root/it's a file").WithContent("content\n").WithMode(0o4750).WithOwner("nobody"),
+			HaveProcess(server),
+			HaveProcess("kthreadd"),
+			Not(HaveProcess("nginx")),
+			RunCommand("uname -s").WithStdout("Linux\n"),
+			RunCommand("echo no >&2; exit 3").WithExitCode(3).WithStderr("no\n"),
+		} {
+			Eventually(host()).WithTimeout(time.Minute).Should(matcher)
+		}
+	})
+}
+
 var _ = Describe("matchers", func() {
 	var host *fixture.CloudHost
 	BeforeEach(func() { host = fixture.Host("nat_host") })

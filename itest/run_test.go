@@ -113,6 +113,7 @@ var _ = Describe("a host with dropbear", func() {
 	host := func() *fixture.CloudHost { return fixture.Host("nat_host") }
 	itRunsCommands(host, 50)
 	itNamesAFullDisk(host)
+	itMatches(host, "dropbear")
 })
 
 var _ = Describe("a host with OpenSSH and an ordinary user", Ordered, func() {
