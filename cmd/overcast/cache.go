@@ -21,15 +21,18 @@ func cacheCommand() *cobra.Command {
 		Example: `  overcast cache ls
   overcast cache prune --all`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("a command is missing: %s", names(cmd))
-			}
-			return unknownCommand(cmd, args[0])
-		},
+		RunE: requireCommand,
 	}
 	command.AddCommand(cacheListCommand(), cachePruneCommand())
 	return command
+}
+
+// requireCommand is what a group of commands does without the name of one.
+func requireCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("a command is missing: %s", names(cmd))
+	}
+	return unknownCommand(cmd, args[0])
 }
 
 // listedLayer is a layer and its hypervisor.
@@ -39,13 +42,18 @@ type listedLayer struct {
 }
 
 func cacheListCommand() *cobra.Command {
+	return layerListCommand("list the layers that hypervisors have: imported images", "cache", func(libvirt.Layer) bool { return true })
+}
+
+// layerListCommand is the command ls of a group, for some layers.
+func layerListCommand(short, group string, listed func(libvirt.Layer) bool) *cobra.Command {
 	var at hypervisors
 	asJSON := false
 	command := &cobra.Command{
 		Use:   "ls [--json] [-c URL]...",
-		Short: "list the images that hypervisors have imported",
-		Example: `  overcast cache ls
-  overcast cache ls --json -c qemu:///system`,
+		Short: short,
+		Example: fmt.Sprintf(`  overcast %s ls
+  overcast %[1]s ls --json -c qemu:///system`, group),
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,7 +67,9 @@ func cacheListCommand() *cobra.Command {
 				found, err := libvirt.ListLayers(cmd.Context(), url)
 				errs = append(errs, err)
 				for _, l := range found {
-					all = append(all, listedLayer{redact.Text(url), l})
+					if listed(l) {
+						all = append(all, listedLayer{redact.Text(url), l})
+					}
 				}
 			}
 			if asJSON {

@@ -23,9 +23,23 @@ func TestTableOfLayers(t *testing.T) {
 }
 
 func TestCacheCommandsCheckTheirArguments(t *testing.T) {
-	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "web"}} {
+	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "web"}, {"image"}, {"image", "imports"}, {"image", "import"}} {
 		code, out, stderr := overcast(t, "", args...)
 		assert.Equal(t, 2, code, "%v: %s", args, stderr)
 		assert.Empty(t, out)
+	}
+}
+
+func TestImageImportChecksItsSource(t *testing.T) {
+	for want, args := range map[string][]string{
+		"no such file":         {"image", "import", "-c", "test:///default", "nowhere.qcow2"},
+		"sha256 is missing":    {"image", "import", "-c", "test:///default", "https://127.0.0.1:1/a.qcow2"},
+		"sha256 is for URLs":   {"image", "import", "-c", "test:///default", "--sha256", "none", "nowhere.qcow2"},
+		"not a URL of http or": {"image", "import", "-c", "test:///default", "--sha256", "none", "ftp://127.0.0.1/a.qcow2"},
+	} {
+		code, out, stderr := overcast(t, "", args...)
+		assert.Equal(t, 1, code)
+		assert.Empty(t, out)
+		assert.Contains(t, stderr, want)
 	}
 }

@@ -69,7 +69,7 @@ func hypervisorOf(section *hocon.Value) string {
 		text, _ := url.Text() // a string has a text
 		return text
 	}
-	for _, key := range []string{"libvirtBaseDomain", "baseDomain"} {
+	for _, key := range []string{"libvirtBaseDomain", "baseDomain", "image"} {
 		if _, ok := section.Get(key); ok {
 			return defaultHypervisor
 		}

@@ -84,7 +84,7 @@ overcast has created, and reaches hosts that run.`,
 	}
 	root.AddCommand(
 		configCommand(), doctorCommand(),
-		upCommand(), downCommand(), lsCommand(), gcCommand(), cacheCommand(),
+		upCommand(), downCommand(), lsCommand(), gcCommand(), imageCommand(), cacheCommand(),
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		versionCommand(),
 	)

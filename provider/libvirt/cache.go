@@ -3,12 +3,18 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"libvirt.org/go/libvirt"
 )
+
+// KindImage is the [Layer.Kind] of an imported image.
+const KindImage = layers.KindImage
 
 // Layer is an image that a hypervisor has in its cache.
 type Layer struct {
@@ -38,6 +44,52 @@ func ListLayers(ctx context.Context, url string) ([]Layer, error) {
 		err = fmt.Errorf("listing the layers at %s: %w", redact.Text(url), err)
 	}
 	return publicLayers(all, users), err
+}
+
+// ImportImage imports an image into a pool of a hypervisor, or finds it there if it was
+// imported before, and returns its layer. from is a local file, or an HTTP or HTTPS URL
+// with the SHA-256 digest of the file there, or "none"; sha256 is empty for a local file.
+// An empty pool is the pool "default".
+func ImportImage(ctx context.Context, url, pool, from, sha256 string) (Layer, error) {
+	source, err := imageSource(from, sha256)
+	if err != nil {
+		return Layer{}, err
+	}
+	got, err := getImage(ctx, source)
+	if err != nil {
+		return Layer{}, err
+	}
+	var l *layers.Layer
+	err = withConnection(ctx, url, func(conn *libvirt.Connect) error {
+		host, err := layers.ReadHost(conn)
+		if err != nil {
+			return err
+		}
+		in, err := storage.ImagePool(conn, pool)
+		if err != nil {
+			return err
+		}
+		hardware := layers.Hardware{Memory: defaultMemory, VCPUs: defaultVCPUs, Network: defaultNetwork, Firmware: layers.FirmwareBIOS}
+		if l, err = (layers.Import{Pool: in, Source: source.String(), Image: got, Hardware: hardware, Host: host}).Do(ctx, conn); err != nil {
+			return err
+		}
+		return l.Touch(conn)
+	})
+	if err != nil {
+		return Layer{}, fmt.Errorf("importing image %s at %s: %w", source, redact.Text(url), err)
+	}
+	return publicLayers([]*layers.Layer{l}, nil)[0], nil
+}
+
+// imageSource is the source for a file or a URL.
+func imageSource(from, sha256 string) (image.Source, error) {
+	if strings.Contains(from, "://") {
+		return image.URLSource(from, sha256)
+	}
+	if sha256 != "" {
+		return image.Source{}, fmt.Errorf("image %s: sha256 is for URLs: leave it out for a local file", from)
+	}
+	return image.FileSource(from)
 }
 
 // PruneLayers removes the layers of a hypervisor that no domain or volume refers to and

@@ -149,16 +149,9 @@ const stepEmulation = "warning: emulation:"
 // importImage returns the layer of the image, which is downloaded and imported if
 // the hypervisor does not have it.
 func (i *instance) importImage(ctx context.Context, conn *libvirt.Connect, hardware layers.Hardware, host layers.Host) (*layers.Layer, error) {
-	dir, err := image.DefaultDir()
+	got, err := getImage(ctx, i.config.source)
 	if err != nil {
 		return nil, err
-	}
-	cache := &image.Cache{Dir: dir, Logf: func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "overcast: "+format+"\n", args...)
-	}}
-	got, err := cache.Get(ctx, i.config.source, image.NewPrinter(os.Stderr).Report)
-	if err != nil {
-		return nil, fmt.Errorf("getting image %s: %w", i.config.source, err)
 	}
 	pool, err := storage.ImagePool(conn, i.config.OverlayPool)
 	if err != nil {
@@ -169,6 +162,23 @@ func (i *instance) importImage(ctx context.Context, conn *libvirt.Connect, hardw
 		return nil, err
 	}
 	return l, l.Touch(conn)
+}
+
+// getImage returns an image as a local file, which it downloads and decompresses if
+// needed.
+func getImage(ctx context.Context, source image.Source) (image.Image, error) {
+	dir, err := image.DefaultDir()
+	if err != nil {
+		return image.Image{}, err
+	}
+	cache := &image.Cache{Dir: dir, Logf: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "overcast: "+format+"\n", args...)
+	}}
+	got, err := cache.Get(ctx, source, image.NewPrinter(os.Stderr).Report)
+	if err != nil {
+		return image.Image{}, fmt.Errorf("getting image %s: %w", source, err)
+	}
+	return got, nil
 }
 
 // readTextOrFile returns a text of the configuration, or the content of the file
