@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/shell"
 )
 
@@ -65,7 +66,7 @@ func (m *haveServiceMatcher) judge(result fixture.Result) (verdict, error) {
 	case result.ExitCode == exitNoManager && result.Stderr == "":
 		return verdict{}, errNoManager
 	case result.ExitCode == exitNoManager:
-		return verdict{}, fmt.Errorf("%w: %s", errNoManager, strings.TrimSpace(result.Stderr))
+		return verdict{}, fmt.Errorf("%w: %s", errNoManager, strings.Join(printable.LastLines(result.Stderr, 3), "\n"))
 	case manager == "systemd":
 		return judgeUnit(output, result)
 	case manager == "OpenRC":

@@ -5,10 +5,12 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/redact"
 )
 
-// message is the text of a failure or an error. It hides secrets.
+// message is the text of a failure or an error. It hides secrets, and shows control
+// characters as escapes.
 func message(verb, host, wanted, tried string, count int, got verdict) string {
 	shown, secrets := redact.Redact(tried)
 	var b strings.Builder
@@ -20,7 +22,7 @@ func message(verb, host, wanted, tried string, count int, got verdict) string {
 		field(&b, "found", got.found)
 	}
 	fmt.Fprintf(&b, "attempts: %d", count)
-	return redact.Hide(b.String(), secrets)
+	return redact.Hide(printable.Text(b.String()), secrets)
 }
 
 // field writes a name and a text: on one line, or indented below the name.

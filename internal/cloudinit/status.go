@@ -5,10 +5,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/overcast-go/overcast/internal/printable"
 )
 
 // logMarker separates the output of cloud-init status from the end of its log.
 const logMarker = "---- /var/log/cloud-init-output.log"
+
+// logLines is how many lines of the log [WaitCommand] prints.
+const logLines = 40
 
 // notInstalled is the exit code of a shell for a command that does not exist.
 const notInstalled = 127
@@ -102,7 +107,8 @@ const (
 // ParseStatus interprets the exit code and output of [WaitCommand].
 func ParseStatus(exitCode int, output string) Status {
 	output, log, _ := strings.Cut(output, logMarker)
-	s := Status{State: Unknown, Log: strings.TrimSpace(log), ExitCode: exitCode}
+	output = printable.Excerpt(output)
+	s := Status{State: Unknown, Log: strings.Join(printable.LastLines(log, logLines), "\n"), ExitCode: exitCode}
 	found := sections(output)
 	switch status := strings.Join(found["status"], " "); {
 	case exitCode == notInstalled:

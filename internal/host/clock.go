@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/provider"
@@ -41,7 +40,7 @@ func (h *Host) setClock(ctx context.Context) error {
 	}
 	if result.ExitCode != 0 {
 		return fmt.Errorf(`setting the clock after the revert: date exited with %d: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
-			result.ExitCode, strings.TrimSpace(result.Stdout+result.Stderr))
+			result.ExitCode, lastLines(result.Stdout+result.Stderr))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -39,7 +40,7 @@ func (h *Host) mountFolders(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("mounting %s: %w", folder, err)
 		case result.ExitCode != 0:
-			return folder.Failed(result.Stdout + result.Stderr)
+			return folder.Failed(printable.Excerpt(result.Stdout + result.Stderr))
 		case strings.TrimSpace(result.Stdout) != "already":
 			h.mounted = append(h.mounted, folder)
 		}

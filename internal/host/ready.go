@@ -7,9 +7,9 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/provider"
 )
@@ -97,7 +97,7 @@ func (h *Host) answersHTTP(ctx context.Context, c provider.Condition) error {
 	}
 	_ = response.Body.Close()
 	if !c.IsStatus(response.StatusCode) {
-		return errors.New("it answered " + response.Status)
+		return errors.New("it answered " + printable.Excerpt(response.Status))
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (h *Host) succeeds(ctx context.Context, cmd, silent string) error {
 	if err != nil || result.ExitCode == 0 {
 		return err
 	}
-	seen := strings.TrimSpace(lastLines(result.Stdout + result.Stderr))
+	seen := lastLines(result.Stdout + result.Stderr)
 	if seen == "" {
 		seen = silent
 	}

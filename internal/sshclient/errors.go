@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
@@ -50,7 +51,7 @@ func (e *DialError) Error() string {
 		PhaseHostKey:   "host key",
 		PhaseLogin:     "login",
 	}[e.Phase]
-	return fmt.Sprintf("ssh to %s: %s: %v", e.Addr, what, e.Err)
+	return fmt.Sprintf("ssh to %s: %s: %s", e.Addr, what, printable.Excerpt(e.Err.Error()))
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
@@ -77,7 +78,7 @@ func (e *LoginError) Error() string {
 		details += "; not tried: " + strings.Join(e.Skipped, ", ")
 	}
 	if len(e.Offered) > 0 {
-		details += "; the server offers " + strings.Join(e.Offered, ", ")
+		details += "; the server offers " + printable.Excerpt(strings.Join(e.Offered, ", "))
 	}
 	if e.Banner != "" {
 		details += fmt.Sprintf("; its banner: %q", e.Banner)
@@ -116,7 +117,8 @@ type OperationError struct {
 	Err error
 }
 
-func (e *OperationError) Error() string { return e.Op + ": " + e.Err.Error() }
+// Error shows what the machine has sent as [printable.Excerpt] does.
+func (e *OperationError) Error() string { return e.Op + ": " + printable.Excerpt(e.Err.Error()) }
 
 func (e *OperationError) Unwrap() error { return e.Err }
 
@@ -138,7 +140,7 @@ type ElevationError struct {
 func (e *ElevationError) Error() string {
 	text := fmt.Sprintf("connectionType %s: becoming %s: %s", e.How, e.User, e.Reason)
 	if e.Output != "" {
-		text += fmt.Sprintf(" (it said %q)", e.Output)
+		text += fmt.Sprintf(" (it said %.500q)", e.Output)
 	}
 	return text
 }

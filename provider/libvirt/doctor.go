@@ -185,10 +185,10 @@ func checkCommand(ctx context.Context, client *sshclient.Client, command string,
 		return fmt.Errorf("running SSH.command: %w", err)
 	}
 	if complaint := strings.TrimSpace(result.Stderr); complaint != "" {
-		return fmt.Errorf("SSH.command prints an error on %s: %q: correct the command, or the permissions of its user", client, complaint)
+		return fmt.Errorf("SSH.command prints an error on %s: %.500q: correct the command, or the permissions of its user", client, complaint)
 	}
 	if printed := strings.TrimSpace(result.Stdout); printed != "" {
-		return fmt.Errorf("SSH.command prints %q for %s, which no machine has: it must search for {0}", printed, mac)
+		return fmt.Errorf("SSH.command prints %.500q for %s, which no machine has: it must search for {0}", printed, mac)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -33,12 +34,13 @@ type Config struct {
 	HostKeys            []ssh.Signer    // default: an ed25519 key
 	Address             string          // to listen on; default 127.0.0.1:0
 
-	NoSFTP       bool // refuse the sftp subsystem
-	BrokenSFTP   bool // accept it, and then have no program for it
-	NoForwarding bool // refuse direct-tcpip
-	NoKeepAlive  bool // leave keepalive requests unanswered
-	NoSignals    bool // refuse to send signals, as OpenSSH before 9.8 does for root
-	MaxSessions  int  // sessions of one connection; more are refused. 0: any number; negative: none
+	NoSFTP       bool           // refuse the sftp subsystem
+	BrokenSFTP   bool           // accept it, and then have no program for it
+	SFTP         *sftp.Handlers // serve these files in place of the system's
+	NoForwarding bool           // refuse direct-tcpip
+	NoKeepAlive  bool           // leave keepalive requests unanswered
+	NoSignals    bool           // refuse to send signals, as OpenSSH before 9.8 does for root
+	MaxSessions  int            // sessions of one connection; more are refused. 0: any number; negative: none
 
 	Dir string   // where commands and SFTP start; default: a new folder
 	Env []string // added to the environment of commands, as NAME=value

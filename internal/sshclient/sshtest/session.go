@@ -186,6 +186,12 @@ func (x *execution) sftp(context.Context) {
 		x.exit(127)
 		return
 	}
+	if files := x.server.config.SFTP; files != nil {
+		server := sftp.NewRequestServer(x.channel, *files)
+		server.Serve()
+		server.Close()
+		return
+	}
 	server, err := sftp.NewServer(x.channel, sftp.WithServerWorkingDirectory(x.server.Dir))
 	if err != nil {
 		return

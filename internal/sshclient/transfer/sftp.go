@@ -17,12 +17,15 @@ type sftpFiles struct {
 	c         *sshclient.Client
 	subsystem *sshclient.Subsystem
 	sftp      *sftp.Client
+	received  *meteredReader
+	listLimit int64 // limits a list: the bytes that the server sends, and the names in it
 }
 
 func openSFTP(ctx context.Context, c *sshclient.Client) (_ *sftpFiles, err error) {
-	f := &sftpFiles{c: c}
+	f := &sftpFiles{c: c, listLimit: maxListing}
 	f.subsystem, err = c.OpenSubsystem(ctx, "sftp", func(in io.WriteCloser, out io.Reader) (err error) {
-		f.sftp, err = sftp.NewClientPipe(out, in, sftp.UseConcurrentWrites(true))
+		f.received = &meteredReader{Reader: out}
+		f.sftp, err = sftp.NewClientPipe(f.received, in, sftp.UseConcurrentWrites(true))
 		return err
 	})
 	return f, err
@@ -44,41 +47,62 @@ func (f *sftpFiles) stat(ctx context.Context, name string) (mode fs.FileMode, er
 	return info.Mode(), nil
 }
 
+// list fails with a *limitError for a list that is too long, and ends the session.
 func (f *sftpFiles) list(ctx context.Context, dir string) (entries []remoteEntry, err error) {
-	var found []remoteEntry
-	err = f.call(ctx, func() (err error) { found, err = f.walk(cleanRemote(dir), ""); return err })
+	l := &sftpList{sftp: f.sftp, root: cleanRemote(dir), limit: f.listLimit}
+	err = f.call(ctx, func() error {
+		f.received.start(f.listLimit)
+		defer f.received.stop()
+		return l.walk("")
+	})
+	if f.received.exceeded.Load() {
+		err = l.tooLong()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return found, nil
+	return l.entries, nil
 }
 
-func (f *sftpFiles) walk(root, below string) ([]remoteEntry, error) {
-	infos, err := f.sftp.ReadDir(path.Join(root, below))
+// sftpList is the list of what is beneath a folder.
+type sftpList struct {
+	sftp    *sftp.Client
+	root    string
+	limit   int64 // of the names, in bytes
+	names   int64
+	entries []remoteEntry
+}
+
+func (l *sftpList) tooLong() error { return &limitError{"the list of the folder has", l.limit} }
+
+// walk adds what is in a folder. Names are paths below the root, so that their limit
+// also limits the depth.
+func (l *sftpList) walk(below string) error {
+	infos, err := l.sftp.ReadDir(path.Join(l.root, below))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var entries []remoteEntry
 	for _, info := range infos {
 		if n := info.Name(); n == "" || n == "." || n == ".." || strings.Contains(n, "/") {
-			return nil, fmt.Errorf("the machine lists a file with the name %q", n)
+			return fmt.Errorf("the machine lists a file with the name %q", n)
 		}
 		e := remoteEntry{name: path.Join(below, info.Name()), mode: info.Mode()}
 		if e.mode&fs.ModeSymlink != 0 {
-			if e.target, err = f.sftp.ReadLink(path.Join(root, e.name)); err != nil {
-				return nil, err
+			if e.target, err = l.sftp.ReadLink(path.Join(l.root, e.name)); err != nil {
+				return err
 			}
 		}
-		entries = append(entries, e)
+		if l.names += int64(len(e.name) + len(e.target)); l.names > l.limit {
+			return l.tooLong()
+		}
+		l.entries = append(l.entries, e)
 		if info.IsDir() {
-			deeper, err := f.walk(root, e.name)
-			if err != nil {
-				return nil, err
+			if err := l.walk(e.name); err != nil {
+				return err
 			}
-			entries = append(entries, deeper...)
 		}
 	}
-	return entries, nil
+	return nil
 }
 
 func (f *sftpFiles) mkdir(ctx context.Context, name string) error {

@@ -29,7 +29,7 @@ func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, tex
 	case code == exitNotThere:
 		return fs.ErrNotExist
 	case code != 0:
-		return fmt.Errorf("the machine's shell says %q (exit code %d)", strings.TrimSpace(said.String()), code)
+		return fmt.Errorf("the machine's shell says %.500q (exit code %d)", strings.TrimSpace(said.String()), code)
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (f shellFiles) list(ctx context.Context, dir string) ([]remoteEntry, error)
 		return nil, err
 	}
 	if out.isFull() {
-		return nil, fmt.Errorf("the list of the folder has more than %d bytes", out.limit)
+		return nil, &limitError{"the list of the folder has", int64(out.limit)}
 	}
 	fields := strings.Split(out.String(), "\x00")
 	var entries []remoteEntry

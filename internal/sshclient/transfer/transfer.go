@@ -38,10 +38,14 @@ func Upload(ctx context.Context, c *sshclient.Client, local, remote string) erro
 
 // Download copies a file or a folder from the machine, by the rules of Upload
 // the other way round. A file appears under its name when it is complete. What
-// is neither file, folder nor link is an error. By sudo and su to somebody
-// else than root, every copy can be read by everybody, whatever its original.
+// is neither file, folder nor link is an error. By sudo and su to a user other
+// than root, all users can read the copies, whatever the modes of the originals.
+//
+// The machine is not trusted: nothing is written outside local, a download with more
+// than 64 GiB in its files fails, and so does a list of files with more than 64 MiB.
 func Download(ctx context.Context, c *sshclient.Client, remote, local string) error {
-	err := withFiles(ctx, c, func(f remoteFiles) error {
+	err := withFiles(ctx, c, func(files remoteFiles) error {
+		f := &limitedFiles{remoteFiles: files, limit: maxDownload}
 		if c.Target().ConnectionType.Elevates() {
 			return downloadElevated(ctx, c, f, remote, local)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/transfer"
@@ -83,7 +84,7 @@ func (f *Folders) loginToHypervisor(ctx context.Context) (*sshclient.Client, err
 // must turns a non-zero exit code into an error.
 func must(result sshclient.Result, err error) error {
 	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
+		err = fmt.Errorf("exited with %d: %s", result.ExitCode, printable.Excerpt(strings.TrimSpace(result.Stderr)))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/recovered"
 	"libvirt.org/go/libvirt"
 )
@@ -122,12 +123,12 @@ func (c *Console) LastLines(count int) []string {
 var controlSequences = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\x00-\x08\x0b-\x1f\x7f]")
 
 // lastLines returns up to count of the last lines of a text, without empty lines
-// and without control sequences.
+// and without the usual control sequences. Others are made visible.
 func lastLines(text string, count int) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimRight(controlSequences.ReplaceAllString(line, ""), " \t\n"); line != "" {
-			lines = append(lines, strings.ToValidUTF8(line, "?"))
+			lines = append(lines, printable.Text(line))
 		}
 	}
 	return lines[max(0, len(lines)-count):]

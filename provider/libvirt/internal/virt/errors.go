@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
@@ -141,8 +142,11 @@ func StripCodes(err error) error {
 
 type libvirtError struct{ cause libvirt.Error }
 
-// Error redacts passwords: libvirt's messages repeat URLs that it cannot parse.
-func (e *libvirtError) Error() string { return "libvirt: " + redact.Text(e.cause.Message) }
+// Error redacts passwords: libvirt's messages repeat URLs that it cannot parse. They may
+// contain text of the guest agent, whose control characters become visible.
+func (e *libvirtError) Error() string {
+	return "libvirt: " + printable.Excerpt(redact.Text(e.cause.Message))
+}
 func (e *libvirtError) Unwrap() error { return e.cause }
 
 // ErrNoMetadata is the error for a domain whose metadata no longer has overcast's

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
@@ -67,7 +68,7 @@ func (g *Gateway) Run(ctx context.Context, command string) (string, error) {
 	}
 	result, err := client.Run(ctx, command)
 	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, strings.TrimSpace(result.Stderr))
+		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, printable.Excerpt(strings.TrimSpace(result.Stderr)))
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s on %s: %w", command, client, err)
