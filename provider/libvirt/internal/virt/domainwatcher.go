@@ -130,8 +130,9 @@ func (w *DomainWatcher) watch() {
 	close(w.Done)
 }
 
-// MaxShownLines limits the lines of the console, and of QEMU's log, in an error.
-const MaxShownLines = 15
+// MaxShownLines limits the lines of the console, and of QEMU's log, in an error. The
+// report of a kernel panic has about 20, and its first line is the cause.
+const MaxShownLines = 25
 
 // consoleGrace limits the wait for the last output of the console of a domain that
 // has stopped, before its end is reported.
