@@ -19,6 +19,7 @@ type Host struct {
 	instance provider.Instance
 	settings provider.Settings
 	keys     hostkey.Checker // host keys that are accepted; nil: those of known_hosts
+	keyKnown bool            // keys has the key that the provider gave the machine
 
 	pinsMu sync.Mutex
 	pins   map[int]*hostkey.Pin // of the other ports that RunAs has logged in to

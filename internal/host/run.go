@@ -34,9 +34,9 @@ func (h *Host) RunAs(ctx context.Context, user string, port int, cmd string) (ss
 	return result, err
 }
 
-// targetFor is where to log in and which host keys are accepted. A server on
-// another port of a clone may have another key than the pinned one: its key is
-// pinned by its first login.
+// targetFor is where to log in and which host keys are accepted. On another port, a
+// clone must have the key that the provider gave it. If the provider gave it none, a
+// server on another port may have a key of its own, which its first login pins.
 func (h *Host) targetFor(user string, port int) (sshurl.Target, hostkey.Checker, error) {
 	target, err := h.target()
 	if user != "" {
@@ -46,7 +46,7 @@ func (h *Host) targetFor(user string, port int) (sshurl.Target, hostkey.Checker,
 		return target, h.keys, err
 	}
 	target.Port = port
-	if _, pinned := h.keys.(*hostkey.Pin); pinned {
+	if _, pinned := h.keys.(*hostkey.Pin); pinned && !h.keyKnown {
 		return target, h.pinOf(port), err
 	}
 	return target, h.keys, err

@@ -24,8 +24,9 @@ type inventory struct {
 type sharedHost struct {
 	Address    string       `json:"address"`
 	BaseDomain string       `json:"baseDomain,omitempty"`
-	Keys       *hostkey.Pin `json:"hostKey,omitempty"` // that the host has shown
-	ID         string       `json:"id,omitempty"`      // for provider.Attacher
+	Keys       *hostkey.Pin `json:"hostKey,omitempty"`      // that the host has shown
+	KeyKnown   bool         `json:"hostKeyKnown,omitempty"` // Keys has the key that the provider gave the host
+	ID         string       `json:"id,omitempty"`           // for provider.Attacher
 }
 
 // Share describes hosts that are up in this process, for [Registry.Adopt] in other
@@ -39,6 +40,7 @@ func (r *Registry) Share(labels ...string) ([]byte, error) {
 		}
 		host := sharedHost{Address: h.instance.Address(), BaseDomain: h.BaseDomain()}
 		host.Keys, _ = h.keys.(*hostkey.Pin)
+		host.KeyKnown = h.keyKnown
 		if a, ok := h.instance.(provider.Attacher); ok {
 			host.ID = a.ID()
 		}
@@ -90,7 +92,7 @@ func (e *entry) adopt(ctx context.Context, a *adopted) error {
 	}
 	h := newHost(instance)
 	if a.shared.Keys != nil {
-		h.keys = a.shared.Keys
+		h.keys, h.keyKnown = a.shared.Keys, a.shared.KeyKnown
 	}
 	h.route.Resolve(ctx)
 	e.set(h)

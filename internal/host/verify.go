@@ -47,7 +47,7 @@ func (h *Host) pinHostKey() error {
 	if err := pin.UnmarshalText([]byte(keyer.HostKey())); err != nil {
 		return fmt.Errorf("reading the host key: %w", err)
 	}
-	h.keys = pin
+	h.keys, h.keyKnown = pin, true
 	return nil
 }
 
