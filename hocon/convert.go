@@ -3,11 +3,12 @@ package hocon
 import (
 	"fmt"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // errorf returns a ValueError about v.
@@ -35,10 +36,11 @@ func (v *Value) shown() string {
 	return abbreviate(c.text)
 }
 
-// hidden reports whether a message must not contain a scalar.
+// hidden reports whether a message must not contain a scalar. A URL with a password
+// may be given for any key by mistake.
 func (v *Value) hidden() bool {
 	c := v.content()
-	return c.secret || mayHoldSecret(c.text)
+	return c.secret || redact.MayHoldSecret(c.text)
 }
 
 // shownPath returns the path as it appears in a message. It ends before a key
@@ -46,22 +48,11 @@ func (v *Value) hidden() bool {
 func (v *Value) shownPath() string {
 	shown := v
 	for c := v.content(); c.from != nil; c = c.from.content() {
-		if mayHoldSecret(c.step) {
+		if redact.MayHoldSecret(c.step) {
 			shown = c.from
 		}
 	}
 	return shown.Path()
-}
-
-var passwordParameter = regexp.MustCompile(`(?i)(?:password|passphrase)s?=`)
-
-// mayHoldSecret reports whether a text looks like a URL with a password, or
-// like a password parameter. Such a text may be given for any key by mistake.
-func mayHoldSecret(text string) bool {
-	if strings.Contains(text, "://") && (strings.Contains(text, "@") || strings.Contains(strings.ToLower(text), "pass")) {
-		return true
-	}
-	return passwordParameter.MatchString(text)
 }
 
 // The conversions follow the specification: "Automatic type conversions".

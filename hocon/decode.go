@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/overcast-go/overcast/internal/editdistance"
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // Decode stores the value in what dst points to: a struct, a map with string
@@ -373,7 +374,7 @@ func parseTag(i int, fieldName, tag string) structField {
 // unknownKey returns the message for an unknown key, with the most similar known
 // one.
 func unknownKey(key string, fields []structField) string {
-	if mayHoldSecret(key) {
+	if redact.MayHoldSecret(key) {
 		return "unknown key (hidden): it looks like a URL or a password"
 	}
 	var names []string

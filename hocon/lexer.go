@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 type tokenKind uint8
@@ -51,7 +53,7 @@ func (t token) describe() string {
 	case tokenQuoted:
 		return "a string" // not its text, which may be a password
 	default:
-		if mayHoldSecret(t.text) {
+		if redact.MayHoldSecret(t.text) {
 			return "a URL or a parameter"
 		}
 		return "'" + abbreviate(t.text) + "'"

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // A printer prints values without their secrets.
@@ -98,7 +99,7 @@ func (p *printer) marshal(v printedValue) ([]byte, error) {
 	case kind == hocon.Object || kind == hocon.Array:
 		return p.marshalContainer(v)
 	case v.secret && kind != hocon.Null:
-		return quote(mask)
+		return quote(redact.Mask)
 	case kind == hocon.String || kind == hocon.Number:
 		text, err := v.Text()
 		if err != nil {

@@ -7,9 +7,6 @@ import (
 	"github.com/overcast-go/overcast/internal/redact"
 )
 
-// mask is printed instead of a secret.
-const mask = "********"
-
 // secrets are the parts of a configuration that are not printed.
 type secrets struct {
 	passwords bool     // the values of keys that end in password are secrets

@@ -51,6 +51,19 @@ func Text(text string) string {
 	return shown
 }
 
+// MayHoldSecret reports whether a text contains a secret, or looks as if a secret was
+// in the rest of a text that it was cut out of: it contains a URL with a user or the
+// name of a parameter for a secret.
+func MayHoldSecret(text string) bool {
+	for _, at := range secretStart.FindAllStringIndex(text, -1) {
+		rest := strings.ToLower(text[at[1]:])
+		if text[at[1]-1] == '=' || strings.Contains(rest, "@") || strings.Contains(rest, "pass") {
+			return true
+		}
+	}
+	return Text(text) != text
+}
+
 // mostNested bounds the work on one URL or parameter that has others in it.
 // What comes after so many is hidden without being looked at.
 const mostNested = 50
@@ -83,6 +96,8 @@ func Hide(text string, secrets []string) string {
 // name of a parameter.
 var secretStart = regexp.MustCompile(`(?i)://|(?:passphrase|password)s?=`)
 
+var nextParameter = regexp.MustCompile(`&[A-Za-z_]+=`)
+
 // isHead says whether what comes after before is the text, rather than
 // something in it: there are no words and quotations before it.
 func isHead(before string) bool {
@@ -93,12 +108,15 @@ func isHead(before string) bool {
 type span struct{ from, to int }
 
 // secretAfter finds the secret after a match of secretStart. That of a
-// parameter ends at '&' alone, as blanks and '#' may be in a passphrase.
+// parameter ends at the next parameter: blanks, '#' and a '&' that was not escaped
+// may be in a passphrase.
 func secretAfter(text string, start []int) span {
 	begin := start[1]
 	if text[begin-1] == '=' {
-		value, _, _ := strings.Cut(text[begin:], "&")
-		return span{begin, begin + len(value)}
+		if next := nextParameter.FindStringIndex(text[begin:]); next != nil {
+			return span{begin, begin + next[0]}
+		}
+		return span{begin, len(text)}
 	}
 	isSSH := strings.EqualFold(text[max(0, start[0]-3):start[0]], "ssh")
 	found := passwordIn(text[begin:], isSSH)

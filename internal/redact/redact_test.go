@@ -39,6 +39,8 @@ func TestRedact(t *testing.T) {
 			"qemu+tcp://user:********@host/system?no_verify=1&password=********", []string{"bigsecret", "my own"}},
 		"URL in a URL":          {"http://h?next=ssh://u:hunter22@g", "http://h?next=ssh://u:********@g", []string{"hunter22"}},
 		"two URLs":              {"http://h?a=b ssh://u:hunter22@g", "http://h?a=b ssh://u:********@g", []string{"hunter22"}},
+		"and not escaped":       {"ssh://u@h?passphrase=my&long phrase&os=UNIX", "ssh://u@h?passphrase=********&os=UNIX", []string{"my&long phrase"}},
+		"and at the end":        {"ssh://u@h?passphrase=my&long", "ssh://u@h?passphrase=********", []string{"my&long"}},
 		"parameter alone":       {"os=UNIX&passphrase=my long phrase", "os=UNIX&passphrase=********", []string{"my long phrase", "my"}},
 		"variable of a command": {"DB_PASSWORD=hunter22 ./run", "DB_PASSWORD=********", []string{"hunter22 ./run", "hunter22"}},
 		"command":               {"curl ssh://u:p/a@ss@h me@example", "curl ssh://u:********@h me@example", []string{"p/a@ss"}},
@@ -83,6 +85,25 @@ func TestRedactFollowsParseURL(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestMayHoldSecret(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                      false,
+		"plain text":            false,
+		"me@example":            false,
+		"ssh://host":            false,
+		"ssh://host:22/path":    false,
+		"ssh://u:bigsecret@h":   true,
+		"ssh://u:bigsecret":     true, // the '@' was forgotten
+		"://u@h":                true, // the beginning of a URL that was cut
+		"ssh://h?passphra":      true,
+		"suPassword=bigsecret":  true,
+		"PASSPHRASE=":           true,
+		"qemu+tcp://u:secret@h": true,
+	} {
+		assert.Equal(t, want, redact.MayHoldSecret(text), text)
 	}
 }
 

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Mask stands wherever a Secret would be shown.
 const Mask = "********"
@@ -43,10 +40,5 @@ func (s Secret) String() string {
 // Format keeps every verb, %#v included, from looking inside.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
-// Hide removes the Secret from text that came from elsewhere.
-func (s Secret) Hide(text string) string {
-	if s.text == nil {
-		return text
-	}
-	return strings.ReplaceAll(text, *s.text, Mask)
-}
+// Hide masks the secret in a text as the function Hide does.
+func (s Secret) Hide(text string) string { return Hide(text, []string{s.Reveal()}) }

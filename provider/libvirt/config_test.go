@@ -83,6 +83,7 @@ func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 		"an empty name":        {`nat_host { libvirtBaseDomain = "" }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: is empty`},
 		"an empty URL":         {`nat_host { libvirtBaseDomain = a, libvirtURL = "" }`, `nat_host.libvirtURL: is empty`},
 		"a password":           {`nat_host { libvirtBaseDomain = a, libvirtURL = "qemu+ssh://root:s3cret@host/system" }`, `overcast.conf:1:48: nat_host.libvirtURL: the URL has a password, which every user of this machine would see in the arguments of ssh: remove it and log in with a key`},
+		"URL as base":          {"nat_host { libvirtBaseDomain = \"qemu+ssh://root:s3 s3cret\\t&x@host/system\" }", `overcast.conf:1:32: nat_host.libvirtBaseDomain: is a URL: set it to the name of a domain`},
 		"a relative path":      {`nat_host { libvirtBaseDomain = a, fsMapping.data.hostPath = data }`, `overcast.conf:1:61: nat_host.fsMapping.data.hostPath: "data" is not an absolute path`},
 		"no such overlay":      {`nat_host { libvirtBaseDomain = a, overlay = none }`, `overcast.conf:1:45: nat_host.overlay: it is neither "anonymous" nor "file"`},
 		"a long target":        {`nat_host { libvirtBaseDomain = a, fsMapping { a-target-that-is-longer-than-a-tag-may-be.hostPath = /a } }`, `overcast.conf:1:47: nat_host.fsMapping.a-target-that-is-longer-than-a-tag-may-be: the target has 41 bytes`},

@@ -38,7 +38,8 @@ func (c *config) gateway() (string, error) {
 		if errors.As(err, &unfit) {
 			err = unfit.Err // the outer error repeats the URL, with its password
 		}
-		return "", fmt.Errorf("libvirtURL %s: %s", redact.Text(c.URL), redact.Text(err.Error()))
+		shown, secrets := redact.Redact(c.URL)
+		return "", fmt.Errorf("libvirtURL %s: %s", shown, redact.Hide(err.Error(), secrets))
 	}
 	if at.Hostname() == "" {
 		return "", nil

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/cloudinit"
@@ -76,6 +77,8 @@ func (c *config) validateImage(section *hocon.Value) error {
 	_, named := section.Get("libvirtBaseDomain")
 	_, aliased := section.Get("baseDomain")
 	switch {
+	case strings.Contains(c.BaseDomain, "://"):
+		return section.Invalid("libvirtBaseDomain", "is a URL: set it to the name of a domain, and libvirtURL to the URL of the hypervisor")
 	case c.Image == nil && c.BaseDomain != "":
 		for _, key := range imageKeys {
 			if _, found := section.Get(key); found {

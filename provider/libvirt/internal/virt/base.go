@@ -17,7 +17,7 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking up base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
+		return nil, fmt.Errorf("looking up base domain %q at %s: %w", redact.Text(name), redact.Text(url), hideIn(err, name))
 	}
 	defer domain.Free()
 	state, _, err := domain.GetState()

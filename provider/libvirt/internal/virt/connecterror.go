@@ -55,7 +55,7 @@ var connectFailures = []struct {
 // connectError returns the *[ConnectError] for an error of libvirt's.
 func connectError(url string, err error) error {
 	shown := redact.Text(url)
-	e := &ConnectError{URL: shown, Err: StripCodes(err), Hint: "check libvirtURL (virsh -c '" + shown + "' uri)"}
+	e := &ConnectError{URL: shown, Err: hideIn(err, url), Hint: "check libvirtURL (virsh -c '" + shown + "' uri)"}
 	for _, f := range connectFailures {
 		if f.message.MatchString(err.Error()) {
 			e.Part, e.Hint = f.part, f.hint

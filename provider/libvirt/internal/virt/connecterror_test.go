@@ -45,6 +45,30 @@ func TestErrorsOfInvalidURLsRedactThePassword(t *testing.T) {
 	}
 }
 
+func TestErrorsHideTheSecretsOfKnownTexts(t *testing.T) {
+	for name, password := range map[string]string{
+		"plain": "s3cret", "blank": "my s3cret", "tab": "my\ts3cret", "newline": "my\ns3cret",
+		"ampersand": "my&s3cret", "quotes": `my'"s3cret`, "parameter": "my?a=s3cret", "at": "my@s3cret",
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := "qemu+ssh://root:" + password + "@host/system"
+			parameter := "qemu+ssh://root@host/system?password=" + password
+			for _, known := range []string{url, parameter} {
+				for _, message := range []string{"Unable to parse URI " + known, "no domain with matching name '" + known + "'"} {
+					for _, err := range []error{
+						connectError(known, libvirt.Error{Message: message}),
+						hideIn(libvirt.Error{Message: message}, known),
+						&BaseMissingError{URL: "qemu:///system", Domain: known},
+					} {
+						assert.NotContains(t, err.Error(), "s3cret")
+						assert.Contains(t, err.Error(), "host/system")
+					}
+				}
+			}
+		})
+	}
+}
+
 // openTestDriver connects to libvirt's test driver, which has a running domain "test".
 func openTestDriver(t *testing.T) *Connection {
 	t.Helper()

@@ -24,7 +24,7 @@ func (e *BaseMissingError) Error() string {
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
-	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", e.Domain, redact.Text(e.URL), known)
+	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", redact.Text(e.Domain), redact.Text(e.URL), known)
 }
 
 // Is makes the error a [provider.ErrBaseDomainMissing].
@@ -134,19 +134,30 @@ func IsCode(err error, codes ...libvirt.ErrorNumber) bool {
 // StripCodes returns an error of libvirt's that prints the message without the
 // numeric codes; errors.As still finds the codes. It returns other errors unchanged.
 func StripCodes(err error) error {
+	return hideIn(err, "")
+}
+
+// hideIn is StripCodes that also hides the secrets of a text, such as a URL or a name,
+// that the message may repeat in any form.
+func hideIn(err error, known string) error {
 	if from, ok := err.(libvirt.Error); ok {
-		return &libvirtError{from}
+		_, secrets := redact.Redact(known)
+		return &libvirtError{from, secrets}
 	}
 	return err
 }
 
-type libvirtError struct{ cause libvirt.Error }
+type libvirtError struct {
+	cause   libvirt.Error
+	secrets []string // that the message may contain
+}
 
-// Error redacts passwords: libvirt's messages repeat URLs that it cannot parse. They may
+// Error hides secrets: libvirt's messages repeat URLs that it cannot parse. They may
 // contain text of the guest agent, whose control characters become visible.
 func (e *libvirtError) Error() string {
-	return "libvirt: " + printable.Excerpt(redact.Text(e.cause.Message))
+	return "libvirt: " + printable.Excerpt(redact.Text(redact.Hide(e.cause.Message, e.secrets)))
 }
+
 func (e *libvirtError) Unwrap() error { return e.cause }
 
 // ErrNoMetadata is the error for a domain whose metadata no longer has overcast's
