@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -109,6 +110,8 @@ var (
 	valueType    = reflect.TypeFor[*Value]()
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
+	addressType  = reflect.TypeFor[netip.Addr]()
+	prefixType   = reflect.TypeFor[netip.Prefix]()
 )
 
 func (d *decoder) decode(v *Value, dst reflect.Value) {
@@ -165,12 +168,26 @@ func (d *decoder) text(v *Value, dst encoding.TextUnmarshaler, t reflect.Type) {
 		return
 	}
 	if err := dst.UnmarshalText([]byte(text)); err != nil {
-		e := &ValueError{Pos: v.Position(), Path: v.shownPath(), Msg: fmt.Sprintf("%s is not a %s", v.shown(), t)}
+		e := &ValueError{Pos: v.Position(), Path: v.shownPath(), Msg: fmt.Sprintf("%s is not %s", v.shown(), describeType(t))}
 		if !v.hidden() {
-			e.Msg, e.Err = fmt.Sprintf("%s: %v", e.Msg, err), err
+			e.Err = err
+			if t != addressType { // its error repeats the value
+				e.Msg = fmt.Sprintf("%s: %v", e.Msg, err)
+			}
 		}
 		d.fail(e)
 	}
+}
+
+// describeType describes the values of a type for the author of a configuration.
+func describeType(t reflect.Type) string {
+	switch t {
+	case addressType:
+		return "an IP address"
+	case prefixType:
+		return "a network such as 10.0.0.0/8"
+	}
+	return "a valid " + t.Name()
 }
 
 func (d *decoder) scalar(v *Value, dst reflect.Value) {

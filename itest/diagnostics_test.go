@@ -44,7 +44,7 @@ var _ = Describe("progress and diagnostics", func() {
 
 		status := host.Default.Status("seen", 5)
 		Expect(status.String()).To(HavePrefix("seen: up, running at " + seen.HostName()))
-		Expect(status.Login).To(Equal("ssh -o UserKnownHostsFile=/dev/null -i " + os.Getenv("LAB_SSH_KEY") + " root@" + seen.HostName()))
+		Expect(status.Login).To(Equal("ssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -i " + os.Getenv("LAB_SSH_KEY") + " root@" + seen.HostName()))
 		login := strings.Replace(status.Login, "ssh ", "ssh -o StrictHostKeyChecking=no -o BatchMode=yes ", 1)
 		out, err := exec.Command("sh", "-c", login+" 'cat /etc/hostname; echo from inside > /dev/console'").Output()
 		Expect(err).NotTo(HaveOccurred())

@@ -34,6 +34,7 @@ type Fixtures struct {
 func Declare(labels ...string) *Fixtures {
 	f := &Fixtures{labels: labels, runner: runner{pid: os.Getppid()}}
 	f.hosts = sync.OnceValues(func() (*hostSet, error) { return readHostSet(labels) })
+	host.Default.Declare(labels...)
 	if len(labels) > 0 {
 		ginkgo.ReportAfterEach(f.recordFailedSpec)
 		ginkgo.AttachProgressReporter(f.progress)

@@ -14,7 +14,8 @@ var Default = NewRegistry()
 
 // Registry has the hosts of a process by their labels.
 type Registry struct {
-	mu sync.Mutex
+	mu       sync.Mutex
+	declared []string // labels that a suite has declared
 	// Behind a function, the hosts cannot be printed by assertion libraries that
 	// follow every pointer: hosts know passwords.
 	entries func() map[string]*entry
@@ -88,6 +89,27 @@ func (r *Registry) Up() []string {
 	}
 	slices.Sort(labels)
 	return labels
+}
+
+// Declare records labels that a suite declares, for errors about other labels.
+func (r *Registry) Declare(labels ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, label := range labels {
+		if !slices.Contains(r.declared, label) {
+			r.declared = append(r.declared, label)
+		}
+	}
+}
+
+// Declared is the labels that were declared, in their order. The registry may be nil.
+func (r *Registry) Declared() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(slices.Values(r.declared))
 }
 
 // getOrPending returns the host of a label that is up or being set up, or nil.

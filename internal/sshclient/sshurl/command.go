@@ -7,14 +7,14 @@ import (
 	"github.com/overcast-go/overcast/internal/shell"
 )
 
-// Command is what a person types to log in to a target as this package does,
-// by way of another machine if there is one. No secret is in it: ssh asks for
-// those. A machine that is new, with a key that nobody knows, is not to be
-// remembered.
+// Command is the ssh command that logs in to a target as this package does, through
+// the machine via unless it is nil. It contains no secret: ssh asks for those. With
+// isNew, ssh accepts the host key of the machine without a question, and does not
+// remember it.
 func Command(t Target, via *Target, isNew bool) string {
 	words := []string{"ssh"}
 	if isNew {
-		words = append(words, "-o", "UserKnownHostsFile=/dev/null")
+		words = append(words, "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no")
 	}
 	if t.PrivateKeyFile != "" {
 		words = append(words, "-i", shell.Word(t.PrivateKeyFile))

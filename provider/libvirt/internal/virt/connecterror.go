@@ -2,9 +2,11 @@ package virt
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 
 	"github.com/overcast-go/overcast/internal/redact"
+	"github.com/overcast-go/overcast/internal/shell"
 )
 
 // ConnectError reports that no connection to a hypervisor could be opened, and
@@ -37,7 +39,7 @@ var connectFailures = []struct {
 	{regexp.MustCompile(`(?i)could not resolve|unable to resolve|name or service not known|name resolution`),
 		"name", "check the name of the machine in libvirtURL, and that this machine can look it up (getent hosts NAME)"},
 	{regexp.MustCompile(`(?i)host key|session host key`),
-		"host key", "log in once by hand and compare the key (ssh USER@MACHINE), or remove the old one from known_hosts (ssh-keygen -R MACHINE)"},
+		"host key", ""}, // see hostKeyHint
 	{regexp.MustCompile(`(?i)permission denied \(|authentication (failed|unavailable)|no agent|too many authentication failures`),
 		"login", "libvirt does not prompt for a password: ssh must log in without one (ssh -o BatchMode=yes USER@MACHINE true), with a key that has no passphrase or that the ssh agent holds (ssh-add)"},
 	{regexp.MustCompile(`(?i)certificate|x509|tls`),
@@ -53,14 +55,34 @@ var connectFailures = []struct {
 }
 
 // connectError returns the *[ConnectError] for an error of libvirt's.
-func connectError(url string, err error) error {
-	shown := redact.Text(url)
-	e := &ConnectError{URL: shown, Err: hideIn(err, url), Hint: "check libvirtURL (virsh -c '" + shown + "' uri)"}
+func connectError(connectionURL string, err error) error {
+	shown := redact.Text(connectionURL)
+	e := &ConnectError{URL: shown, Err: hideIn(err, connectionURL), Hint: "check libvirtURL (virsh -c '" + shown + "' uri)"}
 	for _, f := range connectFailures {
 		if f.message.MatchString(err.Error()) {
 			e.Part, e.Hint = f.part, f.hint
 			break
 		}
 	}
+	if e.Part == "host key" {
+		e.Hint = hostKeyHint(shown)
+	}
 	return e
+}
+
+// hostKeyHint says how to add the host key of the machine in a connection URL to
+// known_hosts.
+func hostKeyHint(shown string) string {
+	machine, login, port, entry := "MACHINE", "USER@MACHINE", "", "MACHINE"
+	if u, err := url.Parse(shown); err == nil && u.Hostname() != "" {
+		machine, login, entry = u.Hostname(), u.Hostname(), u.Hostname()
+		if name := u.User.Username(); name != "" {
+			login = name + "@" + machine
+		}
+		if u.Port() != "" {
+			port, entry = "-p "+u.Port()+" ", "["+machine+"]:"+u.Port()
+		}
+	}
+	return fmt.Sprintf("compare the key of %s with the one that an administrator gives you: ssh-keyscan %s%s | ssh-keygen -lf -; then log in once: ssh %s%s; remove an old key with: ssh-keygen -R %s",
+		machine, port, shell.Word(machine), port, shell.Word(login), shell.Word(entry))
 }

@@ -108,7 +108,7 @@ func (c *Connections) dial(to *Connection) error {
 	if err := c.Loop.acquire(); err != nil {
 		return err
 	}
-	conn, err := libvirt.NewConnect(to.URL)
+	conn, err := open(to.URL)
 	if err != nil {
 		c.Loop.release()
 		return connectError(to.URL, err)

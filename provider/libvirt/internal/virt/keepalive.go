@@ -50,7 +50,7 @@ func (c *Connections) requestsTo(url string, conn *libvirt.Connect) requests {
 				return err
 			}
 			defer c.Loop.release()
-			probe, err := libvirt.NewConnect(url)
+			probe, err := open(url)
 			if err != nil {
 				return err
 			}
