@@ -17,6 +17,20 @@
 // created, so a set-up that fails half-way and an interrupted suite leave nothing
 // behind.
 //
+// # Hosts that are booted when a spec needs them
+//
+// SetUp boots every declared host, also if --focus or a label filter runs a single
+// spec. To boot a host only for the specs that use it, say which container needs it:
+//
+//	var _ = BeforeSuite(hosts.SetUpOnNeed) // boots nothing; registers the teardown
+//
+//	var _ = Describe("reports", func() {
+//		BeforeEach(hosts.Need("db_host")) // or BeforeAll in an Ordered container
+//	})
+//
+// The first spec of each process that needs a host boots it; the host then stays up
+// until the end of the suite. If the set-up fails, the spec that needed the host fails.
+//
 // # Shared hosts and static addresses
 //
 // A host with a static address exists once: two clones with one address would

@@ -30,9 +30,9 @@ import (
 // machine, so two runs that use the same existing machine wait for each other.
 // Loopback addresses are exempt: each run has its own queue for them.
 func (f *Fixtures) Exclusive(label string) func(ginkgo.SpecContext) {
+	at := callerOf(1)
 	return func(ctx ginkgo.SpecContext) {
-		ginkgo.GinkgoHelper()
-		fail(f.acquire(ctx, label))
+		f.failAt(at, f.acquire(ctx, label))
 	}
 }
 

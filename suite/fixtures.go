@@ -22,6 +22,9 @@ type Fixtures struct {
 	uses   exclusiveUses
 	runner runner
 
+	declaredAt string // FILE:LINE of Declare
+	needed     needed
+
 	reverted []string // labels that some spec reverts by Pristine
 
 	failureSent sync.Once // process 1 knows that something has failed here
@@ -32,7 +35,7 @@ type Fixtures struct {
 // tree of nodes. It creates nothing; it also registers the hosts for Ginkgo's
 // progress reports, and records failed specs for hosts with keep = "on-failure".
 func Declare(labels ...string) *Fixtures {
-	f := &Fixtures{labels: labels, runner: runner{pid: os.Getppid()}}
+	f := &Fixtures{labels: labels, declaredAt: callerOf(1), runner: runner{pid: os.Getppid()}}
 	f.hosts = sync.OnceValues(func() (*hostSet, error) { return readHostSet(labels) })
 	host.Default.Declare(labels...)
 	if len(labels) > 0 {
@@ -52,13 +55,12 @@ const teardownLimit = 2 * time.Minute
 // not be set up, and for a shared host in a run of several processes: use
 // [Fixtures.SetUpShared] and [Fixtures.Join] then.
 func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
-	ginkgo.GinkgoHelper()
 	started := f.start(ctx)
 	f.reportHostsOnFailure()
 	set, err := f.hosts()
-	fail(err)
-	fail(set.refuseShared())
-	fail(set.setUp(started, f.labels, nil))
+	f.fail(err)
+	f.fail(set.refuseShared())
+	f.fail(set.setUp(started, f.labels, nil))
 }
 
 // SetUpShared, the first body of a SynchronizedBeforeSuite, starts the set-up of
@@ -66,12 +68,11 @@ func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 // process can boot its own hosts meanwhile: the shared hosts can be used once
 // Join has returned. The result is the argument of Join: JSON without secrets.
 func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
-	ginkgo.GinkgoHelper()
 	started := f.start(ctx)
 	set, err := f.hosts()
-	fail(err)
+	f.fail(err)
 	message, err := f.bootShared(started, set)
-	fail(err)
+	f.fail(err)
 	return message
 }
 
@@ -80,25 +81,16 @@ func (f *Fixtures) SetUpShared(ctx ginkgo.SpecContext) []byte {
 // this process can use them. It fails the suite with all errors, also those of
 // process 1.
 func (f *Fixtures) Join(ctx ginkgo.SpecContext, message []byte) {
-	ginkgo.GinkgoHelper()
 	started := f.start(ctx)
 	f.reportHostsOnFailure()
 	set, err := f.hosts()
-	fail(err)
+	f.fail(err)
 	var joinErr error
 	var join sync.WaitGroup
 	join.Go(func() { joinErr = f.joinShared(started, set, message) })
 	err = set.setUp(started, set.own, nil)
 	join.Wait()
-	fail(errors.Join(joinErr, err))
-}
-
-// fail ends the node if there is an error.
-func fail(err error) {
-	ginkgo.GinkgoHelper()
-	if err != nil {
-		ginkgo.Fail(err.Error())
-	}
+	f.fail(errors.Join(joinErr, err))
 }
 
 // TearDown tears down the hosts of this process. Set-up registers the teardown,
@@ -108,24 +100,23 @@ func fail(err error) {
 // node to Ginkgo's grace period; the teardown has a time limit of its own, 2
 // minutes.
 func (f *Fixtures) TearDown(ctx ginkgo.SpecContext) {
-	ginkgo.GinkgoHelper()
 	labels := f.labels
 	if b := f.shared.Load(); b != nil && processes() > 1 {
 		labels = b.without(labels)
 	}
-	fail(tearDown(ctx, labels))
+	f.fail(tearDown(ctx, labels))
 }
 
 // start registers the clean-up and returns the context for set-up. A suite
 // without hosts gets no clean-up, as one in process 1 would wait for all other
 // processes.
 func (f *Fixtures) start(ctx ginkgo.SpecContext) context.Context {
-	ginkgo.GinkgoHelper()
 	if len(f.labels) == 0 {
 		return ctx
 	}
+	f.needed.ready = true
 	watched := f.watchRunner(ctx)
-	fail(f.runner.check())
+	f.fail(f.runner.check())
 	ginkgo.DeferCleanup(f.finish, ginkgo.NodeTimeout(teardownLimit))
 	return host.WithProgress(watched, stepPrinter())
 }
@@ -133,11 +124,10 @@ func (f *Fixtures) start(ctx ginkgo.SpecContext) context.Context {
 // finish is the clean-up of set-up. In process 1 it runs when every other
 // process has ended.
 func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
-	ginkgo.GinkgoHelper()
 	if processes() < 2 || f.shared.Load() != nil {
 		f.removeQueues()
 	}
-	fail(f.cleanUp(ctx))
+	f.fail(f.cleanUp(ctx))
 }
 
 // cleanUp ends the set-up of shared hosts and tears down the hosts of this

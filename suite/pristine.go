@@ -27,9 +27,9 @@ import (
 // processes such a host is not set up anew: the spec fails.
 func (f *Fixtures) Pristine(labels ...string) func(ginkgo.SpecContext) {
 	f.reverted = append(f.reverted, labels...)
+	at := callerOf(1)
 	return func(ctx ginkgo.SpecContext) {
-		ginkgo.GinkgoHelper()
-		fail(f.restore(ctx, labels))
+		f.failAt(at, f.restore(ctx, labels))
 	}
 }
 

@@ -183,6 +183,11 @@ func init() {
 			}
 			hosts.SetUp(ctx)
 		})
+	case does == "need":
+		BeforeSuite(hosts.SetUpOnNeed)
+	case does == "need without teardown":
+	case os.Getenv("CHILD_DIRECT") != "":
+		BeforeSuite(hosts.SetUp)
 	default:
 		BeforeSuite(func(ctx SpecContext) {
 			hosts.SetUp(ctx)
@@ -226,7 +231,7 @@ var _ = Describe("specs", func() {
 // Specs with exclusive use of the first host. CHILD_SPECS chooses what they do;
 // CHILD_CREATES is a file that they create.
 var _ = Describe("exclusive specs", func() {
-	if slices.Contains([]string{"", "deadlock", "ordered", "undeclared", "around", "before", "stay"}, does) {
+	if slices.Contains([]string{"", "deadlock", "ordered", "undeclared", "around", "before", "stay"}, does) || strings.HasPrefix(does, "need") {
 		return
 	}
 	has, wants := os.Getenv("CHILD_LOG")+".has", os.Getenv("CHILD_LOG")+".wants"
