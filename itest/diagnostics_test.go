@@ -45,7 +45,7 @@ var _ = Describe("progress and diagnostics", func() {
 		status := host.Default.Status("seen", 5)
 		Expect(status.String()).To(HavePrefix("seen: up, running at " + seen.HostName()))
 		Expect(status.Login).To(Equal("ssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -i " + os.Getenv("LAB_SSH_KEY") + " root@" + seen.HostName()))
-		login := strings.Replace(status.Login, "ssh ", "ssh -o StrictHostKeyChecking=no -o BatchMode=yes ", 1)
+		login := strings.Replace(status.Login, "ssh ", "ssh -o BatchMode=yes ", 1) // never asks
 		out, err := exec.Command("sh", "-c", login+" 'cat /etc/hostname; echo from inside > /dev/console'").Output()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(out)).To(Equal("guest\n"))
