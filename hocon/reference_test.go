@@ -22,12 +22,21 @@ type reference struct {
 	out *bufio.Reader
 }
 
+// needReference starts the JVM, or skips the test if HOCON_REFERENCE is not set.
+func needReference(t *testing.T) *reference {
+	t.Helper()
+	r := startReference(t)
+	if r == nil {
+		t.Skip("HOCON_REFERENCE is not set: to compare with the reference implementation, set it to the jar of com.typesafe.config (make reference installs it)")
+	}
+	return r
+}
+
 // startReference starts the JVM with the jar that HOCON_REFERENCE names. It
 // returns nil if that is not set.
 func startReference(t *testing.T) *reference {
 	jar := os.Getenv("HOCON_REFERENCE")
 	if jar == "" {
-		t.Log("NOT RUN: HOCON_REFERENCE is not set: to compare with the reference implementation, set it to the jar of com.typesafe.config (make reference installs it)")
 		return nil
 	}
 	cmd := exec.Command("java", "-cp", jar, filepath.Join("testdata", "reference", "Reference.java"))
@@ -126,10 +135,7 @@ func disagree(t *testing.T, our, their answer) string {
 // TestReference compares the results for random documents. Half of them include
 // another.
 func TestReference(t *testing.T) {
-	r := startReference(t)
-	if r == nil {
-		return
-	}
+	r := needReference(t)
 	dir := t.TempDir()
 	g := newGenerator(1)
 	refused, broken, failures, documents := 0, 0, 0, referenceDocuments(t)
@@ -181,10 +187,7 @@ var departures = map[string]string{
 
 // TestReferenceCases compares the results for the cases in testdata.
 func TestReferenceCases(t *testing.T) {
-	r := startReference(t)
-	if r == nil {
-		return
-	}
+	r := needReference(t)
 	asked := 0
 	for _, c := range findCases(t, filepath.Join("..", "testdata")) {
 		name := c.group + "/" + c.name

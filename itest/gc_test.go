@@ -335,5 +335,6 @@ func failingChild(label string) string {
 	cmd.Env = append(os.Environ(), childVariable+"="+label)
 	out, err := cmd.CombinedOutput()
 	Expect(err).To(HaveOccurred(), string(out))
+	Expect(string(out)).To(ContainSubstring("failing at "), "the child fails for another reason")
 	return string(out)
 }

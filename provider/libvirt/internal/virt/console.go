@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/overcast-go/overcast/internal/printable"
@@ -122,14 +121,8 @@ func (c *Console) LastLines(count int) []string {
 // controlSequences are the escape sequences and control characters of terminals.
 var controlSequences = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\x00-\x08\x0b-\x1f\x7f]")
 
-// lastLines returns up to count of the last lines of a text, without empty lines
-// and without the usual control sequences. Others are made visible.
+// lastLines returns up to count of the last lines of a text without the usual control
+// sequences. Others are made visible.
 func lastLines(text string, count int) []string {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimRight(controlSequences.ReplaceAllString(line, ""), " \t\n"); line != "" {
-			lines = append(lines, printable.Text(line))
-		}
-	}
-	return lines[max(0, len(lines)-count):]
+	return printable.LastLines(controlSequences.ReplaceAllString(text, ""), count)
 }
