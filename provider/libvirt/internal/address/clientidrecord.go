@@ -65,7 +65,9 @@ func ReadClientIDs(base string) ClientIDRecord {
 
 func parseClientIDs(text []byte) ClientIDRecord {
 	record := ClientIDRecord{}
-	_ = json.Unmarshal(text, &record) // a damaged record counts as empty
+	if json.Unmarshal(text, &record) != nil || record == nil { // a damaged record counts as empty
+		return ClientIDRecord{}
+	}
 	return record
 }
 

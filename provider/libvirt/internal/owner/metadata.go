@@ -92,7 +92,13 @@ func (m *Metadata) isLongExpired(now time.Time) bool {
 	return now.After(m.Lease.Renewed.Add(m.lease() + maxClockError))
 }
 
-func (m *Metadata) lease() time.Duration { return time.Duration(m.Lease.Seconds) * time.Second }
+// maxLeaseSeconds limits the lease that is read from metadata: a longer one would not fit
+// a [time.Duration] and count as expired.
+const maxLeaseSeconds = 1 << 31
+
+func (m *Metadata) lease() time.Duration {
+	return time.Duration(min(max(m.Lease.Seconds, 0), maxLeaseSeconds)) * time.Second
+}
 
 // ParseMetadata finds overcast's element in the metadata of a domain. It returns nil
 // if there is none, or if it names another domain: a copy of a clone is not

@@ -28,7 +28,7 @@ func NewName(label string, by Process) string {
 	return fmt.Sprintf("%s%s-%s-%d-%d-%x", NamePrefix, plain, by.Machine[:min(len(by.Machine), machineDigitsInName)], by.PID, by.Started, random)
 }
 
-var namePattern = regexp.MustCompile(`^(` + NamePrefix + `(.+)-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.(?:qcow2|raw|iso)|-fs\d+|-(?:tpmfrom|tpmto|look\d+)(?:-(\d+))?)?$`)
+var namePattern = regexp.MustCompile(`^(` + NamePrefix + `([A-Za-z0-9_.-]+)-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{8})(-[a-z]+[a-z0-9]*\.(?:qcow2|raw|iso)|-fs\d+|-(?:tpmfrom|tpmto|look\d+)(?:-(\d+))?)?$`)
 
 // Name is the parsed name of a resource that overcast created.
 type Name struct {

@@ -1,0 +1,18 @@
+package snapshot
+
+import "testing"
+
+func FuzzDecodeAnswer(f *testing.F) {
+	f.Add(`{"return":{"status":"running"},"id":"libvirt-1"}`)
+	f.Add(`{"error":{"class":"CommandNotFound","desc":"no"}}`)
+	f.Add(`{"return":null}`)
+	f.Add(`null`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		var status struct{ Status string }
+		if err := decodeAnswer("query-status", text, &status); err != nil {
+			_ = err.Error()
+			isUnknownCommand(err)
+		}
+		_ = decodeAnswer("cont", text, nil)
+	})
+}
