@@ -142,7 +142,7 @@
 // Ginkgo's progress reports show the state of each host, what it waits for, and
 // the last line of its console. Ask for one with --poll-progress-after, with
 // Ctrl-T where the system has SIGINFO (macOS, BSD), or with SIGUSR1 to the test
-// processes (pkill -USR1 -f PACKAGE.test; the ginkgo command ignores it).
+// processes (overcast progress, or pkill -USR1 -f PACKAGE.test; the ginkgo command ignores it).
 //
 // Each failure after the set-up of the suite's first host adds a report entry for
 // every host of the process, made before anything is torn down: state, address,

@@ -11,6 +11,7 @@
 //	overcast screenshot LABEL [-o FILE]       save the screen
 //	overcast ls [--json] [-c URL]...          list what overcast has created
 //	overcast gc [LABEL]... [--dry-run]        remove what no living run owns
+//	overcast progress                         ask running tests for a progress report
 //	overcast version                          print the version
 //	overcast completion SHELL                 print a completion script
 //

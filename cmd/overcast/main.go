@@ -86,7 +86,7 @@ overcast has created, and reaches hosts that run.`,
 		configCommand(), doctorCommand(),
 		upCommand(), downCommand(), lsCommand(), gcCommand(), imageCommand(), cacheCommand(),
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
-		versionCommand(),
+		progressCommand(), versionCommand(),
 	)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
