@@ -176,6 +176,17 @@ var _ = Describe("address look-up", func() {
 		Expect(err).To(MatchError(MatchRegexp(`52:54:\S+ answers ARP requests for it on virbr0, so that its system is up \(auto: lease from libvirt network my_nat_network, .*runs sshd`)))
 	})
 
+	It("fails a set-up whose login a running sshd refuses, with what was tried", func(ctx SpecContext) {
+		configure(`closed_host = ${guest} { connection.url = "ssh://stranger@{0}?privateKeyFile="${LAB_SSH_KEY}, provision.startTimeout = 10 minutes }`)
+		_, err := fixture.SetUp(ctx, "closed_host")
+		Expect(err).To(MatchError(fixture.ErrNotReachable))
+		Expect(err).To(MatchError(fixture.ErrLoginRefused))
+		Expect(err).To(MatchError(And(
+			MatchRegexp(`logging in as ssh://stranger@\S+: refused \d+ times in a row: check the user, the key and the password`),
+			ContainSubstring("tried key "+os.Getenv("LAB_SSH_KEY")), ContainSubstring("the server offers publickey"),
+			Not(ContainSubstring("startTimeout")))))
+	})
+
 	It("reports what each strategy has seen", func(ctx SpecContext) {
 		// A disk without a system: nothing ever asks for an address.
 		define(`<domain type='qemu'><name>silent</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
