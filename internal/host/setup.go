@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/provider"
 )
@@ -18,27 +17,6 @@ import (
 // TeardownTimeout limits the teardown of a host. After a failed set-up, its
 // context may have ended.
 const TeardownTimeout = time.Minute
-
-// Preparer prepares the instance of a label. It creates nothing.
-type Preparer func(label string) (Prepared, error)
-
-// Prepared is an instance with the provider that it comes from.
-type Prepared struct {
-	provider.Instance
-	Provider     provider.Provider
-	ProviderName string
-	Section      *hocon.Value // of the configuration
-}
-
-// Prepare prepares the instance of a host from its section.
-func Prepare(label string, section *hocon.Value) (Prepared, error) {
-	name, p, err := provider.Of(section)
-	if err != nil {
-		return Prepared{}, err
-	}
-	instance, err := provider.New(label, section)
-	return Prepared{instance, p, name, section}, err
-}
 
 // SetupOptions change a set-up. The zero value is the default.
 type SetupOptions struct {

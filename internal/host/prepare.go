@@ -10,6 +10,27 @@ import (
 	"github.com/overcast-go/overcast/provider"
 )
 
+// Preparer prepares the instance of a label. It creates nothing.
+type Preparer func(label string) (Prepared, error)
+
+// Prepared is an instance with the provider that it comes from.
+type Prepared struct {
+	provider.Instance
+	Provider     provider.Provider
+	ProviderName string
+	Section      *hocon.Value // of the configuration
+}
+
+// Prepare prepares the instance of a host from its section.
+func Prepare(label string, section *hocon.Value) (Prepared, error) {
+	name, p, err := provider.Of(section)
+	if err != nil {
+		return Prepared{}, err
+	}
+	instance, err := provider.New(label, section)
+	return Prepared{instance, p, name, section}, err
+}
+
 // Check checks everything that the set-up of a host depends on, without setting it
 // up. The error is that of an invalid section.
 func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.Result, error) {
