@@ -7,11 +7,14 @@ GINKGO  := .build/ginkgo
 # Everything that needs no hypervisor: all packages but the suites of the lab.
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
+# Database of known vulnerabilities. A mirror is as good: a URL or file:///FOLDER.
+VULNDB  ?= https://vuln.go.dev
+
 .DEFAULT_GOAL := help
-.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other kills lab-test bench lint lab-shell clean
+.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other kills lab-test bench lint vulnerabilities lab-shell clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the system packages that are missing (Debian, as root)
 	@./itest/lab/deps.sh build lab
@@ -63,12 +66,20 @@ kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments
 lab-test: deps ## what the lab itself promises, looked at from outside (as root)
 	$(GO) test -count=1 ./itest/outside
 
-lint: deps-build ## formatting, vet, staticcheck, tidy modules, guides, licenses
+lint: deps-build vulnerabilities ## formatting, vet, staticcheck, tidy modules, guides, licenses, vulnerabilities
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(GO) test ./docs ./internal/licenses
+
+# The version is that of the tool; the database is always the newest.
+vulnerabilities: ## known vulnerabilities of the dependencies, where the database can be reached
+	@if curl -sfo /dev/null --max-time 10 $(VULNDB)/index/db.json; then \
+		$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db $(VULNDB) ./...; \
+	else \
+		echo "govulncheck: skipped: $(VULNDB) cannot be reached: run make vulnerabilities where it can"; \
+	fi
 
 lab-shell: deps $(LAB) ## a shell in the lab, to look around with virsh and ssh
 	$(LAB) $${SHELL:-/bin/sh}

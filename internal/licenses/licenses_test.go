@@ -66,6 +66,30 @@ func dependencies(t *testing.T) map[string]string {
 	return modules
 }
 
+// The Apache License requires that copies of a library come with its notice.
+func TestNoticesOfDependenciesAreInNOTICE(t *testing.T) {
+	ours, err := os.ReadFile(filepath.Join("..", "..", "NOTICE"))
+	require.NoError(t, err)
+	found := 0
+	for path, dir := range dependencies(t) {
+		text, err := os.ReadFile(filepath.Join(dir, "NOTICE"))
+		if err != nil || path == "github.com/overcast-go/overcast" {
+			continue
+		}
+		found++
+		copyright, _, _ := strings.Cut(string(text), "\n")
+		assert.Contains(t, string(ours), path+"\n"+copyright+"\n", "NOTICE does not have the notice of %s", path)
+	}
+	assert.NotZero(t, found)
+}
+
+func TestTheLicenseNamesTheCopyrightHolder(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "LICENSE"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "The overcast-go authors")
+	assert.NotContains(t, string(text), "[name of copyright owner]")
+}
+
 func TestCopyleftIsNotPermissive(t *testing.T) {
 	text, err := os.ReadFile("/usr/share/common-licenses/GPL-2")
 	if err != nil {
