@@ -22,6 +22,10 @@ const (
 	StepResumed = "resumed"
 )
 
+// StepWaiting is reported by set-up itself, after 15 s without another step. Its detail
+// is the last step and the last line of the console.
+const StepWaiting = "waiting"
+
 // Progress is a step that the set-up of a host has reached.
 type Progress struct {
 	Label   string        // of the host; of all hosts, separated by commas, for a step that they take together

@@ -144,8 +144,11 @@
 // Ctrl-T where the system has SIGINFO (macOS, BSD), or with SIGUSR1 to the test
 // processes (overcast progress, or pkill -USR1 -f PACKAGE.test; the ginkgo command ignores it).
 //
-// Each failure after the set-up of the suite's first host adds a report entry for
-// every host of the process, made before anything is torn down: state, address,
+// A set-up that is silent for 15 s prints its last step and the last line of the
+// console.
+//
+// Each failure from the set-up on adds a report entry for every host of the process,
+// also for one whose set-up has failed, made before anything is torn down: state, address,
 // how to log in, whether the host is kept, the last lines of its serial console,
 // and the path of a screenshot in the folder artifacts or the one that
 // OVERCAST_ARTIFACTS names. Collecting them takes 15 seconds at most. The entries

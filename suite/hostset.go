@@ -66,7 +66,7 @@ func (set *hostSet) prepare(label string) (host.Prepared, error) {
 // setUp sets up hosts at the same time, as one batch. It calls queued, unless it is
 // nil, when their resources are reserved or queued for.
 func (set *hostSet) setUp(ctx context.Context, labels []string, queued func()) error {
-	return host.Default.SetUp(ctx, labels, set.prepare, host.SetupOptions{Queued: queued})
+	return host.Default.SetUp(ctx, labels, set.prepare, host.SetupOptions{Queued: queued, Diagnose: true})
 }
 
 // refuseShared returns an error if each of several processes would set up a

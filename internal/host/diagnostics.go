@@ -22,7 +22,7 @@ type Diagnostics struct {
 	Status
 	// Screenshot is the path of a PNG file, or "".
 	Screenshot string `json:"screenshot,omitempty"`
-	// ScreenshotErr is why there is no screenshot.
+	// ScreenshotErr is why there is no screenshot; "" for a host without a screen.
 	ScreenshotErr string `json:"screenshotError,omitempty"`
 }
 
@@ -49,9 +49,41 @@ func artifacts() string {
 
 // Diagnostics collects the diagnostics of a host. A screenshot is saved to the
 // folder of artifacts, under a name that begins with test. It takes a few seconds
-// at most.
+// at most. Those of a host whose set-up has failed are from before its removal.
 func (r *Registry) Diagnostics(ctx context.Context, label, test string) Diagnostics {
-	d := Diagnostics{Status: r.Status(label, diagnosticsLines)}
+	e := r.find(label)
+	if e == nil {
+		return Diagnostics{Status: Status{Label: label}, ScreenshotErr: (&NotSetUpError{Label: label}).Error()}
+	}
+	e.mu.Lock()
+	failure := e.failure
+	e.mu.Unlock()
+	if failure != nil && e.get() == nil {
+		return *failure
+	}
+	return e.diagnose(ctx, test)
+}
+
+// recordFailure records the diagnostics of a host whose set-up has failed, if its
+// caller wants them.
+func (e *entry) recordFailure(ctx context.Context) {
+	e.mu.Lock()
+	wanted := e.setup.diagnose
+	e.mu.Unlock()
+	if !wanted {
+		return
+	}
+	d := e.diagnose(ctx, "set-up")
+	d.Failed = true
+	d.Login, d.Keep = "", "" // the host is about to be removed
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failure = &d
+}
+
+// diagnose collects the diagnostics of a host that is up or being set up.
+func (e *entry) diagnose(ctx context.Context, test string) Diagnostics {
+	d := Diagnostics{Status: e.status(diagnosticsLines)}
 	for n, line := range d.Console {
 		if len(line) > diagnosticsWidth {
 			d.Console[n] = strings.ToValidUTF8(line[:diagnosticsWidth], "") + "..."
@@ -60,17 +92,17 @@ func (r *Registry) Diagnostics(ctx context.Context, label, test string) Diagnost
 	ctx, cancel := context.WithTimeoutCause(ctx, screenshotTimeout, fmt.Errorf("no screenshot within %v", screenshotTimeout))
 	defer cancel()
 	err := recovered.Do(func() error {
-		h := r.getOrPending(label)
+		h := e.getOrPending()
 		if h == nil {
-			return &NotSetUpError{Label: label}
+			return &NotSetUpError{Label: e.label}
 		}
 		png, err := h.Screenshot(ctx)
 		if err == nil {
-			d.Screenshot, err = saveArtifact(test+" "+label, ".png", png)
+			d.Screenshot, err = saveArtifact(test+" "+e.label, ".png", png)
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		d.ScreenshotErr = err.Error()
 	}
 	return d
@@ -129,7 +161,7 @@ func (d Diagnostics) String() string {
 	}
 	if d.Screenshot != "" {
 		add("screenshot", d.Screenshot)
-	} else {
+	} else if d.ScreenshotErr != "" {
 		add("screenshot", "none: "+d.ScreenshotErr)
 	}
 	if len(d.Console) > 0 {

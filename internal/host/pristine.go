@@ -171,7 +171,7 @@ func (c cut) makeAnew(ctx context.Context) error {
 		e.mu.Lock()
 		prepare, forUses, failed := e.prepare, e.ownedByUses, e.failed
 		e.mu.Unlock()
-		if err := setUp(ctx, []*entry{e}, prepare, forUses, func() {}); err != nil {
+		if err := setUp(ctx, []*entry{e}, prepare, SetupOptions{ForUses: forUses}, func() {}); err != nil {
 			return err
 		}
 		e.mu.Lock()

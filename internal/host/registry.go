@@ -42,6 +42,7 @@ type entry struct {
 	allowed        func() error // see Restrict; nil if everything is allowed
 	setup          *setup       // the last set-up
 	settingUp      bool         // it is in progress
+	failure        *Diagnostics // of the last set-up, if it failed and SetupOptions.Diagnose was set
 }
 
 // entry returns the entry of a label, which is created if there is none.
@@ -112,12 +113,8 @@ func (r *Registry) Declared() []string {
 	return slices.Sorted(slices.Values(r.declared))
 }
 
-// getOrPending returns the host of a label that is up or being set up, or nil.
-func (r *Registry) getOrPending(label string) *Host {
-	e := r.find(label)
-	if e == nil {
-		return nil
-	}
+// getOrPending returns the host that is up or being set up, or nil.
+func (e *entry) getOrPending() *Host {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.host == nil && e.settingUp {

@@ -22,6 +22,9 @@ const TeardownTimeout = time.Minute
 type SetupOptions struct {
 	// ForUses makes the host one that the last [Registry.Release] tears down.
 	ForUses bool
+	// Diagnose collects the diagnostics of a host whose set-up fails, before it is
+	// removed, for [Registry.Diagnostics].
+	Diagnose bool
 	// Queued is called once the resources of all hosts are reserved or queued
 	// for, or once the set-up is over.
 	Queued func()
@@ -43,12 +46,12 @@ func (r *Registry) SetUp(ctx context.Context, labels []string, prepare Preparer,
 		return err
 	}
 	defer releaseAll(entries)
-	return setUp(ctx, entries, prepare, options.ForUses, queued)
+	return setUp(ctx, entries, prepare, options, queued)
 }
 
 // setUp sets up the hosts of entries that the caller has acquired.
-func setUp(ctx context.Context, entries []*entry, prepare Preparer, forUses bool, queued func()) error {
-	b, err := newBatch(ctx, entries, prepare, forUses)
+func setUp(ctx context.Context, entries []*entry, prepare Preparer, options SetupOptions, queued func()) error {
+	b, err := newBatch(ctx, entries, prepare, options)
 	if err != nil {
 		return err
 	}
@@ -72,11 +75,12 @@ type setup struct {
 	entry    *entry
 	host     *Host
 	prepared Prepared
+	diagnose bool // if the set-up fails
 }
 
 // newBatch prepares the hosts that are not up. It fails if any of them cannot be
 // prepared.
-func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses bool) (*batch, error) {
+func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options SetupOptions) (*batch, error) {
 	b := &batch{ctx: ctx}
 	var errs []error
 	for _, e := range entries {
@@ -100,7 +104,7 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 			errs = append(errs, fmt.Errorf("attaching to %s: %w", e.label, err))
 		}
 		if err == nil && !attached {
-			b.setups = append(b.setups, e.begin(ctx, prepared, prepare, forUses))
+			b.setups = append(b.setups, e.begin(ctx, prepared, prepare, options))
 		}
 	}
 	if len(errs) > 0 {
@@ -111,11 +115,12 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, forUses b
 }
 
 // begin records that the set-up of a host is in progress.
-func (e *entry) begin(ctx context.Context, prepared Prepared, prepare Preparer, forUses bool) *setup {
-	s := &setup{progress: newProgress(ctx, e.label), entry: e, host: newHost(prepared.Instance), prepared: prepared}
+func (e *entry) begin(ctx context.Context, prepared Prepared, prepare Preparer, options SetupOptions) *setup {
+	s := &setup{progress: newProgress(ctx, e.label), entry: e, host: newHost(prepared.Instance), prepared: prepared, diagnose: options.Diagnose}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.setup, e.settingUp, e.ownedByUses, e.failed, e.prepare = s, true, forUses, false, prepare
+	e.setup, e.settingUp, e.ownedByUses, e.failed, e.prepare = s, true, options.ForUses, false, prepare
+	e.failure = nil
 	return s
 }
 
@@ -196,6 +201,7 @@ func (b *batch) start() error {
 	}
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
 		s := byLabel[label]
+		defer s.remind(reminderInterval, s.host.lastConsoleLine)()
 		if err := s.entry.start(provider.WithReporter(b.ctx, s.report), s.host); err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
 		}
@@ -233,6 +239,7 @@ func (e *entry) start(ctx context.Context, h *Host) (err error) {
 		if ctx.Err() != nil {
 			return err // the set-up was cancelled: there is nothing to inspect
 		}
+		e.recordFailure(ctx)
 		kept, keepErr := h.keep(ctx, true)
 		if kept == "" {
 			return errors.Join(err, keepErr)

@@ -15,6 +15,7 @@ import (
 type Status struct {
 	Label   string        `json:"label"`
 	Up      bool          `json:"up"`                // the host is set up; State says whether it runs
+	Failed  bool          `json:"failed,omitempty"`  // the set-up has failed, and the host is removed
 	Step    string        `json:"step,omitempty"`    // the last step of its set-up
 	Detail  string        `json:"detail,omitempty"`  // of the step
 	Reached time.Duration `json:"reached,omitempty"` // from the beginning of the set-up to the step, in nanoseconds
@@ -29,11 +30,14 @@ type Status struct {
 // Status returns the state of the host of a label, with at most that many lines of
 // its console. It does not wait.
 func (r *Registry) Status(label string, lines int) Status {
-	status := Status{Label: label}
-	e := r.find(label)
-	if e == nil {
-		return status
+	if e := r.find(label); e != nil {
+		return e.status(lines)
 	}
+	return Status{Label: label}
+}
+
+func (e *entry) status(lines int) Status {
+	status := Status{Label: e.label}
 	e.mu.Lock()
 	h, s, settingUp := e.host, e.setup, e.settingUp
 	e.mu.Unlock()
@@ -76,6 +80,8 @@ func (s Status) String() string {
 	switch {
 	case s.Step == "" && !s.Up:
 		return s.Label + ": not set up"
+	case s.Failed:
+		words = append(words, "set-up failed", "last step: "+s.progress())
 	case !s.Up:
 		words = append(words, "being set up", s.progress())
 	case runs:
@@ -103,6 +109,9 @@ func (s Status) progress() string {
 	text := fmt.Sprintf("%s after %.1fs", s.Step, s.Reached.Seconds())
 	if s.Detail != "" && s.Detail != s.Address { // the address is shown anyway
 		text += " (" + s.Detail + ")"
+	}
+	if s.Failed {
+		return text
 	}
 	return text + fmt.Sprintf(", %.1fs so far", s.Elapsed.Seconds())
 }
