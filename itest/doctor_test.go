@@ -87,7 +87,7 @@ var _ = Describe("overcast doctor", func() {
 			define: brokenBase(goodDisk + `<interface type='network'><source network='lost'/></interface>`), says: `"lost" does not exist .*virsh net-define`},
 		{link: "network", breaking: "a missing bridge", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = br7 }`,
 			define: brokenBase(goodDisk + `<interface type='bridge'><source bridge='br7'/></interface>`), says: `no bridge "br7" .*ip link add`},
-		{link: "look-up host", breaking: "a refused login", with: `nat_host.SSH.url = "ssh://nobody@dhcp-box"`, says: `login: user "nobody" is not let in.*check SSH.url`},
+		{link: "look-up host", breaking: "a refused login", with: `nat_host.SSH.url = "ssh://nobody@dhcp-box"`, says: `login: user "nobody" was refused.*check SSH.url`},
 		{link: "look-up command", breaking: "a missing file", with: `nat_host.SSH.command = "grep {0} /var/lib/dnsmasq/nowhere"`, says: `prints an error .*nowhere.*correct the command`},
 		{link: "look-up command", breaking: "output for any MAC address", with: `nat_host.SSH.command = "echo 10.0.0.9 # {0}"`, says: `prints "10.0.0.9" .*must search for \{0\}`},
 		{link: "look-up", breaking: "an agent without a channel", with: `nat_host.ipLookupStrategy = agent`, says: `has no channel for a guest agent: add one`},

@@ -68,7 +68,7 @@ var _ = Describe("matchers", func() {
 
 	It("check the SSH login", func() {
 		Expect(host).To(BeReachableOnSSH())
-		unmatched(host, BeReachableOnSSH().AsUser("stranger"), `, as stranger`, `user "stranger" is not let in`)
+		unmatched(host, BeReachableOnSSH().AsUser("stranger"), `, as stranger`, `user "stranger" was refused`)
 		unmatched(host, BeReachableOnSSH().OnPort(2), "to be reachable by SSH on port 2\n", "connection refused")
 	})
 

@@ -103,7 +103,7 @@ attempts: 1`))
     %s, as stranger
 to be reachable by SSH
 tried: log in and run true
-last error: ssh to `)+server.Addr+`: login: user "stranger" is not let in by `+server.Addr+` (tried key `+server.KeyFile+`; not tried: the ssh agent (SSH_AUTH_SOCK is not set); the server offers publickey)
+last error: ssh to `)+server.Addr+`: login: user "stranger" was refused by `+server.Addr+` (tried key `+server.KeyFile+`; not tried: the ssh agent (SSH_AUTH_SOCK is not set); the server offers publickey)
 attempts: 1`)
 }
 

@@ -61,7 +61,7 @@ func (c cut) each(do func(*member) error) error {
 	})
 }
 
-// eachOrBroken is each for what a member that fails does not survive.
+// eachOrBroken is each for a step after whose failure a member cannot be used any more.
 func (c cut) eachOrBroken(do func(*member) error) {
 	_ = c.each(func(m *member) error {
 		m.broken = recovered.Do(func() error { return do(m) })

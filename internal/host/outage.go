@@ -10,9 +10,8 @@ import (
 	"github.com/overcast-go/overcast/provider"
 )
 
-// Exited is nil while the host runs or is paused, or while nothing is known to the
-// contrary. Otherwise it is an [provider.ErrHostStopped] that says how the host
-// stopped.
+// Exited returns an [provider.ErrHostStopped] that says how the host has stopped. It is
+// nil while the host runs or is paused, and if its provider reports no states.
 func (h *Host) Exited() error {
 	if _, outage := provider.OutageOf(h.instance); provider.EndsUse(outage) && !errors.Is(outage, provider.ErrHostPaused) {
 		return outage
@@ -79,9 +78,9 @@ func (h *Host) WithClient(ctx context.Context, call func(context.Context, *sshcl
 	})
 }
 
-// closeAtOutage closes a connection when an outage ends the context: what is
-// under way on the connection then ends at once, instead of waiting for a
-// machine that cannot answer. The returned function must be called.
+// closeAtOutage closes a connection when an outage ends the context. The operations on
+// the connection then end at once, although the machine cannot answer. The returned
+// function must be called.
 func closeAtOutage(running context.Context, client *sshclient.Client) (release func()) {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(running, func() {

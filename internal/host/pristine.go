@@ -17,8 +17,8 @@ const StepMadeAnew = "made anew"
 // labels, which saves it. It does nothing if nothing can have used the hosts since.
 // Several hosts are one cut. A host whose state cannot be restored is set up anew.
 //
-// shared says that other processes use the hosts, too: it is not known then whether
-// they have been used since, and one that cannot be restored is an error.
+// If shared is true, other processes use the hosts too: this process does not know
+// whether they have been used since, and a host that cannot be restored is an error.
 func (r *Registry) Pristine(ctx context.Context, labels []string, shared bool) error {
 	entries, err := r.acquireAll(ctx, labels)
 	if err != nil {

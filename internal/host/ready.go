@@ -148,7 +148,7 @@ func (h *Host) output(ctx context.Context, cmd string) (string, error) {
 	return result.Stdout, err
 }
 
-// pinHostKey has logins accept only the key that the provider knows, if it does.
+// pinHostKey makes logins accept only the key that the provider knows, if it knows one.
 func (h *Host) pinHostKey() error {
 	keyer, ok := h.instance.(provider.HostKeyer)
 	if !ok || keyer.HostKey() == "" {

@@ -169,10 +169,10 @@ func releaseAll(entries []*entry) {
 	}
 }
 
-// Restrict has allowed called each time that something in this process is about
-// to use the host of a label: an error means that it may not. Of several
-// functions, one that returns nil is enough. They are removed when the host is
-// torn down. It fails if the host is not up.
+// Restrict registers a function that is called before each use of the host of a label
+// in this process. If it returns an error, the use fails with that error. Of several
+// functions, one that returns nil is enough. They are removed when the host is torn
+// down. Restrict fails if the host is not up.
 func (r *Registry) Restrict(label string, allowed func() error) error {
 	e := r.entry(label)
 	e.mu.Lock()
@@ -193,8 +193,8 @@ func (r *Registry) Restrict(label string, allowed func() error) error {
 	return nil
 }
 
-// Use returns the host of a label for something that is about to use it. It fails
-// if the host is not up, or with the error of [Registry.Restrict].
+// Use returns the host of a label before a use of it. It fails if the host is not up,
+// or with the error of the function of [Registry.Restrict].
 func (r *Registry) Use(label string) (*Host, error) {
 	e := r.find(label)
 	if e == nil {

@@ -222,9 +222,9 @@ func (e *entry) removeFailedInstance(ctx context.Context) error {
 	return nil
 }
 
-// start leaves nothing of a host that does not start, also when its provider
-// panics. What cannot be removed is remembered. Removing has its own context,
-// because ctx may have ended.
+// start starts a host. If that fails or its provider panics, start removes the host
+// again, under a context of its own because ctx may have ended. A host that cannot be
+// removed is recorded as failedInstance.
 func (e *entry) start(ctx context.Context, h *Host) (err error) {
 	e.failedInstance = h
 	defer func() {

@@ -14,8 +14,8 @@ import (
 // have the same build, so there is one version at a time.
 const inventoryVersion = 1
 
-// inventory is what processes tell each other about shared hosts, as JSON. It has
-// no secrets: each process reads the login from the configuration.
+// inventory describes shared hosts to other processes, as JSON. It contains no secrets:
+// each process reads the login from the configuration.
 type inventory struct {
 	Version int                   `json:"version"`
 	Hosts   map[string]sharedHost `json:"hosts"`
@@ -49,9 +49,9 @@ func (r *Registry) Share(labels ...string) ([]byte, error) {
 	return json.Marshal(shared)
 }
 
-// Adopt makes hosts of another process known in this one. The other process tears
-// them down; TearDown in this process only forgets them. A host that is up in this
-// process is left alone.
+// Adopt makes hosts of another process usable in this one. The other process tears them
+// down; TearDown in this process only ends their use here. Adopt does not change a host
+// that is up in this process.
 func (r *Registry) Adopt(ctx context.Context, shared []byte, prepare Preparer) error {
 	var adopted inventory
 	if err := json.Unmarshal(shared, &adopted); err != nil {

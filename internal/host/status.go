@@ -72,8 +72,8 @@ func (h *Host) fill(status *Status, lines int) {
 	}
 }
 
-// String is one line, with the last line of the console. A host that does not run
-// is not called up.
+// String is one line, with the last line of the console. It contains "up" only if the
+// host runs.
 func (s Status) String() string {
 	runs := s.State == "" || s.State == provider.StateRunning
 	var words []string

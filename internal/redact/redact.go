@@ -64,8 +64,8 @@ func MayHoldSecret(text string) bool {
 	return Text(text) != text
 }
 
-// mostNested bounds the work on one URL or parameter that has others in it.
-// What comes after so many is hidden without being looked at.
+// mostNested limits the number of URLs and parameters within one that are looked at.
+// The rest is hidden as a whole.
 const mostNested = 50
 
 // Hide masks what is known to be secret wherever it is in a text, however it

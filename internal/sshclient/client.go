@@ -15,9 +15,9 @@ const (
 	reapGrace   = 3 * time.Second // the processes of a command
 )
 
-// A Client is a login on a machine: one connection, and as many more as it
-// takes to run commands at once (see [Client.Run]). Its methods may be used by
-// several goroutines at once.
+// A Client is a login on a machine: one connection, and further ones while many
+// commands run at the same time (see [Client.Run]). Its methods may be called by
+// several goroutines.
 type Client struct {
 	endpoint sshconfig.Endpoint
 	under    *Client // closed with this one
@@ -92,7 +92,7 @@ func (c *Client) spawn(task func()) bool {
 	return true
 }
 
-// An operation is work that cannot be interrupted itself.
+// An operation is work that does not take a context.
 type operation[T any] struct {
 	work      func() (T, error)
 	interrupt func()        // makes work return soon; may itself block
@@ -100,10 +100,10 @@ type operation[T any] struct {
 	discard   func(T)       // for a result that came too late; may be nil
 }
 
-// do waits for the operation, or for the end of ctx and then for at most the
-// grace of the operation: on a half-open connection nothing returns before
-// keepalive ends the connection. What is left then is a task of the client,
-// which Close waits for.
+// do waits for the operation. When ctx ends, it interrupts the operation and waits for
+// at most its grace: on a half-open connection, no call returns before keepalive ends
+// the connection. An operation that goes on after that is a task of the client, for
+// which Close waits.
 func do[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
 	type outcome struct {
 		value T

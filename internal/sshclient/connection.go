@@ -12,8 +12,8 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// A connection is one SSH connection of a client: the first one, whose end is
-// the end of the client, or one that was opened later for more sessions.
+// A connection is an SSH connection of a client: the first one, with which the client
+// ends, or a later one for more sessions.
 type connection struct {
 	client *Client
 	ssh    *xssh.Client

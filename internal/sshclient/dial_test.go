@@ -38,7 +38,7 @@ func TestDialSaysWhichPhaseFailed(t *testing.T) {
 		{"handshake with something else", "ssh://user@" + babble.Addr().String(), sshclient.PhaseHandshake, "handshake"},
 		{"handshake with nothing", "ssh://user@" + silent.Addr().String() + "?connectionTimeoutMillis=3000", sshclient.PhaseHandshake, "not done within 3s"},
 		{"host key", server.URL("hostKey=" + print43), sshclient.PhaseHostKey, print43},
-		{"login", strings.Replace(server.URL(), "tester", "nobody", 1), sshclient.PhaseLogin, `user "nobody" is not let in by ` + server.Addr},
+		{"login", strings.Replace(server.URL(), "tester", "nobody", 1), sshclient.PhaseLogin, `user "nobody" was refused by ` + server.Addr},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := dialError(t, t.Context(), tc.url, nil)
@@ -146,7 +146,7 @@ func TestDialEndsWithItsContextDuringLogin(t *testing.T) {
 	}
 }
 
-// hostKeysFunc accepts any key, and is told when.
+// hostKeysFunc accepts any key. It is called for each check.
 type hostKeysFunc func()
 
 func (f hostKeysFunc) Check(string, xssh.PublicKey) error { f(); return nil }

@@ -16,22 +16,22 @@ import (
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
-// Commands for sudo and su are wrapped in a script that first prints a mark.
-// What comes before the mark is between sudo and us: warnings, the lecture,
-// the prompt. What comes after is the command's. So a refusal by sudo is never
-// taken for a failure of the command. The mark is given in two halves, as sudo
-// may repeat the command line when it refuses. With it comes the process ID of
-// the command, and it marks the processes of the command (see mark).
+// Commands for sudo and su are wrapped in a script that first prints a mark. Output
+// before the mark comes from sudo or su: warnings and the prompt. Output after it
+// comes from the command. So a refusal by sudo is not mistaken for a failure of the
+// command. The script gets the mark in two halves, because sudo may print the command
+// line when it refuses. The script also prints its process ID, and the mark is in the
+// environment of the command's processes (see mark).
 const (
 	plainScript = `printf "%s%s:%s\n" "$1" "$2" $$ >&2; ` + exportMark + `exec sh -c "$3" </dev/null`
 	ptyScript   = `stty -opost -echo 2>/dev/null; printf "%s%s:%s\n" "$1" "$2" $$; ` + exportMark + `exec sh -c "$3" </dev/null`
 	exportMark  = markVariable + `=$1$2; export ` + markVariable + `; `
 )
 
-// maxBefore bounds what is kept of the talk before the mark.
+// maxBefore limits the output before the mark that is kept, in bytes.
 const maxBefore = 64 << 10
 
-// runElevated runs cmd as the user that the connection type is to become.
+// runElevated runs cmd by sudo or su.
 func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
 	out := newOutput(c.opts.MaxOutput)
 	e := execution{cmd: cmd, abort: out.full}
@@ -46,9 +46,8 @@ func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
 	return r, err
 }
 
-// elevate makes the command run as the user that the connection type is to
-// become. verdict is an error if sudo or su has not run it; abort gets the
-// error that is to end it early.
+// elevate makes the command run by sudo or su. verdict returns an error if they have
+// not run it; an error that is sent to abort ends it early.
 func (c *Client) elevate(x execution, abort chan<- error) (elevated execution, verdict func() error) {
 	e := newElevation(c.endpoint, abort)
 	x.cmd, x.mark, x.pty = e.wrap(x.cmd), e.mark, e.pty
@@ -63,13 +62,13 @@ func (c *Client) elevate(x execution, abort chan<- error) (elevated execution, v
 	return x, e.verdict
 }
 
-// An elevation is the talk with sudo or su for one command.
+// An elevation is the dialogue with sudo or su for one command.
 type elevation struct {
 	how      sshurl.ConnectionType
 	user     string
 	pty      sshurl.Pty
 	password redact.Secret
-	prompt   string // what sudo is told to ask
+	prompt   string // that sudo prints
 	mark     *mark
 	abort    chan<- error
 
@@ -110,7 +109,7 @@ func (e *elevation) wrap(cmd string) string {
 	}
 }
 
-// talk is given what the prompt is answered on.
+// talk takes the standard input, which the prompt is answered on.
 func (e *elevation) talk(stdin io.WriteCloser) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
-// ErrConnectionLost is beneath the errors of whatever was under way on a
-// connection that ended, and of whatever is begun on it afterwards.
+// ErrConnectionLost means that the connection has ended. The errors of operations that
+// were in progress, and of later ones, wrap it.
 var ErrConnectionLost = errors.New("ssh connection lost")
 
-// ErrClosed is beneath [ErrConnectionLost] when it was [Client.Close] that
-// ended the connection.
+// ErrClosed means that [Client.Close] has ended the connection. The errors wrap it
+// together with [ErrConnectionLost].
 var ErrClosed = errors.New("closed by this process")
 
 // ErrLoginRefused means that a machine refused every method of logging in.
@@ -30,9 +30,9 @@ const (
 	PhaseSettings  Phase = "settings"  // ~/.ssh/config, known_hosts and key files on this machine
 	PhaseName      Phase = "name"      // looking up the host's name
 	PhaseConnect   Phase = "connect"   // the TCP connection
-	PhaseHandshake Phase = "handshake" // agreeing on a protocol with what answers
-	PhaseHostKey   Phase = "host key"  // whether it is the right machine
-	PhaseLogin     Phase = "login"     // whether it lets us in
+	PhaseHandshake Phase = "handshake" // the SSH protocol, before the host key
+	PhaseHostKey   Phase = "host key"  // the check of the host key
+	PhaseLogin     Phase = "login"     // the authentication
 )
 
 // A DialError says which part of connecting to which address failed.
@@ -62,8 +62,8 @@ type LoginError struct {
 	Addr    string
 	Offered []string // methods that the server offers, in the words of SSH
 	Tried   []string // what was tried, in its order: a key with its file, a password
-	Skipped []string // what was found but could not be used, and why
-	Banner  string   // what the server says before a login
+	Skipped []string // what was not tried, and why
+	Banner  string   // of the server
 	Err     error
 
 	refused bool
@@ -84,9 +84,9 @@ func (e *LoginError) Error() string {
 		details += fmt.Sprintf("; its banner: %q", e.Banner)
 	}
 	if e.refused {
-		return fmt.Sprintf("user %q is not let in by %s (%s)", e.User, e.Addr, details)
+		return fmt.Sprintf("user %q was refused by %s (%s)", e.User, e.Addr, details)
 	}
-	return fmt.Sprintf("user %q is not let in by %s (%s): %v", e.User, e.Addr, details, e.Err)
+	return fmt.Sprintf("user %q could not log in to %s (%s): %v", e.User, e.Addr, details, e.Err)
 }
 
 func (e *LoginError) Unwrap() error { return e.Err }
@@ -97,9 +97,8 @@ func (e *LoginError) Is(target error) bool {
 	return target == ErrLoginRefused && e.refused
 }
 
-// IsPermanent reports whether an error stays the same however often the
-// connection is tried: a key file, the settings of this machine, or a host key is
-// wrong. A refused login is not permanent: the accounts of a booting machine may
+// IsPermanent reports whether a retry cannot help: a key file, the settings of this
+// machine, or a host key is wrong or unknown. A refused login is not permanent: the accounts of a booting machine may
 // appear after its sshd.
 func IsPermanent(err error) bool {
 	var keyFile *credentials.KeyFileError
@@ -132,9 +131,9 @@ func (e *OutputLimitError) Error() string {
 // An ElevationError says that sudo or su did not run the command.
 type ElevationError struct {
 	How    sshurl.ConnectionType
-	User   string // user to switch to
+	User   string // that the command was to run as
 	Reason string
-	Output string // what sudo or su said
+	Output string // of sudo or su
 }
 
 func (e *ElevationError) Error() string {

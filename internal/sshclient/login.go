@@ -124,7 +124,7 @@ func jumpError(e sshconfig.Endpoint, spec string, err error) error {
 	if phase == "" {
 		phase = PhaseSettings
 	}
-	return &DialError{phase, e.Addr(), fmt.Errorf("by way of %s (ProxyJump): %w", spec, err)}
+	return &DialError{phase, e.Addr(), fmt.Errorf("through %s (ProxyJump): %w", spec, err)}
 }
 
 // credentials reads the keys for an attempt.
@@ -145,17 +145,17 @@ type Dialer interface {
 // NoAgent as AgentSocket means that no agent is asked.
 const NoAgent = sshconfig.NoAgent
 
-// Options are what a connection URL does not say. Nil and the zero value are
-// the defaults.
+// Options are the settings of a login that a connection URL does not have. Nil and the
+// zero value are the defaults.
 type Options struct {
 	// Dialer is the way to the machine, for example a Client of another one.
 	// With it ProxyJump of ~/.ssh/config is not followed. Default: a direct
 	// connection, or by ProxyJump.
 	Dialer Dialer
 
-	// HostKeys judges the machine's key where the URL has neither hostKey nor
+	// HostKeys checks the machine's key if the URL has neither hostKey nor
 	// knownHosts. Default: the known_hosts files that ssh reads. The machines
-	// of a ProxyJump are always checked against those.
+	// of a ProxyJump are always checked against those files.
 	HostKeys hostkey.Checker
 
 	// Home is where .ssh is looked for. Default: the user's home directory.
@@ -169,8 +169,8 @@ type Options struct {
 	AgentSocket string
 	agentGiven  bool
 
-	// ConnectTimeout bounds a direct connection beneath, where there is
-	// neither Dialer nor ProxyJump. Default: none but that of the whole login.
+	// ConnectTimeout limits the TCP connection if there is neither Dialer nor
+	// ProxyJump. Default: only the whole login is limited.
 	ConnectTimeout time.Duration
 
 	// KeepAlive is the time between two keepalive requests, negative for
@@ -186,7 +186,7 @@ type Options struct {
 	MaxOutput int
 
 	// TrackProcesses makes [Client.Run] mark the processes of each command, so
-	// that those of a command whose context ends can be found and ended. The
+	// that they can be found and ended when the context of the command ends. The
 	// command line then begins with a prefix that sets the environment
 	// variable OVERCAST_RUN. Leave it off for accounts that run only certain
 	// command lines (command= in authorized_keys), and for machines whose login

@@ -40,10 +40,10 @@ import (
 //     half a second later SIGKILL to those that are left. These are all
 //     processes in the session of the command, their descendants, and all
 //     that have the environment variable OVERCAST_RUN of the command, in
-//     whatever session. Not ended are processes that have cleared their
-//     environment and left the session (on dropbear, where commands have none
-//     of their own: whose parent has ended), and those of users whom the
-//     account may not send signals, as after a sudo in the command. Run waits
+//     whatever session. Run does not end processes that have cleared their
+//     environment and left the session (on dropbear, where a command has no
+//     session of its own: that have lost their parent), and processes of other
+//     users to which the account may not send signals, as after sudo. Run waits
 //     for at most 3 s; the second session goes on until Close. It needs /proc
 //     and grep on the machine.
 //   - Otherwise, and where that has no effect, Run has the server send SIGTERM

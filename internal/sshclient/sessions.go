@@ -23,8 +23,8 @@ const (
 	dialRetryLast       = 30 * time.Second
 )
 
-// A sessionPool opens sessions. Servers limit the sessions of one connection,
-// and show the limit only by a refusal. Callers that get no session wait in a
+// A sessionPool opens sessions. Servers limit the sessions of one connection and do not
+// announce the limit: they refuse a session. Callers that get no session wait in a
 // queue; further connections are opened for them, one login at a time, and
 // closed when they are idle.
 type sessionPool struct {

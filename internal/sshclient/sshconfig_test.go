@@ -144,7 +144,7 @@ func TestProxyJump(t *testing.T) {
 		if !errors.As(err, &unknown) || unknown.Addr != first.Addr || !errors.As(err, &dial) || dial.Phase != sshclient.PhaseHostKey {
 			t.Errorf("got %v", err)
 		}
-		if !strings.Contains(err.Error(), "by way of first (ProxyJump)") || dial.Addr != guest.Addr {
+		if !strings.Contains(err.Error(), "through first (ProxyJump)") || dial.Addr != guest.Addr {
 			t.Errorf("the error does not name the way: %v", err)
 		}
 	})

@@ -34,9 +34,8 @@ func (c *Client) DialContext(ctx context.Context, network, addr string) (net.Con
 	return t, nil
 }
 
-// A tunnel is a channel to somewhere behind the machine. Channels have no
-// deadlines, pipes have: so what is read and written passes through a pipe
-// each.
+// A tunnel is a connection from the machine to another address. A channel of SSH has no
+// deadlines and a pipe has them, so that data passes through a pipe in each direction.
 type tunnel struct {
 	client          *Client
 	channel         net.Conn
@@ -92,8 +91,8 @@ type (
 	onlyReader struct{ io.Reader }
 )
 
-// Read tells the end of the stream from that of the connection to the
-// machine, which is no end that the other side meant.
+// Read returns io.EOF only if the other side has ended the stream, and otherwise an
+// error if the connection to the machine was lost.
 func (t *tunnel) Read(p []byte) (int, error) {
 	n, err := t.read.Read(p)
 	return n, t.explain(err)

@@ -1,5 +1,5 @@
 // Package hostkey decides whether the host key of a machine is the right one: by
-// known_hosts files, by a fingerprint, or by the key of the first contact.
+// known_hosts files, by a fingerprint, or by the key of the first login.
 package hostkey
 
 import (
@@ -11,10 +11,10 @@ type Checker interface {
 	// Check judges the key that the machine at addr (host:port) has proved to
 	// hold.
 	Check(addr string, key xssh.PublicKey) error
-	// Algorithms are the host key algorithms to ask for first, because Check may
-	// accept a key of theirs: a machine with several keys shows only one of
-	// them. Without any, the order does not matter. A certificate is asked for
-	// only if its algorithm is among them.
+	// Algorithms are the host key algorithms that the client prefers: those of
+	// keys that Check accepts, because a machine with several keys shows only one.
+	// Without any, the order does not matter. Certificates are requested only if
+	// their algorithms are among them.
 	Algorithms(addr string) []string
 }
 

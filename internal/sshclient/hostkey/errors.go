@@ -10,12 +10,12 @@ import (
 // known or pinned for it.
 var ErrMismatch = errors.New("host key mismatch")
 
-// A UnknownError says that nothing is known about the key of a machine.
+// An UnknownError reports that no key of a machine is known.
 type UnknownError struct {
 	Addr        string
 	Fingerprint string   // SHA256:... of the key that the machine showed
-	Line        string   // for known_hosts, to be added once the key is found right
-	Files       []string // where it was looked for
+	Line        string   // to add to known_hosts after the key was verified
+	Files       []string // that were searched
 }
 
 func (e *UnknownError) Error() string {
@@ -27,13 +27,13 @@ func (e *UnknownError) Error() string {
 		e.Addr, files, e.Fingerprint, e.Fingerprint, e.Line)
 }
 
-// A MismatchError says that a machine showed another key than the one
-// known: it was made anew, or something else answers in its place.
+// A MismatchError reports that a machine has another key than the known one: it was
+// reinstalled, or another machine has its address.
 type MismatchError struct {
 	Addr  string
 	Got   []string // fingerprints that the machine showed
 	Want  []string // fingerprints that would be right
-	Where string   // who says so: file and line, the URL, the first contact
+	Where string   // the source of Want: file and line, the URL, the first login
 }
 
 func (e *MismatchError) Error() string {

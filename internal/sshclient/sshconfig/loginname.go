@@ -7,8 +7,8 @@ import (
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
-// LoginName is who logs in to a target: the user of its URL, or else the one
-// whom the ssh command would take.
+// LoginName is the user that logs in to a target: that of its URL, or else the user
+// that the ssh command takes.
 func LoginName(t sshurl.Target) (string, error) {
 	if t.User != "" {
 		return t.User, nil

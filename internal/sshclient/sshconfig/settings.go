@@ -238,7 +238,7 @@ func completeUser(e *Endpoint, configured string) error {
 	}
 	me, err := user.Current()
 	if err != nil {
-		return fmt.Errorf("the URL names no user, and who runs this process cannot be told: %w", err)
+		return fmt.Errorf("the URL names no user, and the user of this process cannot be determined: %w", err)
 	}
 	e.User = me.Username
 	return nil

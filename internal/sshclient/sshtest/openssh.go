@@ -29,7 +29,7 @@ type OpenSSHConfig struct {
 // An OpenSSH is a running sshd.
 type OpenSSH struct {
 	Addr     string
-	Users    []string // who may log in: root and [Ordinary], or who runs the tests
+	Users    []string // that may log in: root and [Ordinary], or the user of the tests
 	SmallDir string   // a folder with 256 KiB of space, if root runs the tests
 	KeyFile  string   // private key that may log in
 

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// DefaultUser is who may log in where a Config names nobody.
+// DefaultUser is the user that may log in if a Config names none.
 const DefaultUser = "tester"
 
 // A Config says how a server behaves. The zero value lets DefaultUser in with
@@ -236,7 +236,7 @@ func (s *Server) LoginsAtOnce() int {
 func (s *Server) KeepAlives() <-chan struct{} { return s.keepAlives }
 
 // Freeze makes every connection half-open: nothing that is sent arrives, in
-// either direction, and neither side is told. New connections are frozen too.
+// either direction, and neither side gets an error. New connections are frozen too.
 func (s *Server) Freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

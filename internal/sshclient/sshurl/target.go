@@ -35,7 +35,7 @@ const (
 
 var connectionTypes = []ConnectionType{SCP, SFTP, SUDO, InteractiveSudo, SU}
 
-// Elevates reports whether commands run as somebody else than the login user.
+// Elevates reports whether commands run as another user than the login user.
 func (c ConnectionType) Elevates() bool {
 	return c == SUDO || c == InteractiveSudo || c == SU
 }
@@ -70,13 +70,13 @@ func (p Pty) String() string {
 // A Target is a parsed connection URL. The zero value of a field means that
 // the URL does not say.
 type Target struct {
-	User           string         // login name; else from ~/.ssh/config, else who runs this process
+	User           string         // login name; else from ~/.ssh/config, else the user of this process
 	Host           string         // name or address, IPv6 without brackets
 	Port           int            // else from ~/.ssh/config, else 22
 	OS             string         // UNIX, the only one
 	ConnectionType ConnectionType // SCP unless the URL says otherwise
 	PrivateKeyFile string         // key to log in with
-	SudoUsername   string         // who SUDO, INTERACTIVE_SUDO and SU become; root unless the URL says otherwise
+	SudoUsername   string         // user that SUDO, INTERACTIVE_SUDO and SU run commands as; root unless the URL says otherwise
 	AllocatePty    Pty            // terminal for commands
 	Timeout        time.Duration  // for connecting and logging in; DefaultTimeout if zero
 	HostKey        string         // SHA256:... or insecure

@@ -13,16 +13,15 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// littleSpace is what a file system that is called full may have left, in
-// bytes: SFTP writes at most so much at once.
+// littleSpace is the free space below which a file system counts as full, in bytes.
+// It is the size of the largest write of SFTP.
 const littleSpace = 64 << 10
 
 // flagReadOnly is SSH_FXE_STATVFS_ST_RDONLY.
 const flagReadOnly = 1
 
-// explain finds the cause of an error of SFTP that is only called "Failure":
-// a file system that is read-only, or has no space for a file of so many bytes.
-// Other causes stay unknown: the protocol has no code for them.
+// explain finds the cause of the SFTP error "Failure": a file system that is read-only
+// or has no space for a file of that size. The protocol has no code for other causes.
 func (f *sftpFiles) explain(ctx context.Context, name string, size int64, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure || ctx.Err() != nil {

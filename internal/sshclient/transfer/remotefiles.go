@@ -11,10 +11,10 @@ import (
 // or through the shell. Paths that are not absolute begin at the home
 // directory.
 type remoteFiles interface {
-	// stat follows symbolic links. What is not there is fs.ErrNotExist.
+	// stat follows symbolic links. The error for a missing file is fs.ErrNotExist.
 	stat(ctx context.Context, path string) (fs.FileMode, error)
-	// list tells everything beneath a folder, each folder before what is in
-	// it, names relative to it. Symbolic links are told as such.
+	// list returns all entries below a folder, each folder before its entries, with
+	// names relative to it. It does not follow symbolic links.
 	list(ctx context.Context, dir string) ([]remoteEntry, error)
 	// mkdir makes a folder if it is not there.
 	mkdir(ctx context.Context, path string) error

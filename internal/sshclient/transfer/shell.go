@@ -17,7 +17,7 @@ import (
 // every Unix has: for machines without SFTP.
 type shellFiles struct{ c *sshclient.Client }
 
-// Exit codes by which the scripts tell what they found.
+// Exit codes of the scripts for what they have found.
 const exitNotThere = 44
 
 func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, text string, args ...string) error {

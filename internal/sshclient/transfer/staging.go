@@ -15,9 +15,8 @@ import (
 )
 
 // A stagingDir is a temporary folder of the login user on the machine, by which
-// files get to and from the user that sudo or su becomes. Unless that is root,
-// who needs no permission, others may enter it; what is in it has a name that
-// cannot be listed or guessed.
+// files get to and from the user that sudo or su becomes. Unless that user is root,
+// other users may enter it; its entry has a random name, and they cannot list it.
 type stagingDir struct {
 	c     *sshclient.Client
 	dir   string
@@ -101,8 +100,8 @@ func uploadElevated(ctx context.Context, c *sshclient.Client, f remoteFiles, loc
 }
 
 // fetchScript copies what is to be downloaded ($1) into the stagingDir ($2) and
-// gives it to the login user ($3), modes kept. Who is not root cannot give,
-// and lets everybody read instead.
+// gives it to the login user ($3) with its modes. A user other than root cannot change
+// the owner and lets all users read it instead.
 const fetchScript = `if [ -d "$1" ]; then mkdir "$2" && cp -RPp "$1/." "$2/"; else cp -p "$1" "$2"; fi || exit
 chown -R "$3" "$2" 2>/dev/null || chmod -R a+rX "$2"`
 
