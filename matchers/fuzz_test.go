@@ -31,3 +31,10 @@ func FuzzParseProcesses(f *testing.F) {
 		}
 	})
 }
+
+func TestMessagesShowControlCharactersAsEscapes(t *testing.T) {
+	text := message("expected", "web", "to run", "cat", 1, verdict{found: "a \x1b[2J file"})
+	if strings.Contains(text, "\x1b") || !strings.Contains(text, `\x1b[2J`) {
+		t.Errorf("got %q", text)
+	}
+}

@@ -1,9 +1,11 @@
 package virt
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"libvirt.org/go/libvirt"
 )
 
 // isStreamClosed reports whether libvirt has closed the stream of a console.
@@ -38,4 +40,17 @@ func TestWatcherOfALostConnectionCloses(t *testing.T) {
 	on.Keepalive.MarkLost("it has not answered")
 	<-w.Done
 	w.Close()
+}
+
+// libvirt's messages repeat what a guest agent answers, and consoles what a guest prints.
+func TestTextOfAGuestHasNoControlCharacters(t *testing.T) {
+	err := StripCodes(libvirt.Error{Message: "unable to execute QEMU agent command: \x1b[2J" + strings.Repeat("x", 1<<20)})
+	assert.NotContains(t, err.Error(), "\x1b")
+	assert.Less(t, len(err.Error()), 16<<10)
+	c := newConsole(func() {})
+	c.output = []byte("\x1b[31mred\x1b[0m \x1b]0;title\a \u009b2J\n" + strings.Repeat("x", maxConsoleBytes) + "\n")
+	lines := c.LastLines(2)
+	assert.NotRegexp(t, "[\x00-\x1f\u0080-\u009f]", lines[0])
+	assert.Contains(t, lines[0], `\u009b2J`)
+	assert.Less(t, len(lines[1]), 1<<10)
 }
