@@ -123,9 +123,11 @@ func (p *sessionPool) openSession(ctx context.Context, urgent bool) (*session, e
 	p.mu.Lock()
 	p.requests++
 	r := &sessionRequest{number: p.requests, urgent: urgent, granted: make(chan *pooledConn, 1)}
+	p.enqueue(r)
+	p.dispatch()
 	p.mu.Unlock()
 	for {
-		n, err := p.acquire(ctx, r)
+		n, err := p.await(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +136,7 @@ func (p *sessionPool) openSession(ctx context.Context, urgent bool) (*session, e
 			p.opened(n)
 			return &session{Session: s, conn: n, pool: p}, nil
 		}
-		if !p.failed(n, err) {
+		if !p.failed(n, r, err) {
 			return nil, fmt.Errorf("opening a session: %w", err)
 		}
 	}
@@ -151,13 +153,14 @@ func (s *session) abandon() {
 	s.pool.update(s.conn, func(n *pooledConn) { n.used--; n.open--; n.lost++ })
 }
 
-// acquire waits until a connection has room, in the order of the requests.
-func (p *sessionPool) acquire(ctx context.Context, r *sessionRequest) (*pooledConn, error) {
-	p.mu.Lock()
+// enqueue adds a request to the queue, in the order of the requests. The lock is held.
+func (p *sessionPool) enqueue(r *sessionRequest) {
 	at, _ := slices.BinarySearchFunc(p.queue, r, (*sessionRequest).compare)
 	p.queue = slices.Insert(p.queue, at, r)
-	p.dispatch()
-	p.mu.Unlock()
+}
+
+// await waits until a queued request gets a connection with room.
+func (p *sessionPool) await(ctx context.Context, r *sessionRequest) (*pooledConn, error) {
 	closing := p.client.ctx.Done()
 	if r.urgent {
 		closing = nil
@@ -227,9 +230,9 @@ func (p *sessionPool) opened(n *pooledConn) {
 	})
 }
 
-// failed is called when a session could not be opened. It reports whether the
-// caller waits for another one.
-func (p *sessionPool) failed(n *pooledConn, err error) (again bool) {
+// failed is called when a session could not be opened. It reports whether the request
+// was queued again: here, so that no later request is served before it.
+func (p *sessionPool) failed(n *pooledConn, r *sessionRequest, err error) (again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n.used--
@@ -242,10 +245,12 @@ func (p *sessionPool) failed(n *pooledConn, err error) (again bool) {
 		if n == p.conns[0] {
 			return false
 		}
+		p.enqueue(r)
 		p.dialFailed(fmt.Errorf("it allows no session: %w", err))
 		p.drop(n)
 		return true
 	}
+	p.enqueue(r)
 	n.limit = n.open + n.lost
 	p.growLater(n)
 	return true
