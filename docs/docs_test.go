@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/provider"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,37 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	for _, key := range configurationKeys(t) {
 		assert.True(t, strings.Contains(string(text), "`"+key+"`"), "docs/configuration.md has no row for key %s", key)
 	}
+}
+
+func TestSchemaHasEveryKey(t *testing.T) {
+	schema := provider.Schema()
+	for _, key := range configurationKeys(t) {
+		found := false
+		path := strings.Split(key, ".")
+		for _, host := range schema["$defs"].(map[string]any) {
+			keys := host.(map[string]any)
+			found = found || schemaHas(keys, path) || schemaHas(keys, append([]string{"ready"}, path...)) // of a condition
+		}
+		assert.True(t, found, "the JSON schema has no key %s", key)
+	}
+}
+
+// schemaHas reports whether a path is in a JSON schema. An element of an array has the
+// path of the array, and TARGET is any key.
+func schemaHas(schema map[string]any, path []string) bool {
+	if items, ok := schema["items"].(map[string]any); ok {
+		return schemaHas(items, path)
+	}
+	if len(path) == 0 {
+		return true
+	}
+	if path[0] == "TARGET" {
+		inner, ok := schema["additionalProperties"].(map[string]any)
+		return ok && schemaHas(inner, path[1:])
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	inner, ok := properties[path[0]].(map[string]any)
+	return ok && schemaHas(inner, path[1:])
 }
 
 // configurationKeys reads the keys of a host from the structs that sections are

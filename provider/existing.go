@@ -43,6 +43,9 @@ func hasOtherKeys(section *hocon.Value) bool {
 	return false
 }
 
+// Section is the struct of a section.
+func (existing) Section() any { return new(existingMachine) }
+
 // existingMachine is a host that is neither created nor removed.
 type existingMachine struct {
 	Settings

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +12,12 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/spf13/cobra"
 )
 
 func configCommand() *cobra.Command {
-	asJSON := false
+	asJSON, schema := false, false
 	command := &cobra.Command{
 		Use:   "config [--json] [FILE | LABEL]",
 		Short: "print the resolved configuration: all of it, one FILE, or the host LABEL",
@@ -27,18 +29,33 @@ An argument is a FILE if it contains a slash, ends in .conf, .json or .propertie
 or names a file but no host; otherwise it is a LABEL.`,
 		Example: `  overcast config                       # everything
   overcast config nat_host              # one host
-  overcast config --json ./other.conf   # one file, as JSON`,
+  overcast config --json ./other.conf   # one file, as JSON
+  overcast config --schema > overcast.schema.json`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 			labels, _ := completeLabel(cmd, args, toComplete)
 			return labels, cobra.ShellCompDirectiveDefault // files, too
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if schema && len(args) > 0 {
+				return usagef("--schema takes no argument")
+			}
+			if schema {
+				return printSchema(cmd.OutOrStdout())
+			}
 			return printConfig(strings.Join(args, ""), asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	command.Flags().BoolVar(&schema, "schema", false, "print a JSON schema of overcast.conf, for editors")
 	return command
+}
+
+// printSchema prints the JSON schema of the configuration.
+func printSchema(out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(provider.Schema())
 }
 
 // printConfig prints a resolved configuration. If it is invalid, it prints nothing

@@ -15,6 +15,9 @@ type cloneProvider struct{ pool *virt.Connections }
 
 func newProvider() *cloneProvider { return &cloneProvider{pool: virt.NewConnections()} }
 
+// Section is the struct of a section.
+func (*cloneProvider) Section() any { return new(config) }
+
 var _ provider.Provider = (*cloneProvider)(nil)
 
 // Keys returns the keys that identify a section of this provider.
