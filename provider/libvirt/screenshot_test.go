@@ -68,3 +68,18 @@ func TestScreenshotCanBeTheLastUserOfAConnection(t *testing.T) {
 	require.ErrorContains(t, err, "taking a screenshot of domain absent")
 	assert.Zero(t, others, "when the event loop ends, the connection is closed")
 }
+
+// The guest chooses the size and the content of its screen.
+func FuzzPNGOf(f *testing.F) {
+	f.Add([]byte("P6\n2 1\n255\n\x0a\x14\x1e\x20\xff\x00"))
+	f.Add([]byte("P6\n-1 99999999999\n255\n"))
+	f.Fuzz(func(t *testing.T, ppm []byte) {
+		shot, err := pngOf(ppm)
+		if err != nil {
+			return
+		}
+		if _, err := png.Decode(bytes.NewReader(shot)); err != nil {
+			t.Error(err)
+		}
+	})
+}
