@@ -92,7 +92,7 @@ func TestDecodeRefusesInvalidMappings(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"missing path":   {`fsMapping { data {} }`, `hostPath`},
 		"unknown mode":   {`fsMapping { data { hostPath = /a, accessMode = open } }`, `overcast.conf:1:48: fsMapping.data.accessMode: `},
-		"unknown driver": {`fsMapping { data { hostPath = /a, driver = nfs } }`, `overcast.conf:1:44: fsMapping.data.driver: "nfs" is not a mount.Driver: "nfs" is not a driver: use 9p, virtiofs or auto`},
+		"unknown driver": {`fsMapping { data { hostPath = /a, driver = nfs } }`, `overcast.conf:1:44: fsMapping.data.driver: "nfs" is not a valid Driver: "nfs" is not a driver: use 9p, virtiofs or auto`},
 		"unknown key":    {`fsMapping { data { hostPaht = /a } }`, `did you mean "hostPath"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
