@@ -22,6 +22,9 @@ func TestMemoryThatACloneNeeds(t *testing.T) {
 		want       uint64
 	}{
 		"its memory and QEMU's": {`<domain><memory unit='KiB'>65536</memory><currentMemory unit='KiB'>1024</currentMemory></domain>`, 64*mib + qemuOverhead},
+		"a generated size":      {`<domain><memory unit='b'>67108864</memory></domain>`, 64*mib + qemuOverhead},
+		"a size in MiB":         {`<domain><memory unit='MiB'>64</memory></domain>`, 64*mib + qemuOverhead},
+		"a size without unit":   {`<domain><memory>65536</memory></domain>`, 64*mib + qemuOverhead},
 		"nothing on huge pages": {`<domain><memory unit='KiB'>65536</memory><memoryBacking><hugepages/></memoryBacking></domain>`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

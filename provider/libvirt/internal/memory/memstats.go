@@ -21,7 +21,32 @@ func memoryOf(definition *libvirtxml.Domain) uint64 {
 	if definition.Memory == nil || (definition.MemoryBacking != nil && definition.MemoryBacking.MemoryHugePages != nil) {
 		return 0
 	}
-	return uint64(definition.Memory.Value)<<10 + qemuOverhead // libvirt converts it to KiB
+	return uint64(definition.Memory.Value)*memoryUnit(definition.Memory.Unit) + qemuOverhead
+}
+
+// memoryUnit is the size in bytes of a unit of libvirt's memory element
+// (https://libvirt.org/formatdomain.html#memory-allocation). The default is KiB, and
+// libvirt converts to it, but a generated definition has not been at libvirt yet.
+func memoryUnit(name string) uint64 {
+	switch name {
+	case "b", "bytes":
+		return 1
+	case "KB":
+		return 1e3
+	case "MB":
+		return 1e6
+	case "GB":
+		return 1e9
+	case "TB":
+		return 1e12
+	case "M", "MiB":
+		return 1 << 20
+	case "G", "GiB":
+		return 1 << 30
+	case "T", "TiB":
+		return 1 << 40
+	}
+	return 1 << 10 // k, KiB
 }
 
 // nodeMemory is the memory of a hypervisor, in bytes.
