@@ -2,9 +2,11 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/cloudinit"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
@@ -54,9 +56,19 @@ func checkLogin(url string) provider.Result {
 	target, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address"))
 	if err == nil {
 		result.Detail, err = target.User, credentials.CheckKeyFile(target)
+		if errors.Is(err, credentials.ErrKeyFileMissing) && isGeneratedKey(target.PrivateKeyFile) {
+			result.Detail, err = target.User+", with a key that the first set-up generates", nil
+		}
 	}
 	if err != nil {
 		result.Err = fmt.Errorf("connection.url: %w", err)
 	}
 	return result
+}
+
+// isGeneratedKey reports whether a path is that of the key that set-ups generate for
+// cloud-init.
+func isGeneratedKey(path string) bool {
+	dir, err := cloudinit.DefaultKeyDir()
+	return err == nil && path == cloudinit.LoginKeyPath(dir)
 }
