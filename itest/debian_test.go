@@ -82,10 +82,10 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 	})
 
 	It("boots by UEFI from a virtio disk, and by BIOS from a SATA disk", func() {
-		Expect(uefi).To(HaveFile("/sys/firmware/efi/fw_platform_size").WithContent("64\n"))
-		Expect(uefi).To(HaveMounted("/").From("/dev/vda2"))
-		Expect(bios).NotTo(HaveFile("/sys/firmware/efi/fw_platform_size"))
-		Expect(bios).To(HaveMounted("/").From("/dev/sda2"))
+		Expect(uefi).To(HaveFile("/sys/firmware/efi/fw_platform_size").WithContent("64\n").Within(time.Minute))
+		Expect(uefi).To(HaveMounted("/").From("/dev/vda2").Within(time.Minute))
+		Expect(bios).NotTo(HaveFile("/sys/firmware/efi/fw_platform_size").Within(time.Minute))
+		Expect(bios).To(HaveMounted("/").From("/dev/sda2").Within(time.Minute))
 	})
 
 	It("has no unit that failed", func() {
@@ -111,9 +111,9 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 	})
 
 	It("mounts folders by 9p and by virtiofs, and is provisioned when they are mounted", func(ctx SpecContext) {
-		Expect(uefi).To(HaveMounted("/slow").ReadOnly().WithType("9p").From("slow"))
-		Expect(uefi).To(HaveMounted("/fast").WithType("virtiofs").From("fast"))
-		Expect(uefi).To(HaveFile("/root/provisioned").WithContent("copiedfrom outside"))
+		Expect(uefi).To(HaveMounted("/slow").ReadOnly().WithType("9p").From("slow").Within(time.Minute))
+		Expect(uefi).To(HaveMounted("/fast").WithType("virtiofs").From("fast").Within(time.Minute))
+		Expect(uefi).To(HaveFile("/root/provisioned").WithContent("copiedfrom outside").Within(time.Minute))
 		in(ctx, uefi, "echo mine >/fast/file")
 		Expect(os.ReadFile(filepath.Join(folder, "file"))).To(Equal([]byte("mine\n")))
 	})

@@ -142,3 +142,34 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 }
+
+// configuring is a host that configures itself after its first login.
+type configuring struct{ machine }
+
+func (*configuring) AwaitReady(ctx context.Context, run func(context.Context, string) (string, int, error)) error {
+	output, _, err := run(ctx, "wait")
+	if err == nil && output != "done\n" {
+		err = errors.New("it printed " + output)
+	}
+	return err
+}
+
+func TestAwaitReadyLogsInAgainWhenTheHostRestartsItsServer(t *testing.T) {
+	ownHome(t, "")
+	var server *sshtest.Server
+	drops := 3
+	server = sshtest.Start(t, sshtest.Config{Exec: func(ctx context.Context, _ string, s sshtest.Session) int {
+		if drops > 0 {
+			drops--
+			go server.Drop()
+			<-ctx.Done()
+			return 1
+		}
+		fmt.Fprintln(s.Stdout, "done")
+		return 0
+	}})
+	h := newHost(&configuring{machine{settingsFor(server.URL(), time.Minute), "127.0.0.1"}})
+	defer h.stop(context.Background())
+	require.NoError(t, h.awaitReady(t.Context()))
+	assert.Zero(t, drops)
+}

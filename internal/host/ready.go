@@ -128,24 +128,31 @@ func (h *Host) verifyAddress(ctx context.Context) error {
 		return nil
 	}
 	return verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
-		stdout, err := h.output(ctx, cmd)
-		if errors.Is(err, sshclient.ErrConnectionLost) { // a booting system may restart its sshd
-			if err = h.awaitLogin(ctx); err == nil {
-				stdout, err = h.output(ctx, cmd)
-			}
-		}
-		return stdout, err
+		result, err := h.runWhileBooting(ctx, cmd)
+		return result.Stdout, err
 	})
 }
 
-// output runs a command and returns its standard output.
-func (h *Host) output(ctx context.Context, cmd string) (string, error) {
-	client, err := h.Client(ctx)
-	if err != nil {
-		return "", err
+// maxReconnects limits the logins of runWhileBooting.
+const maxReconnects = 5
+
+// runWhileBooting runs a command, and again after a new login if the connection is lost:
+// a booting system may restart its sshd or its network. The command must be one that can
+// be repeated.
+func (h *Host) runWhileBooting(ctx context.Context, cmd string) (sshclient.Result, error) {
+	for reconnects := 0; ; reconnects++ {
+		client, err := h.Client(ctx)
+		if err != nil {
+			return sshclient.Result{}, err
+		}
+		result, err := client.Run(ctx, cmd)
+		if !errors.Is(err, sshclient.ErrConnectionLost) || reconnects == maxReconnects {
+			return result, err
+		}
+		if err := h.awaitLogin(ctx); err != nil {
+			return sshclient.Result{}, err
+		}
 	}
-	result, err := client.Run(ctx, cmd)
-	return result.Stdout, err
 }
 
 // pinHostKey makes logins accept only the key that the provider knows, if it knows one.
@@ -169,11 +176,7 @@ func (h *Host) awaitReady(ctx context.Context) error {
 		return nil
 	}
 	return checker.AwaitReady(ctx, func(ctx context.Context, cmd string) (string, int, error) {
-		client, err := h.Client(ctx)
-		if err != nil {
-			return "", 0, err
-		}
-		result, err := client.Run(ctx, cmd)
+		result, err := h.runWhileBooting(ctx, cmd)
 		return result.Stdout, result.ExitCode, err
 	})
 }
