@@ -11,7 +11,7 @@ UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outs
 VULNDB  ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other kills lab-test bench lint vulnerabilities lab-shell clean
+.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addr
 
 itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
+
+itest-cloud: deps $(LAB) $(GINKGO) ## the specs of a cloud image, which take minutes to boot where guests are emulated (as root)
+	LAB_CLOUD=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image' ./itest
 
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
 	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest

@@ -34,6 +34,10 @@
 // /var/lib/dnsmasq/dnsmasq.leases on dhcp-box, which also knows the leases of
 // the routed network.
 //
+// With LAB_DEBIAN=1 there are also the base domains lab-debian and lab-debian-bios, a
+// Debian with systemd and OpenSSH. With LAB_CLOUD=1, LAB_CLOUD_IMAGE is the path of such
+// a Debian as a cloud image, with cloud-init.
+//
 // LAB_ACCEL=kvm or tcg decides how guests run; without it the lab takes KVM
 // where the CPU has hardware virtualisation. When a step fails, the lab shows
 // the end of the logs that may say why.

@@ -109,9 +109,21 @@ func prepare(ctx context.Context) (plan, error) {
 			return p, fmt.Errorf("building Debian image: %w: without LAB_DEBIAN=1 the lab needs none", err)
 		}
 	}
-	p.Env, err = goEnvironment(ctx)
-	return p, err
+	if p.Env, err = goEnvironment(ctx); err != nil || !wantsCloud() {
+		return p, err
+	}
+	cloud, err := guest.EnsureCloud(ctx, filepath.Join(cache, "overcast-lab"), p.Image, func() func(error) {
+		return begin("building cloud image")
+	})
+	if err != nil {
+		return p, fmt.Errorf("building cloud image: %w: without LAB_CLOUD=1 the lab needs none", err)
+	}
+	p.Env = append(p.Env, "LAB_CLOUD_IMAGE="+cloud)
+	return p, nil
 }
+
+// wantsCloud says whether the caller asks for a cloud image.
+func wantsCloud() bool { return os.Getenv("LAB_CLOUD") == "1" }
 
 // wantsDebian says whether the caller asks for the Debian guest. It takes about
 // a minute to build, so only those get it who say so.

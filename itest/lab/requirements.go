@@ -60,7 +60,7 @@ func checkMachine() error {
 	}
 	var programsMissing, packages []string
 	needed := programs
-	if wantsDebian() {
+	if wantsDebian() || wantsCloud() {
 		needed = slices.Concat(programs, debianPrograms)
 	}
 	for _, p := range needed {

@@ -23,6 +23,23 @@ const debianDisk = "disk.qcow2"
 // The error says what apt or mmdebstrap reported, for instance that the package
 // mirror cannot be reached.
 func EnsureDebian(ctx context.Context, dir string, other Image, building func() (done func(error))) (string, error) {
+	return ensureDebian(ctx, dir, other, debianVariant{packages: debianPackages, rootMiB: debianRootMiB}, building)
+}
+
+// EnsureCloud is EnsureDebian for a disk that is also a cloud image: it has
+// cloud-init, and no machine ID.
+func EnsureCloud(ctx context.Context, dir string, other Image, building func() (done func(error))) (string, error) {
+	return ensureDebian(ctx, dir, other, debianVariant{packages: slices.Concat(debianPackages, cloudPackages), rootMiB: cloudRootMiB, noMachineID: true}, building)
+}
+
+// debianVariant is one of the Debian guests.
+type debianVariant struct {
+	packages    []string
+	rootMiB     int64
+	noMachineID bool
+}
+
+func ensureDebian(ctx context.Context, dir string, other Image, variant debianVariant, building func() (done func(error))) (string, error) {
 	key, err := os.ReadFile(other.Key + ".pub")
 	if err != nil {
 		return "", err
@@ -33,14 +50,14 @@ func EnsureDebian(ctx context.Context, dir string, other Image, building func() 
 		if err != nil {
 			return err
 		}
-		installed, err := simulateInstall(ctx, debianPackages)
+		installed, err := simulateInstall(ctx, variant.packages)
 		if err != nil {
 			return err
 		}
 		parts := append(slices.Concat(loaders, installed), source{name: "key", version: string(key)})
 		entry, err = cache{dir}.entry(ctx, "debian-"+fingerprint(kernel, parts), func(tmp string) error {
 			done := building()
-			b := debianBuilder{ctx: ctx, out: tmp, scratch: filepath.Join(tmp, "scratch"), key: key}
+			b := debianBuilder{debianVariant: variant, ctx: ctx, out: tmp, scratch: filepath.Join(tmp, "scratch"), key: key}
 			err := b.build(kernel, loaders)
 			done(err)
 			return err
@@ -68,6 +85,7 @@ func simulateInstall(ctx context.Context, names []string) ([]source, error) {
 
 // debianBuilder makes the disk of a Debian guest in the folder out.
 type debianBuilder struct {
+	debianVariant
 	ctx     context.Context
 	out     string
 	scratch string // removed at the end
@@ -133,7 +151,7 @@ func (b *debianBuilder) bootstrap() error {
 		return err
 	}
 	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap", "--quiet",
-		"--mode=root", "--variant=minbase", "--include=" + strings.Join(debianPackages, ","), "--aptopt=" + settings}
+		"--mode=root", "--variant=minbase", "--include=" + strings.Join(b.packages, ","), "--aptopt=" + settings}
 	for _, path := range debianExcluded {
 		args = append(args, "--dpkgopt=path-exclude="+path)
 	}
@@ -149,6 +167,11 @@ func (b *debianBuilder) configure() error {
 	}
 	for _, path := range debianRemoved {
 		if err := os.RemoveAll(filepath.Join(root, path)); err != nil {
+			return err
+		}
+	}
+	if b.noMachineID { // systemd makes one at the first boot
+		if err := os.WriteFile(filepath.Join(root, "etc/machine-id"), nil, 0o444); err != nil {
 			return err
 		}
 	}

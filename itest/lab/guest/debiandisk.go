@@ -14,8 +14,6 @@ const (
 	espStart  = 1
 	espSize   = 32
 	rootStart = espStart + espSize
-	rootMiB   = 640
-	diskMiB   = rootStart + rootMiB + 1 // GPT has its second copy at the end
 )
 
 const debianLabel = "lab-debian"
@@ -33,14 +31,14 @@ func (b *debianBuilder) disk() error {
 		}
 	}
 	raw := b.path("disk.raw")
-	if err := emptyFile(raw, diskMiB); err != nil {
+	if err := emptyFile(raw, rootStart+b.rootMiB+1); err != nil { // GPT has its second copy at the end
 		return err
 	}
 	table := fmt.Sprintf(`sfdisk --quiet "$1" <<EOF
 label: gpt
 start=%dMiB, size=%dMiB, type=U, attrs=LegacyBIOSBootable
 start=%dMiB, size=%dMiB, type=L
-EOF`, espStart, espSize, rootStart, rootMiB)
+EOF`, espStart, espSize, rootStart, b.rootMiB)
 	if _, err := run(b.ctx, "", "sh", "-c", table, "sh", raw); err != nil {
 		return err
 	}
@@ -97,7 +95,7 @@ func (b *debianBuilder) systemPartition() error {
 
 func (b *debianBuilder) rootPartition() error {
 	path := b.path("root.ext4")
-	if err := emptyFile(path, rootMiB); err != nil {
+	if err := emptyFile(path, b.rootMiB); err != nil {
 		return err
 	}
 	_, err := run(b.ctx, "", "mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=1",

@@ -10,6 +10,15 @@ var debianPackages = strings.Fields(`
 	systemd-sysv udev dbus libpam-systemd kmod iproute2
 	openssh-server qemu-guest-agent`)
 
+// cloudPackages are those that a cloud image has besides.
+var cloudPackages = []string{"cloud-init", "sudo"}
+
+// Sizes of root file systems, in MiB.
+const (
+	debianRootMiB = 640
+	cloudRootMiB  = 1200
+)
+
 // bootPackages are unpacked for the initrd and the system partition.
 var bootPackages = []string{"busybox-static", "systemd-boot-efi", "syslinux", "syslinux-common"}
 
