@@ -47,7 +47,7 @@ var _ = Describe("a host of a cloud image", Serial, func() {
 			Expect(says(ctx, host, "sudo -n id -u")).To(Equal("0\n"))
 			Expect(host).To(HaveFile("/etc/from-user-data").WithContent("here").Within(time.Minute))
 			for _, file := range []string{"/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub"} {
-				identities[says(ctx, host, "cat "+file)] = true
+				identities[says(ctx, host, "sudo -n cat "+file)] = true
 			}
 		}
 		Expect(identities).To(HaveLen(4), "machine IDs and host keys")
