@@ -12,14 +12,15 @@ import (
 	. "github.com/overcast-go/overcast/matchers"
 )
 
-// requireCloudImage returns the path of the lab's cloud image. It skips the spec
-// where there is none.
+// requireCloudImage returns the path of the lab's cloud image, and removes what the
+// hypervisor has imported after the spec. It skips the spec where there is none.
 func requireCloudImage() string {
 	GinkgoHelper()
 	path := os.Getenv("LAB_CLOUD_IMAGE")
 	if path == "" {
 		Skip("there is no cloud image: run the lab with LAB_CLOUD=1, as make itest-cloud does")
 	}
+	DeferCleanup(removeLayers)
 	return path
 }
 
