@@ -9,7 +9,6 @@ import (
 	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"libvirt.org/go/libvirt"
 )
 
@@ -65,15 +64,9 @@ func ImportImage(ctx context.Context, url, pool, from, sha256 string) (Layer, er
 		if err != nil {
 			return err
 		}
-		in, err := storage.ImagePool(conn, pool)
-		if err != nil {
-			return err
-		}
 		hardware := layers.Hardware{Memory: defaultMemory, VCPUs: defaultVCPUs, Network: defaultNetwork, Firmware: layers.FirmwareBIOS}
-		if l, err = (layers.Import{Pool: in, Source: source.String(), Image: got, Hardware: hardware, Host: host}).Do(ctx, conn); err != nil {
-			return err
-		}
-		return l.Touch(conn)
+		l, err = importInto(ctx, conn, pool, layers.Import{Source: source.String(), Image: got, Hardware: hardware, Host: host})
+		return err
 	})
 	if err != nil {
 		return Layer{}, fmt.Errorf("importing image %s at %s: %w", source, redact.Text(url), err)

@@ -156,11 +156,18 @@ func (i *instance) importImage(ctx context.Context, conn *libvirt.Connect, hardw
 	if err != nil {
 		return nil, err
 	}
-	pool, err := storage.ImagePool(conn, i.config.OverlayPool)
+	return importInto(ctx, conn, i.config.OverlayPool, layers.Import{Label: i.label, Source: i.config.source.String(), Image: got, Hardware: hardware, Host: host})
+}
+
+// importInto does an import into the pool that is wanted, or into a default one if it
+// is empty, and notes the use of the layer.
+func importInto(ctx context.Context, conn *libvirt.Connect, wanted string, what layers.Import) (*layers.Layer, error) {
+	pool, err := storage.ImagePool(conn, wanted)
 	if err != nil {
 		return nil, err
 	}
-	l, err := layers.Import{Label: i.label, Pool: pool, Source: i.config.source.String(), Image: got, Hardware: hardware, Host: host}.Do(ctx, conn)
+	what.Pool = pool
+	l, err := what.Do(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
