@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +40,7 @@ or names a file but no host; otherwise it is a LABEL.`,
 				return usagef("--schema takes no argument")
 			}
 			if schema {
-				return printSchema(cmd.OutOrStdout())
+				return printJSON(cmd.OutOrStdout(), provider.Schema())
 			}
 			return printConfig(strings.Join(args, ""), asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -49,13 +48,6 @@ or names a file but no host; otherwise it is a LABEL.`,
 	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	command.Flags().BoolVar(&schema, "schema", false, "print a JSON schema of overcast.conf, for editors")
 	return command
-}
-
-// printSchema prints the JSON schema of the configuration.
-func printSchema(out io.Writer) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(provider.Schema())
 }
 
 // printConfig prints a resolved configuration. If it is invalid, it prints nothing
