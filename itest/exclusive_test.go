@@ -22,23 +22,7 @@ exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupSt
 
 var _ = Describe("a suite of two processes", Serial, func() {
 	It("boots its static host once, uses it in one spec at a time, and restores it only there", func() {
-		dir := GinkgoT().TempDir()
-		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(exclusiveConfig), 0o644)).To(Succeed())
-		for _, args := range [][]string{
-			{"build", "-o", filepath.Join(dir, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"},
-			{"test", "-c", "-o", filepath.Join(dir, "exclusive.test"), "./testdata/exclusive"},
-		} {
-			out, err := exec.Command("go", args...).CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), string(out))
-		}
-		cmd := exec.Command(filepath.Join(dir, "ginkgo"), "-procs=2", "--no-color", "--timeout=4m", "exclusive.test")
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "OVERCAST_SET=")
-		session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
-		Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
-		said := string(session.Out.Contents())
+		said := failingSuite("exclusive", exclusiveConfig)
 		Expect(said).To(ContainSubstring("10 Passed | 2 Failed"))
 		Expect(said).To(ContainSubstring(`host "exclusive_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("exclusive_static"))`))
 		Expect(said).To(ContainSubstring(`host "exclusive_static" is shared by 2 processes, and Pristine would change it for their specs: add BeforeEach(hosts.Exclusive("exclusive_static")) before BeforeEach(hosts.Pristine("exclusive_static"))`))
@@ -46,3 +30,27 @@ var _ = Describe("a suite of two processes", Serial, func() {
 		Expect(leftovers("exclusive_own")).To(BeEmpty())
 	})
 })
+
+// failingSuite runs the suite testdata/NAME in two processes with a configuration. It
+// returns its output when the suite has failed.
+func failingSuite(name, config string, flags ...string) string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(config), 0o644)).To(Succeed())
+	for _, args := range [][]string{
+		{"build", "-o", filepath.Join(dir, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"},
+		{"test", "-c", "-o", filepath.Join(dir, name+".test"), "./testdata/" + name},
+	} {
+		out, err := exec.Command("go", args...).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+	}
+	args := append([]string{"-procs=2", "--no-color", "--timeout=4m"}, flags...)
+	cmd := exec.Command(filepath.Join(dir, "ginkgo"), append(args, name+".test")...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "OVERCAST_SET=")
+	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
+	Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
+	return string(session.Out.Contents())
+}
