@@ -71,25 +71,31 @@ func countOverlays(overlays []domainxml.Overlay) []PoolUse {
 
 // readAvailable reads the free space of a pool. libvirt measures it when it refreshes the
 // pool, so a pool without room is refreshed before it counts as full.
-func readAvailable(conn *libvirt.Connect, use *PoolUse) error {
-	pool, err := conn.LookupStoragePoolByName(use.Pool)
-	if err != nil {
-		return fmt.Errorf("looking up pool %s: %w", use.Pool, virt.StripCodes(err))
-	}
-	defer pool.Free()
+func readAvailable(conn *libvirt.Connect, use *PoolUse) (err error) {
 	for _, refresh := range []bool{false, true} {
-		if refresh {
-			_ = pool.Refresh(0) // without it, the measured value stays
-		}
-		info, err := pool.GetInfo()
-		if err != nil {
-			return fmt.Errorf("reading the free space of pool %s: %w", use.Pool, virt.StripCodes(err))
-		}
-		if use.Available = info.Available; use.hasRoom() {
-			return nil
+		if use.Available, err = freeSpace(conn, use.Pool, refresh); err != nil || use.hasRoom() {
+			return err
 		}
 	}
 	return &PoolFullError{*use}
+}
+
+// freeSpace returns the free space of a pool in bytes, as libvirt measured it when it last
+// refreshed the pool, or as it is now.
+func freeSpace(conn *libvirt.Connect, name string, refresh bool) (uint64, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("looking up pool %s: %w", name, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	if refresh {
+		_ = pool.Refresh(0) // without it, the measured value stays
+	}
+	info, err := pool.GetInfo()
+	if err != nil {
+		return 0, fmt.Errorf("reading the free space of pool %s: %w", name, virt.StripCodes(err))
+	}
+	return info.Available, nil
 }
 
 // CheckStateRoom fails if a pool has no room for the state of a running domain, which is
@@ -100,18 +106,12 @@ func CheckStateRoom(conn *libvirt.Connect, pool string, domain *libvirt.Domain) 
 	if err != nil {
 		return fmt.Errorf("reading the memory use: %w", virt.StripCodes(err))
 	}
-	p, err := conn.LookupStoragePoolByName(pool)
+	free, err := freeSpace(conn, pool, true) // overlays have grown since libvirt measured it
 	if err != nil {
-		return fmt.Errorf("looking up pool %s: %w", pool, virt.StripCodes(err))
+		return err
 	}
-	defer p.Free()
-	_ = p.Refresh(0) // overlays have grown since libvirt measured the free space
-	info, err := p.GetInfo()
-	if err != nil {
-		return fmt.Errorf("reading the free space of pool %s: %w", pool, virt.StripCodes(err))
-	}
-	if info.Available < need {
-		return fmt.Errorf("pool %s has %s free, and the state needs up to %s: free space there, or set overlayPool to a larger pool", pool, formatSize(info.Available), formatSize(need))
+	if free < need {
+		return fmt.Errorf("pool %s has %s free, and the state needs up to %s: free space there, or set overlayPool to a larger pool", pool, formatSize(free), formatSize(need))
 	}
 	return nil
 }
