@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/internal/host"
 	hosts "github.com/overcast-go/overcast/internal/host"
 )
 
@@ -119,4 +121,67 @@ func describeQueue(ahead []filelock.Holder) string {
 // currentSpec names the running spec for the processes that wait for it.
 func currentSpec() string {
 	return fmt.Sprintf("%q in Ginkgo process %d", ginkgo.CurrentSpecReport().FullText(), ginkgo.GinkgoParallelProcess())
+}
+
+// DeadlockError reports that specs that run at the same time wait for each
+// other, because they acquire the same hosts in different orders.
+type DeadlockError struct {
+	Label string // of the host that the failed spec waits for
+	// Others describes the other specs of the cycle, for messages: the first
+	// one holds that host and waits for a host that the second one holds, and
+	// so on; the last one waits for a host that the failed spec holds.
+	Others []string
+}
+
+// Error names the specs that wait for each other, and what to do.
+func (e *DeadlockError) Error() string {
+	return fmt.Sprintf("deadlock: the host is held by %s, which the failed spec holds: acquire hosts in the same order in every spec",
+		strings.Join(e.Others, ", which is held by "))
+}
+
+func newDeadlockError(label string, cycle []filelock.Holder) *DeadlockError {
+	e := &DeadlockError{Label: label}
+	for _, other := range cycle {
+		e.Others = append(e.Others, fmt.Sprintf("%s, which waits for %s", other.Detail, other.Label))
+	}
+	return e
+}
+
+// NotExclusiveError reports that a spec used a host with a static address, which
+// several processes share, without [Fixtures.Exclusive].
+type NotExclusiveError struct {
+	Label     string
+	Processes int  // of the run
+	Reverted  bool // the spec wanted to revert the host, see Pristine
+}
+
+// Error names the host and the code to add.
+func (e *NotExclusiveError) Error() string {
+	if e.Reverted {
+		return fmt.Sprintf("host %q is shared by %d processes, and Pristine would change it for their specs: "+
+			"add BeforeEach(hosts.Exclusive(%[1]q)) before BeforeEach(hosts.Pristine(%[1]q))", e.Label, e.Processes)
+	}
+	return fmt.Sprintf("host %q has a static address and is shared by %d processes, and this spec does not have exclusive use of it: "+
+		"add BeforeEach(hosts.Exclusive(%[1]q)) to its container", e.Label, e.Processes)
+}
+
+// requireExclusive makes specs that use a host without Exclusive fail, if the
+// run has several processes. Other nodes may use the host at any time: AfterSuite, for
+// example, can know that no spec runs.
+func (f *Fixtures) requireExclusive(labels []string) error {
+	if processes() < 2 {
+		return nil
+	}
+	for _, label := range labels {
+		err := host.Default.Restrict(label, func() error {
+			if f.uses.has(label) || !ginkgo.CurrentSpecReport().LeafNodeType.Is(types.NodeTypeIt) {
+				return nil
+			}
+			return &NotExclusiveError{Label: label, Processes: processes()}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,12 +4,18 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 
+	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
 )
 
 var _ provider.Reserver = (*cloneProvider)(nil)
@@ -91,3 +97,70 @@ func reserveFor(ctx context.Context, batch []*instance, queued func()) error {
 
 // releaseMemory ends the reservation of this clone.
 func (i *instance) releaseMemory() { i.memory.Release(i.label) }
+
+// The clones of a base that run at the same time have slots: numbers from 0 on, from which
+// their UUIDs and MAC addresses are derived. A clone gets the lowest free slot, so it has
+// the MAC addresses of an earlier clone, and the DHCP server gives it that clone's lease
+// instead of another address of its range.
+//
+// On one machine a file lock protects a slot, which the kernel releases when its holder
+// ends. Across machines the hypervisor does: it has one domain with a UUID.
+
+// slotSeed returns the seed of the clone in a slot. It includes this machine and the
+// hypervisor, as a base with the same UUID may be defined on two hypervisors of one
+// network.
+func slotSeed(hypervisor, base string, slot int) domainxml.Seed {
+	return domainxml.Seed(fmt.Sprintf("slot %d of base %s at %s by %s", slot, base, hypervisor, machineID()))
+}
+
+// takeSlot gives the clone the identity of the lowest slot that no process of this machine
+// holds and no domain of the hypervisor uses.
+func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
+	hypervisor, err := conn.GetHostname()
+	if err != nil {
+		return fmt.Errorf("reading the host name of the hypervisor: %w", virt.StripCodes(err))
+	}
+	dir, err := filelock.Dir()
+	if err != nil {
+		return err
+	}
+	for slot := 0; ; slot++ {
+		s := slotSeed(hypervisor, c.Base, slot)
+		held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.UUID(), owner.NewHolder(i.label))
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			continue
+		}
+		free, err := isUUIDFree(conn, s.UUID())
+		if free {
+			i.undo.RecordLocal(fmt.Sprintf("the lock of slot %d", slot), held.Release)
+			c.SetIdentity(s)
+			return nil
+		}
+		_ = held.Release() // nothing depends on it
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// isUUIDFree reports whether no domain has a UUID.
+func isUUIDFree(conn *libvirt.Connect, uuid string) (bool, error) {
+	domain, err := conn.LookupDomainByUUIDString(uuid)
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking up the domain with UUID %s: %w", uuid, virt.StripCodes(err))
+	}
+	return false, domain.Free()
+}
+
+// machineID returns the ID of this machine. It is "" if the machine has none, as in many
+// containers: their clones share slots.
+func machineID() string {
+	id, _ := os.ReadFile("/etc/machine-id") // see machine-id(5)
+	return strings.TrimSpace(string(id))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os/exec"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"libvirt.org/go/libvirt"
 )
 
 // Gateway is an SSH connection to the hypervisor's machine. The first use opens it,
@@ -74,4 +76,14 @@ func (g *Gateway) Run(ctx context.Context, command string) (string, error) {
 		return "", fmt.Errorf("%s on %s: %w", command, client, err)
 	}
 	return result.Stdout, nil
+}
+
+// IsLocal reports whether a hypervisor is on this machine, by its URL.
+func IsLocal(conn *libvirt.Connect) bool {
+	text, err := conn.GetURI()
+	if err != nil {
+		return false
+	}
+	at, err := url.Parse(text)
+	return err == nil && at.Host == ""
 }

@@ -1,12 +1,16 @@
 package virt
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/shell"
+	"github.com/overcast-go/overcast/internal/urlparts"
+	"libvirt.org/go/libvirt"
 )
 
 // ConnectError reports that no connection to a hypervisor could be opened, and
@@ -85,4 +89,55 @@ func hostKeyHint(shown string) string {
 	}
 	return fmt.Sprintf("compare the key of %s with the one that an administrator gives you: ssh-keyscan %s%s | ssh-keygen -lf -; then log in once: ssh %s%s; remove an old key with: ssh-keygen -R %s",
 		machine, port, shell.Word(machine), port, shell.Word(login), shell.Word(entry))
+}
+
+// open connects to a hypervisor. It never prompts.
+func open(url string) (*libvirt.Connect, error) { return libvirt.NewConnect(withoutPrompt(url)) }
+
+var (
+	sshTransport  = regexp.MustCompile(`^[a-z]+\+ssh://`)
+	noTTYIsChosen = regexp.MustCompile(`[?&;]no_tty=`)
+)
+
+// withoutPrompt adds the parameter no_tty to a URL with the transport ssh: the ssh
+// program then fails instead of asking for a password or about a host key. libvirt's
+// other transports never ask.
+func withoutPrompt(url string) string {
+	if !sshTransport.MatchString(url) || noTTYIsChosen.MatchString(url) {
+		return url
+	}
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return strings.TrimRight(url, "?&") + separator + "no_tty=1"
+}
+
+// ErrPassword reports a connection URL with a password. libvirt takes none from a URL:
+// it passes the login to ssh as a process argument, which all users of the machine see.
+var ErrPassword = errors.New("the URL has a password, which every user of this machine would see in the arguments of ssh")
+
+// PasswordHint says what to do about [ErrPassword].
+const PasswordHint = "remove it and log in with a key (qemu+ssh://USER@MACHINE/system?keyfile=PATH, or ssh-add); for SASL, put the password in libvirt's auth.conf"
+
+// queryStart begins the parameters. A password may have other question marks.
+var queryStart = regexp.MustCompile(`\?\w+=`)
+
+// CheckPassword fails with a *[ConnectError] for [ErrPassword] if a connection URL has a
+// password in its login or parameters.
+func CheckPassword(url string) error {
+	_, rest, found := strings.Cut(url, "://")
+	if !found {
+		return nil // libvirt has no login without a scheme
+	}
+	authority, query := rest, ""
+	if at := queryStart.FindStringIndex(rest); at != nil {
+		authority, query = rest[:at[0]], rest[at[0]+1:]
+	}
+	login, _ := urlparts.SplitLogin(authority)
+	_, secrets := redact.Redact(query)
+	if len(secrets) == 0 && !strings.Contains(login, ":") {
+		return nil
+	}
+	return &ConnectError{URL: redact.Text(url), Part: "login", Err: ErrPassword, Hint: PasswordHint}
 }

@@ -1,6 +1,7 @@
 package virt
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -76,4 +77,59 @@ func openTestDriver(t *testing.T) *Connection {
 	require.NoError(t, err)
 	t.Cleanup(release)
 	return on
+}
+
+func TestSSHNeverPrompts(t *testing.T) {
+	for url, opened := range map[string]string{
+		"qemu:///system":                              "qemu:///system",
+		"qemu+tls://box/system":                       "qemu+tls://box/system",
+		"qemu+ssh://u@box/system":                     "qemu+ssh://u@box/system?no_tty=1",
+		"qemu+ssh://u@box/system?keyfile=/k":          "qemu+ssh://u@box/system?keyfile=/k&no_tty=1",
+		"qemu+ssh://u@box/system?no_tty=0":            "qemu+ssh://u@box/system?no_tty=0",
+		"qemu+ssh://u@box/system?keyfile=/k&no_tty=1": "qemu+ssh://u@box/system?keyfile=/k&no_tty=1",
+		"qemu+libssh2://box/system":                   "qemu+libssh2://box/system",
+	} {
+		assert.Equal(t, opened, withoutPrompt(url))
+	}
+}
+
+func TestAnUnknownHostKeySaysHowToAddIt(t *testing.T) {
+	err := connectError("qemu+ssh://user@box:2222/system", errors.New("Cannot recv data: Host key verification failed.: Connection reset by peer"))
+	assert.ErrorContains(t, err, "compare the key of box with the one that an administrator gives you: ssh-keyscan -p 2222 box | ssh-keygen -lf -; then log in once: ssh -p 2222 user@box; remove an old key with: ssh-keygen -R '[box]:2222'")
+	err = connectError("qemu+ssh://box/system", errors.New("Cannot recv data: Host key verification failed.: Connection reset by peer"))
+	assert.ErrorContains(t, err, "ssh-keyscan box | ssh-keygen -lf -; then log in once: ssh box; remove an old key with: ssh-keygen -R box")
+}
+
+func TestURLsWithAPasswordAreRefusedBeforeDialling(t *testing.T) {
+	for name, url := range map[string]string{
+		"ssh":         "qemu+ssh://root:s3cret@127.0.0.1/system",
+		"libssh":      "qemu+libssh2://root:s3cret@127.0.0.1:22/system",
+		"slash":       "qemu+ssh://root:s3cret/more@127.0.0.1/system",
+		"encoded":     "qemu+ssh://root:s3cret%20x@127.0.0.1/system",
+		"other":       "qemu+tcp://root:s3cret@127.0.0.1/system",
+		"driver":      "test://root:s3cret@/default",
+		"parameter":   "qemu+ssh://root@127.0.0.1/system?no_verify=1&password=s3cret",
+		"passphrase":  "qemu+ssh://root@127.0.0.1/system?passphrase=s3cret",
+		"unparseable": "qemu+ssh://root:s3cret@host:bad/system",
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := NewConnections()
+			_, _, err := pool.Acquire(t.Context(), url)
+			var e *ConnectError
+			require.ErrorAs(t, err, &e)
+			require.ErrorIs(t, err, ErrPassword)
+			assert.Contains(t, err.Error(), "keyfile=")
+			assert.NotContains(t, err.Error(), "s3cret")
+			assert.Empty(t, pool.open, "nothing was dialled")
+		})
+	}
+}
+
+func TestURLsWithoutAPasswordAreAccepted(t *testing.T) {
+	for _, url := range []string{
+		"qemu:///system", "test:///default", "qemu+ssh://root@host/system", "qemu+ssh://root@[::1]:22/system",
+		"qemu+ssh://host:22/system?keyfile=/a:b@c", "qemu+unix:///system?socket=/run/a@b:c", "qemu+ssh://host:22/system?no_verify=1&socket=/a@b", "qemu+ssh://host:bad/system", "lxc:///", "",
+	} {
+		assert.NoError(t, CheckPassword(url), url)
+	}
 }
