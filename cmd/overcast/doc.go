@@ -1,5 +1,6 @@
 // Command overcast looks after the hosts that test suites declare in overcast.conf.
 //
+//	overcast init [LABEL] [--yes]             write a first overcast.conf and a first test
 //	overcast config [--json] [FILE | LABEL]   print the resolved configuration
 //	overcast doctor [LABEL]...                check what hosts depend on
 //	overcast up LABEL... [--for DURATION]     set up hosts that stay until overcast down

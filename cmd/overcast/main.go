@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -83,7 +86,7 @@ overcast has created, and reaches hosts that run.`,
 		},
 	}
 	root.AddCommand(
-		configCommand(), doctorCommand(),
+		initCommand(), configCommand(), doctorCommand(),
 		upCommand(), downCommand(), lsCommand(), gcCommand(), imageCommand(), cacheCommand(),
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		progressCommand(), versionCommand(),
@@ -148,3 +151,30 @@ commands:{{range .Commands}}{{if .IsAvailableCommand}}
 flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
 `
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "print the version of overcast and of Go",
+		Example: "  overcast version",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+			return err
+		},
+	}
+}
+
+// versionLine names the module's version, the commit if the build knows it, and Go.
+func versionLine() string {
+	version, commit := "(devel)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = cmp.Or(info.Main.Version, version)
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				commit = ", commit " + setting.Value
+			}
+		}
+	}
+	return fmt.Sprintf("overcast %s%s, %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

@@ -73,6 +73,19 @@ func (c *Clone) PlanInterfaces(network string, known Bridges) error {
 	return fmt.Errorf("base domain %q has no interface on %q (networkDeviceId), only on %s", base, network, list)
 }
 
+// InterfaceNetworks returns, for each interface of a domain, the usual value of
+// networkDeviceId that selects it.
+func InterfaceNetworks(definition *libvirtxml.Domain) []string {
+	if definition.Devices == nil {
+		return nil
+	}
+	var names []string
+	for i := range definition.Devices.Interfaces {
+		names = append(names, namesOf(&definition.Devices.Interfaces[i], nil)[0])
+	}
+	return names
+}
+
 // namesOf returns the values of networkDeviceId that match an interface, the usual one
 // first: the name, the name and port group, or the bridge of its libvirt network; the
 // name of its bridge, or of the network of that bridge; the device that it is attached

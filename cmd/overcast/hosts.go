@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/spf13/cobra"
 )
@@ -75,4 +77,51 @@ func hypervisorOf(section *hocon.Value) string {
 		}
 	}
 	return ""
+}
+
+// completeLabel completes the first argument with the labels of the configuration.
+func completeLabel(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeLabels(cmd, args, toComplete)
+}
+
+// completeLabels completes every argument with the labels of the configuration
+// that are not arguments yet.
+func completeLabels(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	config, err := fixture.Load(fixture.WithContext(cmd.Context()))
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	labels := slices.DeleteFunc(config.Hosts(), func(label string) bool { return slices.Contains(args, label) })
+	return labels, cobra.ShellCompDirectiveNoFileComp
+}
+
+// preparer prepares hosts from the configuration.
+func preparer(ctx context.Context) host.Preparer {
+	load := sync.OnceValues(func() (*fixture.Config, error) { return fixture.Load(fixture.WithContext(ctx)) })
+	return func(label string) (host.Prepared, error) {
+		config, err := load()
+		if err != nil {
+			return host.Prepared{}, err
+		}
+		section, err := config.Section(label)
+		if err != nil {
+			return host.Prepared{}, err
+		}
+		return host.Prepare(label, section)
+	}
+}
+
+// withRunning calls do with a running host of a label, whatever process has set it
+// up.
+func withRunning(ctx context.Context, label string, do func(*host.Host) error) error {
+	registry := host.Default
+	h, err := registry.Reach(ctx, label, preparer(ctx))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = registry.TearDown(context.WithoutCancel(ctx), label) }() // forgets it
+	return do(h)
 }
