@@ -11,7 +11,7 @@ UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outs
 VULNDB  ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test examples examples-lab reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
+.PHONY: help deps build test demo examples examples-lab reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ build: deps-build ## build everything, and the command overcast into .build/
 
 test: deps-build ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
+
+demo: deps $(LAB) $(GINKGO) ## the example of README.md with a real guest, shown step by step, in the lab (as root)
+	$(LAB) sh -ec 'cd examples/demo && exec ../../$(GINKGO) -v .'
 
 examples: deps-build ## the examples, each a module of its own, without the lab
 	@for dir in examples/*/; do \

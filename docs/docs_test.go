@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/stretchr/testify/assert"
@@ -67,6 +68,37 @@ func blocks(t *testing.T, language string) []block {
 	}
 	require.NotEmpty(t, found)
 	return found
+}
+
+func TestDemoIsTheExampleOfTheREADME(t *testing.T) {
+	demo, err := os.ReadFile("../examples/demo/demo_test.go")
+	require.NoError(t, err)
+	for _, b := range blocks(t, "go") {
+		if b.file == "../README.md" && strings.Contains(b.text, "Describe(") {
+			assert.Contains(t, string(demo), b.text)
+			return
+		}
+	}
+	assert.Fail(t, "README.md has no example")
+}
+
+func TestReferenceHasEveryParameterOfURLs(t *testing.T) {
+	_, err := sshurl.ParseURL("ssh://host?zzzzzzzz=1")
+	require.Error(t, err)
+	_, list, ok := strings.Cut(err.Error(), "the known ones are ")
+	require.True(t, ok, "%v", err)
+	list, _, _ = strings.Cut(list, " (")
+	text, err := os.ReadFile("configuration.md")
+	require.NoError(t, err)
+	_, section, _ := strings.Cut(string(text), "## Connection URLs")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var rows []string
+	for _, row := range regexp.MustCompile(`(?m)^\|([^|]*`+"`"+`[^|]*)\|`).FindAllStringSubmatch(section, -1) {
+		for _, name := range strings.Split(row[1], ",") {
+			rows = append(rows, strings.Trim(name, " `"))
+		}
+	}
+	assert.ElementsMatch(t, strings.Split(list, ", "), rows)
 }
 
 func TestReferenceHasEveryKey(t *testing.T) {
