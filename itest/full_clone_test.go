@@ -2,6 +2,7 @@ package itest
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"os"
@@ -230,11 +231,14 @@ func checkDevices(clone libvirtxml.Domain) {
 }
 
 // capacityOf is the size of a disk image, as a guest sees it, in bytes.
-func capacityOf(path string) (size int64) {
+func capacityOf(path string) int64 {
 	GinkgoHelper()
-	out, err := exec.Command("sh", "-c", `qemu-img info -U --output=json "$1" | grep -m1 virtual-size | tr -dc 0-9`, "sh", path).CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), string(out))
-	_, err = fmt.Sscan(string(out), &size)
-	Expect(err).NotTo(HaveOccurred(), string(out))
-	return size
+	out, err := exec.Command("qemu-img", "info", "-U", "--output=json", path).Output()
+	Expect(err).NotTo(HaveOccurred())
+	// QEMU 10 puts the sizes of the children first.
+	var info struct {
+		Size int64 `json:"virtual-size"`
+	}
+	Expect(json.Unmarshal(out, &info)).To(Succeed())
+	return info.Size
 }

@@ -145,7 +145,7 @@ var _ = Describe("a hypervisor", func() {
 			pid, err := os.ReadFile(filepath.Join(home, "libvirt", "libvirtd.pid"))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(exec.Command("kill", strings.TrimSpace(string(pid))).Run()).To(Succeed())
-			Eventually(func() error { return exec.Command("kill", "-0", strings.TrimSpace(string(pid))).Run() }).Should(HaveOccurred())
+			Eventually(func() error { return exec.Command("kill", "-0", strings.TrimSpace(string(pid))).Run() }).WithTimeout(30 * time.Second).Should(HaveOccurred())
 		})
 		base := virsh("dumpxml", "--inactive", "my_base_domain")
 		base = regexp.MustCompile(`(?s)<uuid>.*?</uuid>|<interface .*</interface>`).ReplaceAllString(base, "")
