@@ -135,7 +135,13 @@
 //	overcast: nat_host: address 192.168.122.33 after 8.1s
 //	overcast: nat_host: reachable 192.168.122.33 after 8.4s
 //
-// On a terminal the lines appear at once. Without one, as in CI, they go to
+// In a run of several processes each line ends with the number of its process. At the end
+// a line lists the hosts and how long their set-up took:
+//
+//	overcast: hosts set up: nat_host in 8.4s
+//
+// On a terminal the lines appear at once, with a colour unless --no-color or NO_COLOR is
+// set. Without one, as in CI, they go to
 // standard output, which Ginkgo prints at the end of the node when there are
 // several processes. GinkgoWriter gets them as well, for the report of a failure.
 //

@@ -124,6 +124,7 @@ func (f *Fixtures) start(ctx ginkgo.SpecContext) context.Context {
 // finish is the clean-up of set-up. In process 1 it runs when every other
 // process has ended.
 func (f *Fixtures) finish(ctx ginkgo.SpecContext) {
+	f.printSummary()
 	if processes() < 2 || f.shared.Load() != nil {
 		f.removeQueues()
 	}

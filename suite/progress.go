@@ -10,17 +10,58 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/provider"
+	"golang.org/x/term"
 )
 
-// stepPrinter returns a function that prints a line for each step of a host's
-// set-up: to GinkgoWriter, and so to the report of a failure, and to the output
-// that liveOutput chooses.
+// stepPrinter returns a function that prints a line for each step of a host's set-up.
 func stepPrinter() func(provider.Progress) {
+	print := linePrinter()
+	return func(step provider.Progress) { print(step.String()) }
+}
+
+// linePrinter returns a function that prints a line: to GinkgoWriter, and so to the
+// report of a failure, and to the output that liveOutput chooses. In a run of several
+// processes the line names the process.
+func linePrinter() func(string) {
 	live := liveOutput()
-	return func(step provider.Progress) {
-		line := fmt.Sprintf("overcast: %s\n", step)
-		fmt.Fprint(ginkgo.GinkgoWriter, line)
-		fmt.Fprint(live, line)
+	suffix := ""
+	if processes() > 1 {
+		suffix = fmt.Sprintf(" in process %d", ginkgo.GinkgoParallelProcess())
+	}
+	_, reporter := ginkgo.GinkgoConfiguration()
+	prefix := livePrefix(isTerminal(live), reporter.NoColor)
+	return func(text string) {
+		fmt.Fprintf(ginkgo.GinkgoWriter, "overcast: %s%s\n", text, suffix)
+		fmt.Fprintf(live, "%s %s%s\n", prefix, text, suffix)
+	}
+}
+
+// livePrefix begins the lines of the live output. It has a colour on a terminal, unless
+// --no-color or NO_COLOR is set.
+func livePrefix(terminal, noColor bool) string {
+	if !terminal || noColor || os.Getenv("NO_COLOR") != "" {
+		return "overcast:"
+	}
+	return "\x1b[36movercast:\x1b[0m"
+}
+
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// printSummary prints the hosts of this process that are up, and how long their set-up
+// took.
+func (f *Fixtures) printSummary() {
+	var hosts []string
+	for _, label := range f.labels {
+		if status := host.Default.Status(label, 0); status.Up && status.Elapsed > 0 {
+			hosts = append(hosts, fmt.Sprintf("%s in %.1fs", label, status.Elapsed.Seconds()))
+		}
+	}
+	if len(hosts) > 0 {
+		fmt.Fprintln(liveOutput()) // ends the line of dots for the specs
+		linePrinter()("hosts set up: " + strings.Join(hosts, ", "))
 	}
 }
 
