@@ -66,7 +66,7 @@ func URLSource(rawURL, sha256 string) (Source, error) {
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return Source{}, fmt.Errorf("url: %s is not a URL of http or https", shownURL(u))
+		return Source{}, fmt.Errorf("url: %s is not a URL of http or https", redactURL(u))
 	}
 	if sha256 == NoDigest {
 		return Source{Kind: URL, url: func() *url.URL { return u }}, nil
@@ -205,7 +205,7 @@ func (s Source) String() string {
 	case File:
 		return s.Path
 	case URL:
-		return shownURL(s.url())
+		return redactURL(s.url())
 	case Volume:
 		return s.Pool + "/" + s.Volume
 	}
@@ -219,9 +219,9 @@ func (s Source) Format(to fmt.State, _ rune) { fmt.Fprint(to, s.String()) }
 // GomegaString is [Source.String]. Gomega would print the URL otherwise.
 func (s Source) GomegaString() string { return s.String() }
 
-// shownURL returns a URL without its user, password, query and fragment. Any of
+// redactURL returns a URL without its user, password, query and fragment. Any of
 // them may be a secret.
-func shownURL(u *url.URL) string {
+func redactURL(u *url.URL) string {
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	text := shown.String()
 	if u.User != nil {

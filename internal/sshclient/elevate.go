@@ -57,7 +57,7 @@ func (c *Client) elevate(x execution, abort chan<- error) (elevated execution, v
 		x.stdout = e.after(x.stdout)
 	}
 	if e.how != sshurl.SUDO {
-		x.dialogue = e.talk
+		x.dialogue = e.setStdin
 	}
 	return x, e.verdict
 }
@@ -109,8 +109,8 @@ func (e *elevation) wrap(cmd string) string {
 	}
 }
 
-// talk takes the standard input, which the prompt is answered on.
-func (e *elevation) talk(stdin io.WriteCloser) {
+// setStdin sets the standard input, on which the prompt is answered.
+func (e *elevation) setStdin(stdin io.WriteCloser) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stdin = stdin
@@ -125,10 +125,10 @@ func (e *elevation) after(next io.Writer) io.Writer {
 			return next.Write(p)
 		}
 		e.before.Write(p)
-		if talk, rest, found := e.mark.cutLine(e.before.Bytes()); found {
+		if preamble, rest, found := e.mark.cutLine(e.before.Bytes()); found {
 			e.marked = true
 			next.Write(rest)
-			e.before.Truncate(len(talk))
+			e.before.Truncate(len(preamble))
 			return len(p), nil
 		}
 		e.answer()
