@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/recovered"
@@ -230,21 +231,28 @@ func (h *Host) setClock(ctx context.Context) error {
 		return fmt.Errorf("setting the clock after the revert: %w", err)
 	}
 	defer done()
-	result, err := client.Run(ctx, clockCommand(time.Now()))
-	if err != nil {
-		return fmt.Errorf("setting the clock after the revert: %w", err)
+	var printed strings.Builder
+	commands := clockCommands(time.Now())
+	for n := h.clockCommand; n < len(commands); n++ {
+		result, err := client.Run(ctx, commands[n])
+		if err != nil {
+			return fmt.Errorf("setting the clock after the revert: %w", err)
+		}
+		if result.ExitCode == 0 {
+			h.clockCommand = n
+			return nil
+		}
+		printed.WriteString(result.Stdout + result.Stderr)
 	}
-	if result.ExitCode != 0 {
-		return fmt.Errorf(`setting the clock after the revert: date exited with %d: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
-			result.ExitCode, lastLines(result.Stdout+result.Stderr))
-	}
-	return nil
+	return fmt.Errorf(`setting the clock after the revert: the command date failed: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
+		lastLines(printed.String()))
 }
 
-// clockCommand is a command that sets the clock. The date of busybox has no
-// fractions of a second.
-func clockCommand(now time.Time) string {
+// clockCommands are commands that set the clock, of which the first one that succeeds
+// is enough. The date of busybox has no fractions of a second. A login that is not
+// root's needs sudo.
+func clockCommands(now time.Time) []string {
 	exact := fmt.Sprintf("date -u -s @%d.%03d", now.Unix(), now.Nanosecond()/1e6)
 	rounded := fmt.Sprintf("date -u -s @%d", now.Round(time.Second).Unix())
-	return fmt.Sprintf("sh -c '{ %s || %s || sudo -n %s; } 2>&1 >/dev/null'", exact, rounded, exact)
+	return []string{exact, rounded, "sudo -n " + exact}
 }

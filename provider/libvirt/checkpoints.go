@@ -139,13 +139,25 @@ func (c *checkpoints) Delete(ctx context.Context, name string) error {
 	return c.call(ctx, "deleting a checkpoint of", func(domain *libvirt.Domain) error { return snapshot.Delete(ctx, domain, name) })
 }
 
-// call makes calls that need the domain.
+// stopGrace limits the wait for the event that a domain has stopped, after a call of
+// libvirt has failed for that reason.
+const stopGrace = 2 * time.Second
+
+// call makes calls that need the domain. If they fail because the domain has stopped,
+// the error is the outage.
 func (c *checkpoints) call(ctx context.Context, what string, do func(*libvirt.Domain) error) error {
 	err := withDomain(ctx, c.on, c.watcher.Domain, do)
-	if err != nil {
-		return c.on.OrLost(fmt.Errorf("%s domain %s: %w", what, c.watcher.Domain, virt.StripCodes(err)))
+	if err == nil {
+		return nil
 	}
-	return nil
+	if virt.IsFromLibvirt(err) {
+		waiting, cancel := context.WithTimeout(ctx, stopGrace)
+		defer cancel()
+		if outage := c.watcher.AwaitStop(waiting); errors.Is(outage, provider.ErrHostStopped) {
+			return fmt.Errorf("%s: %w", what, outage)
+		}
+	}
+	return c.on.OrLost(fmt.Errorf("%s domain %s: %w", what, c.watcher.Domain, virt.StripCodes(err)))
 }
 
 // withDomain looks a domain up and makes calls that need it.

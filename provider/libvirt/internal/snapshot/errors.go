@@ -8,6 +8,8 @@ import (
 
 	"github.com/overcast-go/overcast/internal/mark"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
 )
 
 // QEMU's messages for what prevents saving the state.
@@ -36,6 +38,17 @@ func explain(message string) error {
 		return errors.New("the state cannot be written to the pool of the disks, which is probably full: " + remedy + message)
 	}
 	return errors.New(message)
+}
+
+// explainRefusal returns the error for libvirt's error about a command to the monitor.
+func explainRefusal(err error) error {
+	switch {
+	case virt.IsCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED):
+		return blocked("libvirt refuses commands to QEMU's monitor: allow them (qemu-monitor-command; for libvirt's access control, the permission domain:write): %w", virt.StripCodes(err))
+	case virt.IsCode(err, libvirt.ERR_NO_SUPPORT):
+		return blocked("the hypervisor has no commands to QEMU's monitor: checkpoints need libvirt's QEMU driver: %w", virt.StripCodes(err))
+	}
+	return err
 }
 
 func blocked(format string, args ...any) error {

@@ -40,7 +40,7 @@ func execute(domain *libvirt.Domain, command string, arguments, result any) erro
 	}
 	text, err := domain.QemuMonitorCommand(string(request), libvirt.DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
 	if err != nil {
-		return err
+		return explainRefusal(err)
 	}
 	return decodeAnswer(command, text, result)
 }

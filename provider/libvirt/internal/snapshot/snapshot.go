@@ -2,7 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -30,16 +30,14 @@ func change(ctx context.Context, domain *libvirt.Domain, command, snapshot strin
 	if err != nil {
 		return err
 	}
-	id := "overcast-" + command
+	id := "overcast-" + rand.Text() // a call that ended before its job has left one
 	arguments := map[string]any{"job-id": id, "tag": snapshot, "devices": names(nodes)}
 	if memory {
 		arguments["vmstate"] = nodes[0].Name
 	}
-	// An earlier call that ended before its job leaves the job.
-	_ = execute(domain, "job-dismiss", map[string]any{"id": id}, nil)
 	if err := execute(domain, command, arguments, nil); err != nil {
 		if isUnknownCommand(err) {
-			return errors.New("QEMU has no command " + command + ": checkpoints need QEMU 6.0 or later")
+			return blocked("QEMU has no command %s: update it: checkpoints need QEMU 6.0 or later", command)
 		}
 		return err
 	}

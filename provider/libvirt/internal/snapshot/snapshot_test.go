@@ -7,6 +7,7 @@ import (
 	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
 )
 
 func TestDecodeAnswer(t *testing.T) {
@@ -59,5 +60,23 @@ func TestExplainNamesWhatPreventsACheckpointAndWhatToDo(t *testing.T) {
 		} else {
 			require.NotErrorIs(t, err, provider.ErrNoCheckpoint)
 		}
+	}
+}
+
+func TestRefusedMonitorCommandsAreNamed(t *testing.T) {
+	open := map[string]func() (*libvirt.Connect, error){
+		"the hypervisor has no commands to QEMU's monitor": func() (*libvirt.Connect, error) { return libvirt.NewConnect("test:///default") },
+		"libvirt refuses commands to QEMU's monitor":       func() (*libvirt.Connect, error) { return libvirt.NewConnectReadOnly("test:///default") },
+	}
+	for want, connect := range open {
+		conn, err := connect()
+		require.NoError(t, err)
+		defer conn.Close()
+		domain, err := conn.LookupDomainByName("test")
+		require.NoError(t, err)
+		defer domain.Free()
+		err = Save(t.Context(), domain, "first")
+		require.ErrorIs(t, err, provider.ErrNoCheckpoint)
+		require.ErrorContains(t, err, want)
 	}
 }

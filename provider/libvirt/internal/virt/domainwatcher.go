@@ -293,3 +293,15 @@ func (w *DomainWatcher) await(ctx context.Context, phase Phase) error {
 		}
 	}
 }
+
+// AwaitStop returns the outage when the domain has stopped or its connection was
+// lost, and nil when ctx ends before.
+func (w *DomainWatcher) AwaitStop(ctx context.Context) error {
+	select {
+	case <-w.Done:
+		_, outage := w.Outage()
+		return outage
+	case <-ctx.Done():
+		return nil
+	}
+}

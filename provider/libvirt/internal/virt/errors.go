@@ -131,6 +131,12 @@ func IsCode(err error, codes ...libvirt.ErrorNumber) bool {
 	return false
 }
 
+// IsFromLibvirt reports whether an error is one of libvirt's.
+func IsFromLibvirt(err error) bool {
+	var from libvirt.Error
+	return errors.As(err, &from)
+}
+
 // StripCodes returns an error of libvirt's that prints the message without the
 // numeric codes; errors.As still finds the codes. It returns other errors unchanged.
 func StripCodes(err error) error {
