@@ -14,7 +14,6 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/host"
-	hosts "github.com/overcast-go/overcast/internal/host"
 )
 
 // Exclusive returns the body of a BeforeEach that acquires exclusive use of a
@@ -43,7 +42,7 @@ func (f *Fixtures) acquire(ctx context.Context, label string) error {
 	if !slices.Contains(f.labels, label) {
 		return fmt.Errorf("Exclusive(%q): the suite declares no such host (it declares %s): add the label to suite.Declare", label, strings.Join(f.labels, ", "))
 	}
-	host, err := fixture.Lookup(label)
+	h, err := fixture.Lookup(label)
 	if err != nil {
 		return err
 	}
@@ -55,18 +54,18 @@ func (f *Fixtures) acquire(ctx context.Context, label string) error {
 	if err != nil {
 		return err
 	}
-	queue := f.uses.queue(host.Address())
+	queue := f.uses.queue(h.Address())
 	ticket, err := filelock.Join(ctx, dir, queue, filelock.Holder{PID: os.Getpid(), Label: label, Detail: currentSpec(), Since: time.Now(), Holds: f.uses.queues()})
 	if err != nil {
 		return err
 	}
 	ginkgo.DeferCleanup(func(ginkgo.SpecContext) error { return ticket.Release() })
-	if err := awaitTicket(ctx, host, ticket); err != nil {
+	if err := awaitTicket(ctx, h, ticket); err != nil {
 		return err
 	}
 	f.uses.acquired(label, queue)
 	if slices.Contains(f.reverted, label) { // another process may have reverted it: a connection from before is dead
-		if err := hosts.Default.DropConnection(ctx, label); err != nil {
+		if err := host.Default.DropConnection(ctx, label); err != nil {
 			return err
 		}
 	}
