@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -25,8 +24,8 @@ var (
 	dhcpUser = account{"dhcp-query-user", 64991, labDir + "/home-dhcp-query-user"}
 )
 
-// makeAccounts puts private copies of the account files and /etc/hosts in
-// place: root's home is the lab's, and linux-box and dhcp-box have their users.
+// makeAccounts edits the account files and /etc/hosts in the lab's /etc: root's home is
+// the lab's, and linux-box and dhcp-box have their users.
 func makeAccounts() error {
 	edits := map[string]func(string) string{
 		"/etc/passwd": func(text string) string {
@@ -54,7 +53,7 @@ func makeAccounts() error {
 		},
 	}
 	for path, edit := range edits {
-		if err := replaceFile(path, edit); err != nil {
+		if err := editFile(path, edit); err != nil {
 			return err
 		}
 	}
@@ -67,8 +66,8 @@ func withLine(text, name, line string) string {
 	return strings.TrimRight(text, "\n") + "\n" + line + "\n"
 }
 
-// replaceFile binds an edited copy of a file over it.
-func replaceFile(path string, edit func(string) string) error {
+// editFile edits a file in place.
+func editFile(path string, edit func(string) string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -77,9 +76,5 @@ func replaceFile(path string, edit func(string) string) error {
 	if err != nil {
 		return err
 	}
-	own := filepath.Join(labDir, "etc", filepath.Base(path))
-	if err := os.WriteFile(own, []byte(edit(string(text))), info.Mode().Perm()); err != nil {
-		return err
-	}
-	return bind(own, path)
+	return os.WriteFile(path, []byte(edit(string(text))), info.Mode().Perm())
 }

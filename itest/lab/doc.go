@@ -2,6 +2,10 @@
 //
 //	go run ./itest/lab CMD ARGS...
 //
+// From another module that requires this one:
+//
+//	go run github.com/overcast-go/overcast/itest/lab CMD ARGS...
+//
 // It starts virtlogd, libvirtd, dnsmasq and sshd in network, process and mount
 // namespaces of their own, defines networks and shut-off base domains, runs
 // CMD there with its own standard streams, passes signals on to it (those of the keyboard to its process group), and exits

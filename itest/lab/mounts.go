@@ -44,6 +44,9 @@ func mountState() error {
 	if err := mounts([]mount{{"lab", "/run", "tmpfs", unix.MS_NOSUID, "mode=755"}}); err != nil {
 		return err
 	}
+	if err := copyEtc(); err != nil {
+		return err
+	}
 	for _, dir := range stateDirs {
 		own := filepath.Join(labDir, "state", dir)
 		if err := os.MkdirAll(own, 0o755); err != nil {
@@ -72,6 +75,20 @@ func mountState() error {
 		return err
 	}
 	return os.Chmod("/run/lock", 0o777|os.ModeSticky) // writable for all users, as usual
+}
+
+// copyEtc puts a copy of /etc in place. The lab changes the account files, and a program
+// of the machine that replaces one of them, as useradd does, must have no effect here: a
+// bind mount over a single file is gone when the file is replaced.
+func copyEtc() error {
+	own := filepath.Join(labDir, "etc-copy")
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return err
+	}
+	if err := tool("cp", "-a", "/etc/.", own); err != nil {
+		return fmt.Errorf("copying /etc: %w", err)
+	}
+	return bind(own, "/etc")
 }
 
 func giveTo(account, dir string) error {
