@@ -72,14 +72,19 @@ type Provision struct {
 	Timeout time.Duration `hocon:"timeout"`
 	// BootDelay is a pause after that.
 	BootDelay time.Duration `hocon:"bootDelay"`
-	// ExpirationTag is accepted for compatibility with Overcast and has no
-	// effect.
+	// Cache makes set-ups provision once: later hosts are created from the disks of
+	// the provisioned one. CachePolicy also considers the environment.
+	Cache *bool `hocon:"cache"`
+	// ExpirationTag has a command whose output is part of the identity of the cached
+	// disks: another output provisions anew.
 	ExpirationTag ExpirationTag `hocon:"expirationTag,secret"`
 }
 
 // ExpirationTag is the section provision.expirationTag of a host.
 type ExpirationTag struct {
+	// Cmd prints the tag. It runs in the current folder.
 	Cmd string `hocon:"cmd"`
+	// URL is the connection URL of the machine that runs Cmd instead.
 	URL string `hocon:"url,secret"`
 }
 
@@ -182,7 +187,16 @@ func (s Settings) check(section *hocon.Value) error {
 	case s.ConnectionURL() == "" && (s.Provision.Cmd != "" || len(s.Provision.Copy) > 0):
 		return section.Invalid("provision.url", "is missing: provision.cmd and provision.copy need a login")
 	}
+	if s.Provision.Cache != nil && *s.Provision.Cache && s.ConnectionURL() == "" {
+		return section.Invalid("provision.cache", "needs a login: set connection.url or provision.url")
+	}
+	if err := checkCacheMode(); err != nil {
+		return err
+	}
 	if err := s.checkReady(section); err != nil {
+		return err
+	}
+	if err := checkURL(section, "provision.expirationTag.url", s.Provision.ExpirationTag.URL); err != nil {
 		return err
 	}
 	if err := checkURL(section, "connection.url", s.Connection.URL); err != nil {

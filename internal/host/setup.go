@@ -104,6 +104,10 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options S
 			errs = append(errs, fmt.Errorf("attaching to %s: %w", e.label, err))
 		}
 		if err == nil && !attached {
+			if err := useLayer(ctx, prepared); err != nil {
+				errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
+				continue
+			}
 			b.setups = append(b.setups, e.begin(ctx, prepared, prepare, options))
 		}
 	}
@@ -202,7 +206,7 @@ func (b *batch) start() error {
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
 		s := byLabel[label]
 		defer s.remind(reminderInterval, s.host.lastConsoleLine)()
-		if err := s.entry.start(provider.WithReporter(b.ctx, s.report), s.host); err != nil {
+		if err := s.startFromLayer(provider.WithReporter(b.ctx, s.report)); err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
 		}
 		s.entry.set(s.host)
@@ -293,12 +297,20 @@ func (h *Host) makeReady(ctx context.Context) error {
 	if err := h.mountFolders(ctx); err != nil {
 		return err
 	}
+	if h.isProvisioned() {
+		return h.finish(ctx)
+	}
 	if err := h.provision(ctx); err != nil {
 		return err
 	}
 	if what := h.settings.Provision; what.Cmd != "" || len(what.Copy) > 0 {
 		provider.Report(ctx, provider.StepProvisioned, "")
 	}
+	return h.finish(ctx)
+}
+
+// finish waits until a host that is provisioned is ready.
+func (h *Host) finish(ctx context.Context) error {
 	if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
 		return err
 	}

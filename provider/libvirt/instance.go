@@ -44,6 +44,9 @@ type instance struct {
 
 	seed cloudInitSeed // of the clone of an image
 
+	slot  domainxml.Seed // identity that is locked; "" without one
+	layer layerUse
+
 	mu      sync.Mutex
 	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
 	lease   *owner.Renewal
@@ -99,6 +102,9 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 // createPlanned creates the clone that was planned and finds its address.
 func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
 	c := i.plan
+	if err := i.reportLayer(ctx, on); err != nil {
+		return err
+	}
 	if err := i.createExclusive(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.Explain(err))
 	}
@@ -172,6 +178,7 @@ func (i *instance) TearDown(ctx context.Context) error {
 			return err
 		}
 	}
+	i.slot = ""
 	i.disconnect()
 	return nil
 }

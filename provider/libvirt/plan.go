@@ -38,6 +38,7 @@ var planSteps = []planStep{
 	{"base domain", (*planning).readBase, func(p *planning) string { return p.base.Name + " is shut off" }},
 	{"devices", (*planning).beginClone, func(*planning) string { return "can all be cloned" }},
 	{"disks", (*planning).planDisks, (*planning).describeDisks},
+	{"layer", (*planning).useLayer, nil},
 	{"pool", (*planning).choosePools, (*planning).describePools},
 	{"network", (*planning).planNetwork, nil},
 	{"firmware", (*planning).planFirmware, (*planning).describeFirmware},
@@ -190,7 +191,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 // identity of the address later. If only another machine's list of leases has the
 // address, the identity is a new one: the list may still have an earlier clone's lease.
 func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
-	if !i.hasExclusiveAddress() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
+	if !i.takeHeldIdentity(c) && !i.hasExclusiveAddress() && (!i.config.asksSSH() || i.hasLeases(on.Conn, c)) {
 		if err := i.takeSlot(ctx, on.Conn, c); err != nil {
 			return err
 		}

@@ -137,6 +137,7 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domai
 		if free {
 			i.undo.RecordLocal(fmt.Sprintf("the lock of slot %d", slot), held.Release)
 			c.SetIdentity(s)
+			i.slot = s
 			return nil
 		}
 		_ = held.Release() // nothing depends on it

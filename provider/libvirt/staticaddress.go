@@ -101,6 +101,7 @@ func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *
 		if undone := i.undo.Run(ctx, on.Conn); undone != nil {
 			return errors.Join(err, undone)
 		}
+		i.slot = ""
 		if err := i.identify(ctx, on, c); err != nil {
 			return err
 		}

@@ -67,26 +67,35 @@ func Acquire(ctx context.Context, conn *libvirt.Connect, key Key, label string) 
 	if found, err := Find(conn, key); err != nil || found != nil {
 		return nil, found, err
 	}
-	host, err := conn.GetHostname()
-	if err != nil {
-		return nil, nil, fmt.Errorf("asking the hypervisor for its name: %w", virt.StripCodes(err))
-	}
-	dir, err := filelock.Dir()
+	lock, err := Lock(ctx, conn, key, label)
 	if err != nil {
 		return nil, nil, err
-	}
-	wait := &owner.WaitReporter{Step: StepWaiting}
-	lock, err := filelock.Acquire(ctx, dir, "layer-"+NewKey(host, string(key)).Short(), owner.NewHolder(label), func(h filelock.Holder) {
-		wait.Report(ctx, h.String(), key.Short()+", which is built by "+h.String())
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("waiting for layer %s: %w", key.Short(), err)
 	}
 	found, err := Find(conn, key)
 	if err != nil || found != nil {
 		return nil, found, errors.Join(err, lock.Release())
 	}
 	return lock, nil, nil
+}
+
+// Lock waits for the lock that the builder of a layer holds.
+func Lock(ctx context.Context, conn *libvirt.Connect, key Key, label string) (*filelock.Ticket, error) {
+	host, err := conn.GetHostname()
+	if err != nil {
+		return nil, fmt.Errorf("asking the hypervisor for its name: %w", virt.StripCodes(err))
+	}
+	dir, err := filelock.Dir()
+	if err != nil {
+		return nil, err
+	}
+	wait := &owner.WaitReporter{Step: StepWaiting}
+	lock, err := filelock.Acquire(ctx, dir, "layer-"+NewKey(host, string(key)).Short(), owner.NewHolder(label), func(h filelock.Holder) {
+		wait.Report(ctx, h.String(), key.Short()+", which is built by "+h.String())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for layer %s: %w", key.Short(), err)
+	}
+	return lock, nil
 }
 
 // upload creates the volume, recorded in undo, fills it and publishes the layer.

@@ -1,0 +1,264 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// Steps of a set-up that builds or discards a layer.
+const (
+	StepBuildingLayer  = "building layer:"
+	StepDiscardedLayer = "discarded layer:"
+	StepNotCached      = "not cached:"
+)
+
+// useLayer has an instance use the layer of what provisioning does, if the settings ask
+// for that.
+func useLayer(ctx context.Context, p Prepared) error {
+	mode := p.Common().CachePolicy()
+	if mode == provider.CacheOff {
+		return nil
+	}
+	cacher, ok := p.Instance.(provider.LayerCacher)
+	if !ok {
+		return p.Section.Invalid("provision", "cache and expirationTag need a host that its provider can cache: remove them")
+	}
+	recipe, err := recipeOf(ctx, p.Common().Provision)
+	if err == nil {
+		cacher.UseLayer(recipe, mode == provider.CacheRefresh)
+	}
+	return err
+}
+
+// recipeOf is a digest of everything that determines the result of provisioning.
+func recipeOf(ctx context.Context, what provider.Provision) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "url %q\ncmd %q\n", what.URL, what.Cmd)
+	for _, pair := range copies(what.Copy) {
+		fmt.Fprintf(sum, "copy to %q\n", pair.remote)
+		if err := addFiles(sum, pair.local); err != nil {
+			return "", fmt.Errorf("reading provision.copy: %w", err)
+		}
+	}
+	if what.ExpirationTag.Cmd != "" {
+		tag, err := readTag(ctx, what.ExpirationTag)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "tag %q\n", tag)
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
+}
+
+// addFiles adds the names, modes and contents of a file or of a folder.
+func addFiles(to io.Writer, root string) error {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(path) // uploads follow links
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(root, path)
+		fmt.Fprintf(to, "file %q %v %d\n", name, info.Mode(), info.Size())
+		if !info.Mode().IsRegular() {
+			return nil
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		_, err = io.Copy(to, file)
+		return err
+	})
+}
+
+// readTag returns the trimmed output of the command, which runs in the current folder or
+// on the machine of the URL.
+func readTag(ctx context.Context, of provider.ExpirationTag) (string, error) {
+	output, err := tagOutput(ctx, of)
+	if err != nil {
+		return "", fmt.Errorf("running provision.expirationTag.cmd: %w", err)
+	}
+	tag := strings.TrimSpace(output)
+	if tag == "" {
+		return "", errors.New("running provision.expirationTag.cmd: it printed nothing: have it print a tag that changes when hosts must be provisioned anew")
+	}
+	return tag, nil
+}
+
+func tagOutput(ctx context.Context, of provider.ExpirationTag) (string, error) {
+	if of.URL == "" {
+		var failed strings.Builder
+		cmd := exec.CommandContext(ctx, "sh", "-c", of.Cmd)
+		cmd.Stderr = &failed
+		output, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("%w: %s", err, lastLines(string(output)+failed.String()))
+		}
+		return string(output), nil
+	}
+	target, err := sshurl.ParseURL(of.URL)
+	if err != nil {
+		return "", err
+	}
+	client, err := sshclient.Dial(ctx, target, nil)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	result, err := client.Run(ctx, of.Cmd)
+	if err != nil {
+		return "", err
+	}
+	if result.ExitCode != 0 {
+		return "", fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
+	}
+	return result.Stdout, nil
+}
+
+// isProvisioned reports whether the host is created from a layer.
+func (h *Host) isProvisioned() bool {
+	c, ok := h.instance.(provider.LayerCacher)
+	return ok && c.IsProvisioned()
+}
+
+// buildLayer builds the layer of the host if it is missing. It fails if the host cannot
+// be booted or provisioned. If the layer cannot be published, the set-up goes on without.
+func (h *Host) buildLayer(ctx context.Context) error {
+	cacher, ok := h.instance.(provider.LayerCacher)
+	if !ok {
+		return nil
+	}
+	builder, err := cacher.LayerBuilder(ctx)
+	if err != nil || builder == nil {
+		return err
+	}
+	done := ""
+	progress := func(step string) {
+		done = strings.TrimPrefix(done+", "+step, ", ")
+		provider.Report(ctx, StepBuildingLayer, done)
+	}
+	building := provider.WithReporter(ctx, func(step, detail string) {
+		switch step {
+		case provider.StepReachable:
+			progress("booted")
+		case provider.StepProvisioned:
+			progress("provisioned")
+		case provider.StepCloned, provider.StepStarted, provider.StepAddress:
+		default:
+			provider.Report(ctx, step, detail)
+		}
+	})
+	e := &entry{label: "layer", setup: &setup{progress: newProgress(ctx, "layer")}} // it is never registered
+	b := newHost(builder)
+	if err := e.start(building, b); err != nil {
+		return fmt.Errorf("building a layer: %w", err)
+	}
+	err = b.publish(ctx, builder, progress)
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
+	defer cancel()
+	if stopErr := b.stop(removing); stopErr != nil {
+		return fmt.Errorf("removing the builder of a layer: %w", errors.Join(err, stopErr))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		provider.Report(ctx, StepNotCached, "publishing the layer: "+err.Error())
+	}
+	return nil
+}
+
+// publish removes what identifies the system of the host, and makes its disks a layer.
+func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, progress func(string)) error {
+	client, done, err := h.provisioner(ctx)
+	if err != nil {
+		return err
+	}
+	result, err := client.Run(ctx, builder.CleanCommand())
+	done()
+	if err == nil && result.ExitCode != 0 {
+		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
+	}
+	if err != nil {
+		return fmt.Errorf("removing the identity of the system: %w", err)
+	}
+	h.unmountFolders(ctx)
+	if err := h.disconnect(ctx); err != nil {
+		return err
+	}
+	return builder.Publish(ctx, progress)
+}
+
+// blamesLayer reports whether the failure of a set-up from a layer may be the fault of the
+// layer.
+func blamesLayer(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	for _, other := range []error{provider.ErrHypervisorNotReachable, provider.ErrStaticAddressInUse, provider.ErrAddressConflict, sshclient.ErrLoginRefused} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// startFromLayer starts the host, and without its layer if that fails.
+func (s *setup) startFromLayer(ctx context.Context) error {
+	if err := s.host.buildLayer(ctx); err != nil {
+		s.entry.failedInstance = s.host
+		return errors.Join(err, s.entry.removeAfterFailure(ctx))
+	}
+	if !s.host.isProvisioned() {
+		return s.entry.start(ctx, s.host)
+	}
+	first := s.host
+	s.entry.failedInstance = first // until it is up or removed
+	err := first.start(ctx)
+	if err == nil {
+		s.entry.failedInstance = nil
+		return nil
+	}
+	if !blamesLayer(ctx, err) {
+		return errors.Join(err, s.entry.removeAfterFailure(ctx))
+	}
+	provider.Report(ctx, StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", err))
+	if err := first.disconnect(ctx); err != nil {
+		return err
+	}
+	if err := first.instance.(provider.LayerCacher).DiscardLayer(ctx); err != nil {
+		return fmt.Errorf("discarding a layer: %w", err)
+	}
+	s.entry.failedInstance = nil
+	s.entry.mu.Lock()
+	s.host = newHost(first.instance)
+	s.entry.mu.Unlock()
+	return s.entry.start(ctx, s.host)
+}
+
+// removeAfterFailure is removeFailedInstance under a context of its own.
+func (e *entry) removeAfterFailure(ctx context.Context) error {
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
+	defer cancel()
+	return e.removeFailedInstance(removing)
+}

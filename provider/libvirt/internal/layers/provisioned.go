@@ -1,0 +1,207 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// cleanVersion is the version of CleanCommand. It is part of the key of a layer.
+const cleanVersion = "1"
+
+// CleanCommand removes what clones must not share: the machine ID, the state of DHCP
+// clients and the random seed. It uses sudo unless the user is root.
+const CleanCommand = `run() { if [ "$(id -u)" = 0 ]; then sh -c "$1"; else sudo -n sh -c "$1"; fi; }
+run 'systemctl stop systemd-random-seed.service 2>/dev/null
+if [ -f /etc/machine-id ]; then : > /etc/machine-id || exit 1; fi
+if [ -f /var/lib/dbus/machine-id ] && [ ! -L /var/lib/dbus/machine-id ]; then : > /var/lib/dbus/machine-id || exit 1; fi
+rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.lease* /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease /var/lib/dhcpcd/*.lease*
+sync'`
+
+// Uncacheable returns why the clones of a base cannot become layers, or "".
+func Uncacheable(c *domainxml.Clone) string {
+	for _, tpm := range c.Definition.Devices.TPMs {
+		if tpm.Backend != nil && tpm.Backend.Emulator != nil {
+			return "its base has an emulated TPM, whose state a layer cannot have"
+		}
+	}
+	for n := range c.Overlays {
+		if c.Overlays[n].Source.Block != nil {
+			return "disk " + c.Overlays[n].Target + " of its base is a block device, whose changes cannot be seen"
+		}
+	}
+	return ""
+}
+
+// ProvisionedKey is the key of the layer of a base, with the disks of a clone of it and
+// the recipe: everything else that determines the content.
+func ProvisionedKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml.Clone, recipe ...string) (Key, error) {
+	definition, err := normalize(base)
+	if err != nil {
+		return "", err
+	}
+	parts := []string{"provisioned", cleanVersion, definition}
+	for n := range c.Overlays {
+		identity, err := diskIdentity(conn, &c.Overlays[n])
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, identity)
+	}
+	return NewKey(append(parts, recipe...)...), nil
+}
+
+// normalize returns the definition without what changes although the machine is the
+// same: libvirt reorders controllers when it is restarted.
+func normalize(base *libvirtxml.Domain) (string, error) {
+	d := *base
+	d.Metadata, d.Title, d.Description = nil, "", ""
+	if d.Devices != nil {
+		devices := *d.Devices
+		devices.Controllers = slices.Clone(devices.Controllers)
+		slices.SortFunc(devices.Controllers, func(a, b libvirtxml.DomainController) int {
+			return strings.Compare(controllerName(a), controllerName(b))
+		})
+		d.Devices = &devices
+	}
+	return d.Marshal()
+}
+
+func controllerName(c libvirtxml.DomainController) string {
+	index := uint(0)
+	if c.Index != nil {
+		index = *c.Index
+	}
+	return fmt.Sprintf("%s %06d %s", c.Type, index, c.Model)
+}
+
+// diskIdentity identifies the content of a base's disk by its path, size and time of
+// modification.
+func diskIdentity(conn *libvirt.Connect, o *domainxml.Overlay) (string, error) {
+	volume, err := conn.LookupStorageVolByPath(o.Backing)
+	if err != nil {
+		if info, statErr := os.Stat(o.Backing); statErr == nil && virt.IsLocal(conn) {
+			return fmt.Sprintf("%s %d %d", o.Backing, info.Size(), info.ModTime().UnixNano()), nil
+		}
+		return "", fmt.Errorf("disk %s of its base is in no pool, so its changes cannot be seen", o.Target)
+	}
+	defer volume.Free()
+	text, err := volume.GetXMLDesc(0)
+	if err != nil {
+		return "", virt.StripCodes(err)
+	}
+	var definition libvirtxml.StorageVolume
+	if err := definition.Unmarshal(text); err != nil {
+		return "", err
+	}
+	if definition.Target == nil || definition.Target.Timestamps == nil {
+		return "", fmt.Errorf("libvirt does not know when disk %s of its base was changed", o.Target)
+	}
+	return fmt.Sprintf("%s %d %s", o.Backing, o.Capacity, definition.Target.Timestamps.Mtime), nil
+}
+
+// PublishProvisioned makes the disks of a clone that has shut down a layer. base is the
+// definition that the clone was made from.
+func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain, c *domainxml.Clone, label string) (*Layer, error) {
+	definition := &libvirtxml.Domain{}
+	text, err := base.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	if err := definition.Unmarshal(text); err != nil {
+		return nil, err
+	}
+	var bytes uint64
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if err := setVolume(definition, o); err != nil {
+			return nil, err
+		}
+		size, err := allocation(conn, o.Pool, o.Volume)
+		if err != nil {
+			return nil, fmt.Errorf("reading the size of volume %s: %w", o.Volume, virt.StripCodes(err))
+		}
+		bytes += size
+	}
+	if c.NeedsDefinition() {
+		if err := takeFirmware(conn, definition, c.Name); err != nil {
+			return nil, fmt.Errorf("keeping the UEFI variables: %w", virt.StripCodes(err))
+		}
+	}
+	return publish(conn, definition, newMetadata(KindProvisioned, key, base.Name, label, bytes))
+}
+
+// setVolume makes the volume of an overlay the source of its disk.
+func setVolume(definition *libvirtxml.Domain, o *domainxml.Overlay) error {
+	for n := range definition.Devices.Disks {
+		d := &definition.Devices.Disks[n]
+		if d.Target == nil || d.Target.Dev != o.Target {
+			continue
+		}
+		if d.Driver == nil {
+			d.Driver = &libvirtxml.DomainDiskDriver{Name: "qemu"}
+		}
+		d.Driver.Type, d.BackingStore, d.Transient, d.Shareable = "qcow2", nil, nil, nil
+		d.Source = Disk{Pool: o.Pool, Volume: o.Volume}.source()
+		return nil
+	}
+	return fmt.Errorf("the base has no disk %s", o.Target)
+}
+
+func allocation(conn *libvirt.Connect, poolName, name string) (uint64, error) {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if err != nil {
+		return 0, err
+	}
+	defer pool.Free()
+	volume, err := pool.LookupStorageVolByName(name)
+	if err != nil {
+		return 0, err
+	}
+	defer volume.Free()
+	info, err := volume.GetInfo()
+	if err != nil {
+		return 0, err
+	}
+	return info.Allocation, nil
+}
+
+// takeFirmware gives the definition the firmware of a clone and its UEFI variables, which
+// stay when the clone's definition is removed.
+func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone string) error {
+	domain, err := conn.LookupDomainByName(clone)
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	found, err := virt.ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE)
+	if err != nil {
+		return err
+	}
+	definition.OS, definition.Features = found.OS, found.Features
+	return domain.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM)
+}
+
+// Discard removes a layer if it still exists. Its volumes stay while a domain or a volume
+// uses them; garbage collection removes them later.
+func Discard(ctx context.Context, conn *libvirt.Connect, key Key) error {
+	l, err := Find(conn, key)
+	if err != nil || l == nil {
+		return err
+	}
+	users, err := Users(conn, []*Layer{l})
+	if err != nil {
+		return err
+	}
+	if len(users[l.Name]) == 0 {
+		return virt.WithContext(ctx, conn, func() error { return l.Remove(conn) })
+	}
+	return virt.WithContext(ctx, conn, func() error { return virt.RemoveDomain(conn, l.Name) })
+}

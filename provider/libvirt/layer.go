@@ -1,0 +1,235 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/filelock"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// layerUse is how an instance uses the layer of its provisioning. The zero value is not
+// at all.
+type layerUse struct {
+	recipe  string // see provider.LayerCacher; "" if the host is not cached
+	refresh bool
+	key     layers.Key         // "" before it is planned, and for a builder
+	found   *layers.Layer      // that the clone is made from; nil if it is missing
+	parent  *libvirtxml.Domain // base that the layer is made from
+	refused string             // why the host cannot be cached; "" if it can
+}
+
+// processStart is when this process started, for refresh.
+var processStart = time.Now().Truncate(time.Second)
+
+var _ provider.LayerCacher = (*instance)(nil)
+
+// UseLayer makes the instance use a layer.
+func (i *instance) UseLayer(recipe string, refresh bool) {
+	i.layer = layerUse{recipe: recipe, refresh: refresh}
+}
+
+// IsProvisioned reports whether the clone is made from a layer.
+func (i *instance) IsProvisioned() bool { return i.layer.found != nil }
+
+// useLayer replaces the base by the layer, if it exists.
+func (p *planning) useLayer(ctx context.Context) error {
+	use := &p.layer
+	use.found, use.refused, use.key = nil, "", ""
+	if use.recipe == "" {
+		return nil
+	}
+	use.parent = p.base
+	if use.refused = layers.Uncacheable(p.clone); use.refused != "" {
+		return nil
+	}
+	key, err := layers.ProvisionedKey(p.on.Conn, p.base, p.clone, use.recipe, p.config.layerParts())
+	if err != nil {
+		use.refused = err.Error()
+		return nil
+	}
+	use.key = key
+	found, err := layers.Find(p.on.Conn, key)
+	if err != nil || found == nil || (use.refresh && found.Created.Before(processStart)) {
+		return err
+	}
+	use.found, p.base = found, found.Definition
+	if err := p.beginClone(ctx); err != nil {
+		return err
+	}
+	p.clone.Base = use.parent.UUID // by which clones have identities
+	return p.planDisks(ctx)
+}
+
+// layerParts is what else determines the content of a layer.
+func (c *config) layerParts() string {
+	text := fmt.Sprintf("disk %d, network %q", c.DiskSize, c.Network)
+	if c.usesCloudInit() {
+		of := c.CloudInit
+		text += fmt.Sprintf(", user %q %q", of.User, of.AuthorizedKeys)
+		for key, value := range map[string]string{"userData": of.UserData} {
+			content, _ := readTextOrFile(key, value) // the set-up reports the error
+			text += fmt.Sprintf(", user data %q", content)
+		}
+		content, _ := readTextOrFile("networkConfig", of.NetworkConfig)
+		text += fmt.Sprintf(", network config %q", content)
+	}
+	return text
+}
+
+// reportLayer reports which layer is used, and notes its use.
+func (i *instance) reportLayer(ctx context.Context, on *virt.Connection) error {
+	l := i.layer.found
+	if l == nil {
+		return nil
+	}
+	provider.Report(ctx, stepUsingLayer, fmt.Sprintf("%s (%s old)", l.Key.Short(), formatAge(time.Since(l.Created))))
+	if err := l.Touch(on.Conn); err != nil {
+		return fmt.Errorf("using layer %s: %w", l.Key.Short(), err)
+	}
+	return nil
+}
+
+const stepUsingLayer = "using cached layer"
+
+// formatAge formats an age in its largest unit.
+func formatAge(age time.Duration) string {
+	switch {
+	case age >= 48*time.Hour:
+		return fmt.Sprintf("%d d", age/(24*time.Hour))
+	case age >= time.Hour:
+		return fmt.Sprintf("%d h", age/time.Hour)
+	case age >= time.Minute:
+		return fmt.Sprintf("%d min", age/time.Minute)
+	}
+	return fmt.Sprintf("%d s", max(age, 0)/time.Second)
+}
+
+// LayerBuilder returns the builder of the missing layer, or nil.
+func (i *instance) LayerBuilder(ctx context.Context) (provider.LayerBuilder, error) {
+	if i.layer.recipe == "" {
+		return nil, nil
+	}
+	if i.plan == nil {
+		if err := i.prepare(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if i.layer.refused != "" {
+		provider.Report(ctx, stepNotCached, i.layer.refused)
+	}
+	if i.layer.key == "" || i.layer.found != nil {
+		return nil, nil
+	}
+	var lock *filelock.Ticket
+	err := i.call(ctx, func(ctx context.Context, on *virt.Connection) (err error) {
+		lock, err = layers.Lock(ctx, on.Conn, i.layer.key, i.label)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// The layer may have been published while this process waited.
+	if err := i.prepare(ctx); err != nil || i.layer.found != nil {
+		_ = lock.Release() // nothing depends on it
+		return nil, err
+	}
+	return i.newBuilder(lock), nil
+}
+
+const stepNotCached = "not cached:"
+
+// newBuilder returns a builder that has the identity and the address of the instance. The
+// memory of the instance stays reserved meanwhile, so that the set-up cannot deadlock.
+func (i *instance) newBuilder(lock *filelock.Ticket) *layerBuilder {
+	label := "layer-" + i.layer.key.Short()
+	b := &layerBuilder{of: i, instance: &instance{label: label, config: i.config, pool: i.pool, undo: &storage.Undo{}, slot: i.slot, addressHeld: i.addressHeld}}
+	b.config.Overlay = overlayFile
+	if b.config.Cache == "unsafe" {
+		b.config.Cache = "writeback" // a layer has to survive a crash of the hypervisor
+	}
+	of := i.folders
+	b.folders = &fsmapping.Folders{URL: of.URL, Section: of.Section, Entries: of.Entries, Gateway: of.Gateway, Undo: b.undo}
+	b.undo.RecordLocal("the lock of the layer", lock.Release)
+	return b
+}
+
+// layerBuilder is the clone that becomes a layer.
+type layerBuilder struct {
+	*instance
+	of *instance // whose layer it builds
+}
+
+// SetUp clones and boots. The memory is reserved by the instance.
+func (b *layerBuilder) SetUp(ctx context.Context) error {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	b.need = memory.Need{}
+	return b.instance.SetUp(ctx)
+}
+
+// CleanCommand removes the identity of the system.
+func (b *layerBuilder) CleanCommand() string { return layers.CleanCommand }
+
+// layerShutdownTimeout limits the shutdown of a builder's system, which is never killed.
+const layerShutdownTimeout = 2 * time.Minute
+
+// Publish shuts the guest down, publishes the layer, and plans the instance anew.
+func (b *layerBuilder) Publish(ctx context.Context, progress func(string)) error {
+	w := b.getWatcher()
+	b.shutDown(ctx, max(b.config.ShutdownTimeout, layerShutdownTimeout))
+	select {
+	case <-w.Done:
+	default:
+		return fmt.Errorf("the guest did not shut down within %v", max(b.config.ShutdownTimeout, layerShutdownTimeout))
+	}
+	progress("shut down")
+	err := b.call(ctx, func(ctx context.Context, on *virt.Connection) error {
+		if err := layers.Discard(ctx, on.Conn, b.of.layer.key); err != nil { // one that is refreshed
+			return err
+		}
+		_, err := layers.PublishProvisioned(on.Conn, b.of.layer.key, b.of.layer.parent, b.plan, b.of.label)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	progress("published")
+	b.stopWatching()
+	if err := b.undo.Forget(ctx); err != nil {
+		return err
+	}
+	return b.of.prepare(ctx)
+}
+
+// DiscardLayer removes the clone and its layer.
+func (i *instance) DiscardLayer(ctx context.Context) error {
+	key := i.layer.key
+	if err := i.TearDown(ctx); err != nil {
+		return err
+	}
+	i.layer, i.plan, i.addressHeld = layerUse{}, nil, false
+	return i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return layers.Discard(ctx, on.Conn, key) })
+}
+
+// takeHeldIdentity gives the clone the identity that was taken before, if there is one.
+func (i *instance) takeHeldIdentity(c *domainxml.Clone) bool {
+	switch {
+	case i.hasExclusiveAddress() && i.addressHeld:
+		c.SetStaticIdentity(i.config.Static.IP)
+	case i.slot != "":
+		c.SetIdentity(i.slot)
+	default:
+		return false
+	}
+	return true
+}
