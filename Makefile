@@ -11,7 +11,7 @@ UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outs
 VULNDB  ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo examples examples-lab reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
+.PHONY: help deps build test demo examples examples-lab pristine-seeds reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,14 @@ examples: deps-build ## the examples, each a module of its own, without the lab
 examples-lab: deps $(LAB) $(GINKGO) ## the examples with real guests, in the lab (as root)
 	$(LAB) sh -ec 'for dir in examples/*/; do cd $$dir; \
 		if grep -q RunSpecs *_test.go; then ../../$(GINKGO) -p --randomize-all .; else $(GO) test -count=1 ./...; fi; cd ../..; done'
+
+# 1 to 10 where nothing else is said: make pristine-seeds SEEDS="7 8"
+SEEDS   ?= 1 2 3 4 5 6 7 8 9 10
+
+pristine-seeds: deps $(LAB) $(GINKGO) ## examples/pristine in 10 random orders, in one process and in two (as root)
+	cd examples/pristine && $(GO) test -c -o $(CURDIR)/.build/pristine.test .
+	OVERCAST_CONF=$(CURDIR)/examples/pristine/overcast.conf $(LAB) sh -ec 'for procs in 1 2; do for seed in $(SEEDS); do \
+		$(GINKGO) --procs=$$procs --seed=$$seed --randomize-all --no-color .build/pristine.test; done; done'
 
 reference: deps-build ## compare package hocon with the reference implementation (as root, installs a JDK)
 	@./itest/lab/deps.sh reference
