@@ -7,6 +7,7 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/internal/standing"
 	"github.com/spf13/cobra"
 )
 
@@ -44,10 +45,11 @@ func consoleCommand() *cobra.Command {
 	force := false
 	command := &cobra.Command{
 		Use:   "console LABEL [--force]",
-		Short: "open the serial console of a running host",
-		Long: `console opens the serial console of a clone with virsh; Ctrl-] ends it. The process
-that has set a host up reads its console for the reports of failures, so --force
-takes the console away from it.`,
+		Short: "show and open the serial console of a running host",
+		Long: `console opens the serial console of a clone with virsh; Ctrl-] ends it. For a host of
+"overcast up" it first prints the last lines of the console. The process that has set
+another host up reads its console for the reports of failures, so --force takes the console
+away from it.`,
 		Example: `  overcast console nat_host
   overcast console nat_host --force`,
 		Args:              cobra.ExactArgs(1),
@@ -58,19 +60,34 @@ takes the console away from it.`,
 				return err
 			}
 			return withRunning(cmd.Context(), args[0], func(h *host.Host) error {
-				if h.ID() == "" {
-					return fmt.Errorf("opening the console of %s: it is not a clone", args[0])
-				}
-				virsh := []string{"-c", url, "console", h.ID()}
-				if force {
-					virsh = append(virsh, "--force")
-				}
-				return runProgram(cmd, "virsh", virsh...)
+				return openConsole(cmd, args[0], h, url, force)
 			})
 		},
 	}
 	command.Flags().BoolVar(&force, "force", false, "take the console away from the process that reads it")
 	return command
+}
+
+// openConsole prints the history of the console of a host and opens the console.
+func openConsole(cmd *cobra.Command, label string, h *host.Host, url string, force bool) error {
+	if h.ID() == "" {
+		return fmt.Errorf("opening the console of %s: it is not a clone", label)
+	}
+	all, err := standing.List()
+	if err != nil {
+		return err
+	}
+	for _, record := range all {
+		if record.ID == h.ID() {
+			fmt.Fprint(cmd.OutOrStdout(), record.Console())
+			force = true // its process needs the console no more
+		}
+	}
+	args := []string{"-c", url, "console", h.ID()}
+	if force {
+		args = append(args, "--force")
+	}
+	return runProgram(cmd, "virsh", args...)
 }
 
 // urlOf is the hypervisor of a host.

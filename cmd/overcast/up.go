@@ -195,7 +195,11 @@ func publish(claimed *standing.Claimed, h *fixture.CloudHost, idle time.Duration
 // idleInterval is how often a holder looks whether its host is used and runs.
 const idleInterval = 2 * time.Second
 
+// consoleHistory is how many lines of the console a holder stores for overcast console.
+const consoleHistory = 1000
+
 func awaitEnd(ctx context.Context, claimed *standing.Claimed, h *fixture.CloudHost, idle time.Duration) {
+	var written []string
 	ticker := time.NewTicker(idleInterval)
 	defer ticker.Stop()
 	for {
@@ -203,6 +207,11 @@ func awaitEnd(ctx context.Context, claimed *standing.Claimed, h *fixture.CloudHo
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		if lines := host.Default.Status(h.Label(), consoleHistory).Console; !slices.Equal(lines, written) {
+			if err := claimed.WriteConsole(lines); err == nil { // otherwise it is tried again
+				written = lines
+			}
 		}
 		if unused := claimed.IdleTime(); h.Exited() != nil || (idle > 0 && unused >= idle) {
 			return

@@ -63,9 +63,10 @@ func Name(label string, section *hocon.Value) (string, error) {
 }
 
 const (
-	recordSuffix = ".json"
-	lockSuffix   = ".lock"
-	useSuffix    = ".use"
+	recordSuffix  = ".json"
+	lockSuffix    = ".lock"
+	useSuffix     = ".use"
+	consoleSuffix = ".console"
 )
 
 // Claim reserves the name for this process. It fails if another process has the host
@@ -113,6 +114,15 @@ func (c *Claimed) Publish(r Record) error {
 	return os.Rename(c.path+".new", c.path+recordSuffix)
 }
 
+// WriteConsole stores the last lines of the console of the host, for Console.
+func (c *Claimed) WriteConsole(lines []string) error {
+	text := strings.Join(append(lines, ""), "\n")
+	if err := os.WriteFile(c.path+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(c.path+".new", c.path+consoleSuffix)
+}
+
 // Unpublish removes the record, so that no process attaches any more.
 func (c *Claimed) Unpublish() { _ = os.Remove(c.path + recordSuffix) }
 
@@ -120,6 +130,7 @@ func (c *Claimed) Unpublish() { _ = os.Remove(c.path + recordSuffix) }
 func (c *Claimed) Release() {
 	c.Unpublish()
 	_ = os.Remove(c.path + useSuffix)
+	_ = os.Remove(c.path + consoleSuffix)
 	_ = os.Remove(c.path + lockSuffix)
 	_ = c.lock.Close()
 }
@@ -184,6 +195,15 @@ func (r *Record) Use() (release func(), ok bool, err error) {
 
 // IdleTime is how long no process has used the host.
 func (r *Record) IdleTime() time.Duration { return idleTime(r.path) }
+
+// Console is the last lines of the console of the host, or "" if they are not known.
+func (r *Record) Console() string {
+	text, err := os.ReadFile(r.path + consoleSuffix)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
 
 // Stop asks the process that has set the host up to tear it down, and waits until it
 // has.

@@ -42,6 +42,18 @@ func TestAnotherConfigurationHasAnotherName(t *testing.T) {
 	assert.NotEqual(t, one, other)
 }
 
+func TestTheConsoleOfAHostIsStored(t *testing.T) {
+	claimed, name := claim(t)
+	require.NoError(t, claimed.Publish(Record{Label: "web", PID: os.Getpid()}))
+	found, err := Find(name)
+	require.NoError(t, err)
+	assert.Empty(t, found.Console())
+	require.NoError(t, claimed.WriteConsole([]string{"booted", "web login:"}))
+	assert.Equal(t, "booted\nweb login:\n", found.Console())
+	claimed.Release()
+	assert.Empty(t, found.Console())
+}
+
 func TestAHostIsFoundWhileItIsUp(t *testing.T) {
 	claimed, name := claim(t)
 	_, err := Claim(name)
