@@ -71,8 +71,8 @@ itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addr
 itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
 
-itest-cloud: deps $(LAB) $(GINKGO) ## the specs of a cloud image, which take minutes to boot where guests are emulated (as root)
-	LAB_CLOUD=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image' ./itest
+itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are emulated: a cloud image, a layer of a systemd guest (as root)
+	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|of their own with provision.cache' ./itest
 
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
 	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest

@@ -38,12 +38,12 @@ func changedDebian(name, dir string, commands ...string) {
 	define(asAnother("lab-debian", name, imageDir+"/lab-debian.qcow2", disk, "type='qcow2'", "type='raw'"))
 }
 
-// threeRuns sets up a host of a base in three processes, and returns the address
-// that each has, or what it has printed.
-func threeRuns(base string) (addresses []string, failures []string) {
+// threeRuns sets up a host of a base, with more configuration, in three processes, and
+// returns the address that each has, or what it has printed.
+func threeRuns(base, more string) (addresses []string, failures []string) {
 	GinkgoHelper()
 	config := fmt.Sprintf(`same { libvirtBaseDomain = %s, networkDeviceId = my_nat_network, addressTimeout = 10 minutes, provision.startTimeout = 5 minutes
-		connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`+"\n", base)
+		connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} } same { %s }`+"\n", base, more)
 	var runs []*runOfOne
 	for range 3 {
 		runs = append(runs, otherRun{config: config}.bringsUp("same"))
@@ -62,11 +62,17 @@ func threeRuns(base string) (addresses []string, failures []string) {
 	return addresses, failures
 }
 
+func expectDifferent(addresses []string) {
+	GinkgoHelper()
+	Expect(addresses).To(HaveLen(3))
+	Expect(map[string]bool{addresses[0]: true, addresses[1]: true, addresses[2]: true}).To(HaveLen(3))
+}
+
 var _ = Describe("clones of a base with systemd-networkd, in three processes", Serial, func() {
 	It("fail with the cause where they have one machine ID", func() {
 		requireDebian("lab-debian")
 		define(asAnother("lab-debian", "one-machine-id"))
-		addresses, failures := threeRuns("one-machine-id")
+		addresses, failures := threeRuns("one-machine-id", "")
 		Expect(len(addresses)).To(BeNumerically("<", 2))
 		Expect(failures).To(HaveEach(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-same-\S+ belongs to domain overcast-same-\S+ .* base domain "one-machine-id" .*send the same DHCP client identifier`)))
 	})
@@ -80,10 +86,22 @@ var _ = Describe("clones of a base with systemd-networkd, in three processes", S
 			Expect(os.WriteFile(filepath.Join(dir, "EMPTY"), nil, 0o644)).To(Succeed())
 			Expect(os.WriteFile(filepath.Join(dir, "MAC"), []byte("[DHCPv4]\nClientIdentifier=mac\n"), 0o644)).To(Succeed())
 			changedDebian(name, dir, commands...)
-			addresses, failures := threeRuns(name)
+			addresses, failures := threeRuns(name, "")
 			Expect(failures).To(BeEmpty())
-			Expect(addresses).To(HaveLen(3))
-			Expect(map[string]bool{addresses[0]: true, addresses[1]: true, addresses[2]: true}).To(HaveLen(3))
+			expectDifferent(addresses)
 		})
 	}
+
+	It("have addresses of their own with provision.cache", func() {
+		if os.Getenv("LAB_CLOUD") == "" {
+			Skip("takes five minutes: make itest-cloud runs it")
+		}
+		requireDebian("lab-debian")
+		DeferCleanup(removeLayers)
+		define(asAnother("lab-debian", "cached-identity"))
+		addresses, failures := threeRuns("cached-identity", "provision.cache = true")
+		Expect(failures).To(BeEmpty())
+		expectDifferent(addresses)
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+	})
 })

@@ -3,10 +3,13 @@ package itest
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
 
 	"github.com/overcast-go/overcast/fixture"
 )
@@ -32,7 +35,7 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 
 		second := up(steps.record(ctx), "second")
 		Expect(steps.all()).To(MatchRegexp(`second: using cached layer [0-9a-f]{12} \(\d+ (s|min) old\)`))
-		Expect(steps.count("building layer:")).To(Equal(4), steps.all())
+		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
 		Expect(run(logIn(second), "cat /root/provisioned /root/copied")).To(Equal(seen), "it was not provisioned again")
 		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  first  my_base_domain  .*overcast-second-`))
 		Expect(contentOf(imageDir + "/my_base_domain.qcow2")).To(Equal(base))
@@ -53,5 +56,98 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(steps.count("discarded layer:")).To(Equal(1), steps.all())
 		Expect(run(logIn(host), "cat /root/proof")).To(Equal("provisioned\n"))
 		Expect(layerDomains()).To(BeEmpty())
+	}, NodeTimeout(5*time.Minute))
+
+	// Each provisioning writes another text.
+	const provisioning = `cmd = "cat /proc/sys/kernel/random/uuid > /root/proof"`
+
+	proofOf := func(ctx SpecContext, steps *recordedSteps, label string) string {
+		GinkgoHelper()
+		proof := run(logIn(up(steps.record(ctx), label)), "cat /root/proof")
+		Expect(fixture.TearDown(ctx, label)).To(Succeed())
+		return proof
+	}
+
+	// configureProcesses configures hosts of this process, and of others.
+	configureProcesses := func(hosts string) func(env ...string) otherRun {
+		configure("%s", hosts)
+		suite, err := os.ReadFile("overcast.conf")
+		Expect(err).NotTo(HaveOccurred())
+		return func(env ...string) otherRun { return otherRun{config: string(suite) + hosts, env: env} }
+	}
+
+	It("has a layer for each expiration tag, and a tag command that fails is an error", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		tag := filepath.Join(GinkgoT().TempDir(), "tag")
+		configure(`tagged = ${guest} { provision { expirationTag.cmd = "cat %s", `+provisioning+` } }`, tag)
+		_, err := fixture.SetUp(ctx, "tagged")
+		Expect(err).To(MatchError(And(ContainSubstring("provision.expirationTag.cmd"), ContainSubstring("No such file"))))
+
+		var steps recordedSteps
+		setTag := func(text string) { Expect(os.WriteFile(tag, []byte(text), 0o600)).To(Succeed()) }
+		setTag("one")
+		one := proofOf(ctx, &steps, "tagged")
+		setTag("two")
+		Expect(proofOf(ctx, &steps, "tagged")).NotTo(Equal(one))
+		Expect(strings.Count(steps.all(), "published")).To(Equal(2), steps.all())
+		setTag("one\n")
+		Expect(proofOf(ctx, &steps, "tagged")).To(Equal(one))
+		Expect(strings.Count(steps.all(), "published")).To(Equal(2), steps.all())
+	}, NodeTimeout(5*time.Minute))
+
+	It("is provisioned as without a layer with OVERCAST_CACHE=off, and its layer is built again with refresh", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		inProcess := configureProcesses(`switched = ${guest} { provision { cache = true, ` + provisioning + ` } }`)
+		var steps recordedSteps
+		GinkgoT().Setenv("OVERCAST_CACHE", "off")
+		proofOf(ctx, &steps, "switched")
+		Expect(steps.all()).NotTo(ContainSubstring("layer"))
+		Expect(layerDomains()).To(BeEmpty())
+
+		GinkgoT().Setenv("OVERCAST_CACHE", "")
+		built := proofOf(ctx, &steps, "switched")
+		refreshing := inProcess("OVERCAST_CACHE=refresh").bringsUp("switched")
+		refreshing.address()
+		Expect(string(refreshing.Out.Contents())).To(ContainSubstring("published"))
+		Expect(refreshing.stdin.Close()).To(Succeed())
+		Eventually(refreshing).WithTimeout(time.Minute).Should(gexec.Exit(0))
+		Expect(proofOf(ctx, &steps, "switched")).NotTo(Equal(built))
+		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
+		Expect(layerDomains()).To(HaveLen(1))
+	}, NodeTimeout(5*time.Minute))
+
+	It("has its layer built by one of the processes that need it at the same time", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		inProcess := configureProcesses(`together = ${guest} { provision { cache = true, ` + provisioning + ` } }`)
+		var runs []*runOfOne
+		for range 3 {
+			runs = append(runs, inProcess().bringsUp("together"))
+		}
+		published := 0
+		for _, r := range runs {
+			r.address()
+			Expect(string(r.Out.Contents())).To(ContainSubstring("using cached layer"))
+			published += strings.Count(string(r.Out.Contents()), "published")
+		}
+		Expect(published).To(Equal(1))
+		for _, r := range runs {
+			Expect(r.stdin.Close()).To(Succeed())
+			Eventually(r).WithTimeout(time.Minute).Should(gexec.Exit(0))
+		}
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+	}, NodeTimeout(5*time.Minute))
+
+	It("has its layer built by another process after the builder was killed", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		inProcess := configureProcesses(`killed = ${guest} { provision { cache = true, cmd = "sleep 2; echo provisioned > /root/proof" } }`)
+		builder := inProcess().bringsUp("killed")
+		Eventually(builder).WithTimeout(2 * time.Minute).Should(gbytes.Say("building layer: booted"))
+		builder.Kill().Wait(30 * time.Second)
+		var steps recordedSteps
+		Expect(proofOf(ctx, &steps, "killed")).To(Equal("provisioned\n"))
+		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
+		overcast("gc", "-c", "qemu:///system") // as the next process does at its start
+		Expect(leftovers("killed")).To(BeEmpty())
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 	}, NodeTimeout(5*time.Minute))
 })

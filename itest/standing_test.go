@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -75,6 +76,16 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 		Expect(fixture.TearDown(ctx, "standing")).To(Succeed())
 		Expect(listed("standing")).To(HaveLen(1))
 		Expect(overcast("ssh", "standing", "--", "cat /tmp/a")).To(Equal("text"))
+	})
+
+	It("shows its console with what was printed before, and live", func() {
+		Eventually(func() string {
+			// virsh needs a terminal; Ctrl-] ends it.
+			console := exec.Command("script", "-qefc", overcastBinary()+" console standing", "/dev/null")
+			console.Stdin = strings.NewReader("\n\x1d")
+			out, _ := console.CombinedOutput()
+			return string(out)
+		}).WithTimeout(time.Minute).WithPolling(time.Second).Should(MatchRegexp(`(?s)\S+.*\nConnected to domain 'overcast-standing-`))
 	})
 
 	It("is gone after down", func() {

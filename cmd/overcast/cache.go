@@ -17,7 +17,7 @@ import (
 func cacheCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "cache",
-		Short: "list or remove the images that hypervisors have imported",
+		Short: "list or remove layers: imported images and provisioned hosts",
 		Example: `  overcast cache ls
   overcast cache prune --all`,
 		Args: cobra.ArbitraryArgs,
@@ -42,7 +42,7 @@ type listedLayer struct {
 }
 
 func cacheListCommand() *cobra.Command {
-	return layerListCommand("list the layers that hypervisors have: imported images", "cache", func(libvirt.Layer) bool { return true })
+	return layerListCommand("list layers: imported images and provisioned hosts", "cache", func(libvirt.Layer) bool { return true })
 }
 
 // layerListCommand is the command ls of a group, for some layers.
@@ -109,10 +109,10 @@ func cachePruneCommand() *cobra.Command {
 	all, age := false, pruneAge
 	command := &cobra.Command{
 		Use:   "prune [--all | --older-than DURATION] [-c URL]...",
-		Short: "remove imported images that were not used for 14 days",
-		Long: `prune removes the images that no domain and no volume uses and that no set-up
-has used for 14 days, and prints a line for each. The next set-up imports the
-image again.`,
+		Short: "remove layers that were not used for 14 days",
+		Long: `prune removes the imported images and the provisioned hosts that no domain and no
+volume uses and that no set-up has used for 14 days, and prints a line for each.
+The next set-up that needs one imports or builds it again.`,
 		Example: `  overcast cache prune
   overcast cache prune --older-than 48h
   overcast cache prune --all`,

@@ -32,8 +32,11 @@ func useLayer(ctx context.Context, p Prepared) error {
 		return nil
 	}
 	cacher, ok := p.Instance.(provider.LayerCacher)
+	if !ok && p.Common().Provision.Cache == nil {
+		return nil // the tag has no effect
+	}
 	if !ok {
-		return p.Section.Invalid("provision", "cache and expirationTag need a host that its provider can cache: remove them")
+		return p.Section.Invalid("provision", "cache needs a host that its provider can cache: remove it")
 	}
 	recipe, err := recipeOf(ctx, p.Common().Provision)
 	if err == nil {
@@ -168,6 +171,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 			provider.Report(ctx, step, detail)
 		}
 	})
+	provider.Report(ctx, StepBuildingLayer, "booting")
 	e := &entry{label: "layer", setup: &setup{progress: newProgress(ctx, "layer")}} // it is never registered
 	b := newHost(builder)
 	if err := e.start(building, b); err != nil {

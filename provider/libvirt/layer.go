@@ -75,12 +75,9 @@ func (c *config) layerParts() string {
 	if c.usesCloudInit() {
 		of := c.CloudInit
 		text += fmt.Sprintf(", user %q %q", of.User, of.AuthorizedKeys)
-		for key, value := range map[string]string{"userData": of.UserData} {
-			content, _ := readTextOrFile(key, value) // the set-up reports the error
-			text += fmt.Sprintf(", user data %q", content)
-		}
-		content, _ := readTextOrFile("networkConfig", of.NetworkConfig)
-		text += fmt.Sprintf(", network config %q", content)
+		userData, _ := readTextOrFile("userData", of.UserData) // the set-up reports an error
+		networkConfig, _ := readTextOrFile("networkConfig", of.NetworkConfig)
+		text += fmt.Sprintf(", user data %q, network config %q", userData, networkConfig)
 	}
 	return text
 }

@@ -73,7 +73,7 @@ func (e *AddressConflictError) Error() string {
 }
 
 // ClientIDHint says what to do about clones with the same client identifier.
-const ClientIDHint = "empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; " +
+const ClientIDHint = "set provision.cache = true for the host; or empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; " +
 	"or set ClientIdentifier=mac in section [DHCPv4] of its .network file; or add the dnsmasq option dhcp-ignore-clid to the libvirt network (overcast doctor shows how)"
 
 // Is makes the error a [provider.ErrAddressConflict], and final for all

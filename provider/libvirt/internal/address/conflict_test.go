@@ -57,12 +57,12 @@ func TestConflictErrorNamesTheCauseAndWhatToDo(t *testing.T) {
 	require.ErrorIs(t, err, strategy.ErrFinal)
 	assert.Equal(t, `address 10.0.0.9 of domain overcast-web-1 belongs to domain overcast-db-2 (db of process 7 on ci), MAC address 52:54:00:01:02:03: it holds the DHCP lease: `+
 		`clones of base domain "base" send the same DHCP client identifier (ff:01), so the DHCP server gives all of them one address: `+
-		`empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; `+
+		`set provision.cache = true for the host; or empty /etc/machine-id in the base domain's system (truncate -s 0 /etc/machine-id), from which systemd-networkd makes the identifier; `+
 		`or set ClientIdentifier=mac in section [DHCPv4] of its .network file; `+
 		`or add the dnsmasq option dhcp-ignore-clid to the libvirt network (overcast doctor shows how)`, err.Error())
 
 	err.(*AddressConflictError).ClientID = ""
-	require.ErrorContains(t, err, `it holds the DHCP lease: the system of base domain "base" configures the address itself: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: empty /etc/machine-id`)
+	require.ErrorContains(t, err, `it holds the DHCP lease: the system of base domain "base" configures the address itself: use ipLookupStrategy = static; or its clones send the same DHCP client identifier: set provision.cache = true for the host; or empty /etc/machine-id`)
 
 	err = &AddressConflictError{Address: netip.MustParseAddr("10.0.0.9"), Domain: "overcast-web-1", BaseDomain: "base", Owner: AddressOwner{MAC: "00:16:3e:00:00:01", Evidence: "it answers ARP requests for it"}}
 	assert.Equal(t, `address 10.0.0.9 of domain overcast-web-1 belongs to another machine, MAC address 00:16:3e:00:00:01: it answers ARP requests for it: `+
