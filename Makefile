@@ -77,7 +77,7 @@ itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are e
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
 	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest
 
-lab-test: deps ## what the lab itself promises, looked at from outside (as root)
+lab-test: deps ## the tests of the lab (as root)
 	$(GO) test -count=1 ./itest/outside
 
 lint: deps-build vulnerabilities ## formatting, vet, staticcheck, tidy modules, guides, licenses, vulnerabilities

@@ -96,7 +96,7 @@ var _ = Describe("a checkpoint", func() {
 var _ = Describe("the pristine state of two hosts", func() {
 	// One host sends growing numbers to the other, which would get a smaller one
 	// than before if its state were later than the sender's.
-	It("is of one moment", func(ctx SpecContext) {
+	It("is saved and restored at one moment on both hosts", func(ctx SpecContext) {
 		configure(`sending_host = ${guest}, receiving_host = ${guest}`)
 		allUp(ctx, "sending_host", "receiving_host")
 		sender, receiver := fixture.Host("sending_host"), fixture.Host("receiving_host")
@@ -120,7 +120,7 @@ var _ = Describe("the pristine state of two hosts", func() {
 		}
 	})
 
-	It("costs nothing if the hosts have not been used, and is restored on a new host in place of one that has ended", func(ctx SpecContext) {
+	It("is not restored if the hosts have not been used, and is restored on a new host in place of one that has ended", func(ctx SpecContext) {
 		configure(`idle_host = ${guest}, ending_host = ${guest}`)
 		allUp(ctx, "idle_host", "ending_host")
 		pristine := func() {

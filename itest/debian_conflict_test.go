@@ -43,7 +43,8 @@ func changedDebian(name, dir string, commands ...string) {
 func threeRuns(base, more string) (addresses []string, failures []string) {
 	GinkgoHelper()
 	config := fmt.Sprintf(`same { libvirtBaseDomain = %s, networkDeviceId = my_nat_network, addressTimeout = 10 minutes, provision.startTimeout = 5 minutes
-		connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} } same { %s }`+"\n", base, more)
+		connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}
+		%s }`+"\n", base, more)
 	var runs []*runOfOne
 	for range 3 {
 		runs = append(runs, otherRun{config: config}.bringsUp("same"))

@@ -120,7 +120,7 @@ var _ = Describe("a DHCP range that is used up", func() {
 })
 
 var _ = Describe("a libvirt network whose dnsmasq is dead", func() {
-	It("is named by the error and by overcast doctor, and mended by what they say", func(ctx SpecContext) {
+	It("is named by the error and by overcast doctor, with a remedy that works", func(ctx SpecContext) {
 		network("dead", 133, 20, "", noPing)
 		define(asAnother("lab-agent", "dead-base", "my_nat_network", "dead"))
 		const config = `{ libvirtBaseDomain = dead-base, networkDeviceId = dead, addressTimeout = 10 minutes }`

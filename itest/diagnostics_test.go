@@ -74,7 +74,7 @@ var _ = Describe("progress and diagnostics", func() {
 
 	It("show each step on the terminal at once, and the hosts in progress reports", func() {
 		r := prepareChild()
-		r.start("wait for a word", []string{"plain", "filed", "fixed"}, "script", "--quiet", "--return", "--flush", "--command", ginkgoBinary()+" -procs=2 --no-color child.test", "/dev/null")
+		r.start("wait for a message", []string{"plain", "filed", "fixed"}, "script", "--quiet", "--return", "--flush", "--command", ginkgoBinary()+" -procs=2 --no-color child.test", "/dev/null")
 		processes := r.awaits("running", 1, 2)
 		for _, host := range []string{"plain", "filed", "fixed"} {
 			for _, step := range []string{`cloned overcast-\S+`, `started`, `address [0-9.]+`} {

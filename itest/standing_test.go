@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -79,13 +78,11 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 	})
 
 	It("shows its console with what was printed before, and live", func() {
-		Eventually(func() string {
-			// virsh needs a terminal; Ctrl-] ends it.
-			console := exec.Command("script", "-qefc", overcastBinary()+" console standing", "/dev/null")
-			console.Stdin = strings.NewReader("\n\x1d")
-			out, _ := console.CombinedOutput()
-			return string(out)
-		}).WithTimeout(time.Minute).WithPolling(time.Second).Should(MatchRegexp(`(?s)\S+.*\nConnected to domain 'overcast-standing-`))
+		// virsh needs a terminal. Ctrl-] ends it, once it has set the terminal up.
+		console := exec.Command("sh", "-c", `while sleep 0.5; do printf '\035'; done | timeout 60 script -qefc "$1 console standing" /dev/null`, "sh", overcastBinary())
+		out, err := console.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		Expect(string(out)).To(MatchRegexp(`(?s)Not backgrounding.*\nConnected to domain 'overcast-standing-`))
 	})
 
 	It("is gone after down", func() {

@@ -331,13 +331,13 @@ var _ = Describe("a suite", func() {
 				ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-")), "what is looked for at the end")
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes twice, during specs", Serial, ending{does: "be deaf", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes twice, during specs", Serial, ending{does: "ignore SIGINT", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during specs", Serial, ending{does: "be deaf to the end", when: byLibvirt, volumes: 2, says: "Final interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes three times, during specs", Serial, ending{does: "ignore every SIGINT", when: byLibvirt, volumes: 2, says: "Final interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 			r.says("First interrupt received", 2)
@@ -355,7 +355,7 @@ var _ = Describe("a suite", func() {
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during boot", ending{does: "be deaf to the end", hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes three times, during boot", ending{does: "ignore every SIGINT", hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
 			r.boots(5)
 			r.interrupt()
 			r.says("First interrupt received", 2)
@@ -367,11 +367,11 @@ var _ = Describe("a suite", func() {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 		}}),
-		Entry("SIGHUP comes to all, as when a terminal is closed", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 2, disturb: func(r *childRun) {
+		Entry("SIGHUP comes to all, as when a terminal is closed", Serial, ending{does: "wait for a message", when: byLibvirt, volumes: 2, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGHUP)).To(Succeed())
 		}}),
-		Entry("SIGTERM comes to the ginkgo command only", ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+		Entry("SIGTERM comes to the ginkgo command only", ending{does: "wait for a message", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.Terminate()
 			r.word()
@@ -380,7 +380,7 @@ var _ = Describe("a suite", func() {
 			Expect(syscall.Kill(r.awaits("running", 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.awaits("running", 1)
 		}}),
-		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a word", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a message", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.word()
 		}}),
@@ -392,7 +392,7 @@ var _ = Describe("a suite", func() {
 			r.boots(5)
 			r.Kill()
 		}}),
-		Entry("SIGKILL comes to the ginkgo command of one process", ending{does: "wait for a word", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+		Entry("SIGKILL comes to the ginkgo command of one process", ending{does: "wait for a message", args: []string{"--procs=1"}, when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1)
 			r.Kill()
 			Consistently(r.domains).WithTimeout(2*time.Second).Should(HaveLen(3), "no process waits for the runner")
@@ -403,12 +403,12 @@ var _ = Describe("a suite", func() {
 			r.awaits("running", 1, 2)
 			r.word()
 		}}),
-		Entry("libvirtd is restarted during specs", Serial, ending{does: "wait for a word", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
+		Entry("libvirtd is restarted during specs", Serial, ending{does: "wait for a message", when: tornDown, says: "2 Passed", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			restartLibvirtd()
 			r.word()
 		}}),
-		Entry("libvirtd is restarted during specs, and then SIGKILL comes to all", Serial, ending{does: "wait for a word", when: byGC, disturb: func(r *childRun) {
+		Entry("libvirtd is restarted during specs, and then SIGKILL comes to all", Serial, ending{does: "wait for a message", when: byGC, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			restartLibvirtd()
 			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGKILL)).To(Succeed())
@@ -425,7 +425,7 @@ var _ = Describe("a suite", func() {
 
 	It("cleans up when -timeout of go test expires", func() {
 		r := prepareChild()
-		r.start("be deaf", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
+		r.start("ignore SIGINT", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
 		r.leaves(either, 1)
 		Expect(r.Err).To(gbytes.Say("panic: test timed out after 10s"))
 	})

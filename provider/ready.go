@@ -70,7 +70,7 @@ func (c Condition) check() error {
 	}
 	switch {
 	case kinds != 1:
-		return errors.New("has to have one of port, http, log with file, and cmd")
+		return errors.New("must set exactly one of port, http, log with file, and cmd")
 	case (c.Log == "") != (c.File == ""):
 		return errors.New("log and file belong together")
 	case c.Port < 0 || c.Port > 65535:

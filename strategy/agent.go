@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// Agent waits for the guest agent in the machine to tell its addresses.
+// Agent polls the guest agent in the machine for its addresses.
 type Agent struct {
 	// Source is the way to the agent.
 	Source Source

@@ -13,7 +13,7 @@ import (
 	"github.com/overcast-go/overcast/internal/recovered"
 )
 
-// Auto races strategies.
+// Auto runs strategies in parallel and returns the first result.
 type Auto struct {
 	// Strategies are those that can work.
 	Strategies []Strategy

@@ -18,7 +18,7 @@ const reachLimit = time.Second
 // Best picks one of the addresses of an interface, and none if there is none
 // that others could use. The order is:
 //
-//  1. addresses that can be reached, as far as reach tells;
+//  1. addresses that can be reached, according to reach;
 //  2. IPv4 addresses before IPv6 ones, as more networks carry them;
 //  3. lower addresses, so that every process picks the same one.
 //

@@ -9,7 +9,7 @@ import (
 
 // Lease waits for a DHCP lease.
 type Lease struct {
-	// Source gives the leases out.
+	// Source returns the DHCP leases.
 	Source Source
 	// Reach chooses between several leases; it may be nil.
 	Reach Reach

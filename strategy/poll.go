@@ -20,8 +20,8 @@ type Source interface {
 // ErrNotYet is the error of a source that has no address yet.
 var ErrNotYet = errors.New("not yet")
 
-// ErrFinal is an error of a source that no other strategy can make good, such
-// as an address that two machines have. It ends the race of [Auto].
+// ErrFinal is an error of a source that makes every other strategy useless, too,
+// such as an address that two machines have. It ends all strategies of [Auto].
 var ErrFinal = errors.New("no strategy can find the address")
 
 // notYetError is an ErrNotYet without its words.

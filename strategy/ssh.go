@@ -99,7 +99,7 @@ func (s SSH) choose(ctx context.Context, output string, missing *NotFoundError) 
 	}
 	best, ok := Best(ctx, addrs, s.Reach)
 	if !ok {
-		return netip.Addr{}, fmt.Errorf("SSH.command printed %.100q, which is no address that others could use", printed[0])
+		return netip.Addr{}, fmt.Errorf("SSH.command printed %.100q, which is a loopback, link-local, multicast or unspecified address", printed[0])
 	}
 	return best, nil
 }

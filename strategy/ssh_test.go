@@ -79,7 +79,7 @@ func TestSSHRefusesAddressesThatAreNobodysOrEverybodys(t *testing.T) {
 	for _, printed := range []string{"127.0.0.1", "0.0.0.0", "::1", "ff02::1", "fe80::1"} {
 		_, err := lookup(t, server, "echo "+printed+" # {0}").Address(t.Context(), mac)
 		require.ErrorIs(t, err, strategy.ErrNotFound)
-		assert.Contains(t, err.Error(), `printed "`+printed+`", which is no address that others could use`)
+		assert.Contains(t, err.Error(), `printed "`+printed+`", which is a loopback, link-local, multicast or unspecified address`)
 	}
 }
 
@@ -150,5 +150,5 @@ func TestSSHThatCannotLogInFailsWithoutTheSecret(t *testing.T) {
 func TestSSHWithAnInvalidURLFails(t *testing.T) {
 	_, err := strategy.SSH{URL: "dhcp-box", Command: "true {0}", Timeout: time.Minute}.Address(t.Context(), mac)
 	require.ErrorIs(t, err, strategy.ErrNotFound)
-	assert.ErrorContains(t, err, "it has to begin with ssh://")
+	assert.ErrorContains(t, err, "it must begin with ssh://")
 }

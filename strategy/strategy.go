@@ -29,7 +29,7 @@ type NotFoundError struct {
 	Cause    error  // why the wait ended: a context's cause
 }
 
-// Error tells all of it.
+// Error names the strategy, the MAC address, the attempts and the last result.
 func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no address for %s by strategy %s after %d attempts in %v: %s: %v",
 		e.MAC, e.Strategy, e.Attempts, e.Waited.Round(10*time.Millisecond), e.Seen, e.Cause)

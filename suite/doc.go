@@ -35,8 +35,8 @@
 //
 // A host with a static address exists once: two clones with one address would
 // disturb each other. A host with scope = "suite" exists once because its
-// configuration says so. All processes of a run share such a host. SetUp refuses
-// it when the run has several processes; use
+// configuration says so. All processes of a run share such a host. SetUp fails
+// for it if the run has several processes; use
 //
 //	var _ = SynchronizedBeforeSuite(hosts.SetUpShared, hosts.Join)
 //

@@ -113,7 +113,7 @@ func TestConfigOfInvalidInputPrintsThePosition(t *testing.T) {
 		"not a number":   {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration`},
 		"unknown label":  {seed, []string{"wbe"}, `host "wbe" is not in the configuration (it has nat_host; read from overcast.conf)`},
 		"misspelt label": {seed, []string{"nat_hots"}, `host "nat_hots" is not in the configuration, did you mean "nat_host"? (it has nat_host; `},
-		"two conditions": {"web { libvirtBaseDomain = a\n ready = [{ port = 80 }, { port = 80, cmd = x }] }", []string{"web"}, `overcast.conf:2:10: web.ready: condition 2 has to have one of port, http, log with file, and cmd`},
+		"two conditions": {"web { libvirtBaseDomain = a\n ready = [{ port = 80 }, { port = 80, cmd = x }] }", []string{"web"}, `overcast.conf:2:10: web.ready: condition 2 must set exactly one of port, http, log with file, and cmd`},
 		"needs a login":  {"web { libvirtBaseDomain = a\n ready = [{ cmd = x }] }", []string{"web"}, `overcast.conf:2:10: web.ready: condition 1 needs a login`},
 		"missing file":   {seed, []string{"missing.conf"}, "missing.conf: no such file"},
 		"no such file":   {seed, []string{"./nowhere.conf"}, "./nowhere.conf: no such file"},

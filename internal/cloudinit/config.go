@@ -13,7 +13,7 @@ import (
 // Config is what cloud-init does in a clone. No verb of package fmt shows its
 // content, because user data may contain secrets.
 //
-// # What wins
+// # Precedence
 //
 // The user data is not changed. cloud-init receives it first, and then two parts
 // of this package, which it merges by these rules:

@@ -11,7 +11,7 @@ import (
 )
 
 // StepMadeAnew is the step of a host that Pristine sets up again.
-const StepMadeAnew = "made anew"
+const StepMadeAnew = "set up again"
 
 // Pristine brings hosts back to the state that they had at the first call for these
 // labels, which saves it. It does nothing if nothing can have used the hosts since.

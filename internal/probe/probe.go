@@ -70,7 +70,7 @@ func ARP(ctx context.Context, addr netip.Addr) string {
 
 // ErrNotOnLink says that an address is on no network that this machine has an
 // interface and an address on.
-var ErrNotOnLink = errors.New("it is on no network of this machine's")
+var ErrNotOnLink = errors.New("it is not on a network of this machine")
 
 // Answers returns the MAC addresses of all machines that answer an ARP request
 // for an address, at the interface named link, or, if link is "", at that to

@@ -160,7 +160,7 @@ func (r *reaper) signal(ctx context.Context, batch []*reapRequest, signal string
 		return nil, err
 	}
 	if result.ExitCode != 0 {
-		return nil, fmt.Errorf("the shell says %.500q (exit code %d)", strings.TrimSpace(result.Stderr), result.ExitCode)
+		return nil, fmt.Errorf("the shell printed %.500q (exit code %d)", strings.TrimSpace(result.Stderr), result.ExitCode)
 	}
 	return strings.Fields(result.Stdout), nil
 }

@@ -90,7 +90,7 @@ func TestSSHConfig(t *testing.T) {
 	})
 	t.Run("a port that is none", func(t *testing.T) {
 		err := dialError(t, t.Context(), "ssh://box", configured(t, "Host box\n Port 0\n"))
-		if !strings.Contains(err.Error(), `"0" is no port`) {
+		if !strings.Contains(err.Error(), `"0" is not a port`) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -12,7 +12,7 @@ var (
 	ErrKeyFileUnreadable = errors.New("cannot be read: check its owner and mode")
 	ErrKeyEncrypted      = errors.New("is encrypted and no passphrase is given: add the parameter passphrase to the URL, or the key to the ssh agent")
 	ErrKeyPassphrase     = errors.New("is encrypted with another passphrase than the one given")
-	ErrKeyFormat         = errors.New("is no private key that can be used: give the file that ssh-keygen wrote, without .pub")
+	ErrKeyFormat         = errors.New("is not a usable private key: give the file that ssh-keygen wrote, without .pub")
 )
 
 // A KeyFileError says which key file cannot be used, and why.

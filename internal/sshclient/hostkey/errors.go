@@ -37,7 +37,7 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s shows the key %s, but %s says %s: either the machine was made anew, and then that has to be changed, or another machine answers in its place",
+	return fmt.Sprintf("%s shows the key %s, but %s says %s: either the machine was installed again, and the known key must be replaced, or another machine answers at its address",
 		e.Addr, strings.Join(e.Got, " and "), e.Where, strings.Join(e.Want, " or "))
 }
 

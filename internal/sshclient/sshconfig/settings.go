@@ -223,7 +223,7 @@ func (s *Settings) completePort(e *Endpoint, configured string) error {
 	}
 	port, err := strconv.Atoi(configured)
 	if err != nil || port < 1 || port > 65535 {
-		return fmt.Errorf("%s: Port %q is no port from 1 to 65535", s.file, configured)
+		return fmt.Errorf("%s: Port %q is not a port from 1 to 65535", s.file, configured)
 	}
 	e.Port = port
 	return nil

@@ -88,7 +88,7 @@ var schemePattern = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 func trimScheme(raw string) (string, error) {
 	m := schemePattern.FindStringSubmatch(raw)
 	if m == nil {
-		return "", errors.New("connection URL: it has to begin with ssh://")
+		return "", errors.New("connection URL: it must begin with ssh://")
 	}
 	switch scheme := strings.ToLower(m[1]); scheme {
 	case "ssh":
@@ -135,7 +135,7 @@ func splitPort(hostPort string) (host string, port int, err error) {
 			return "", 0, errors.New("only a port may follow the ']' of the host")
 		}
 	} else if strings.Count(hostPort, ":") > 1 {
-		return "", 0, errors.New("an IPv6 address has to be in brackets, as in ssh://user@[::1]:22")
+		return "", 0, errors.New("an IPv6 address must be in brackets, as in ssh://user@[::1]:22")
 	} else if colon := strings.IndexByte(hostPort, ':'); colon >= 0 {
 		host, tail = hostPort[:colon], hostPort[colon:]
 	}
@@ -144,7 +144,7 @@ func splitPort(hostPort string) (host string, port int, err error) {
 	}
 	port, err = strconv.Atoi(tail[1:])
 	if err != nil || port < 1 || port > 65535 {
-		return "", 0, errors.New("what follows ':' after the host is no port from 1 to 65535 (is an '@' missing?)")
+		return "", 0, errors.New("what follows ':' after the host is not a port from 1 to 65535 (is an '@' missing?)")
 	}
 	return host, port, nil
 }
@@ -156,7 +156,7 @@ func checkHost(host string) error {
 	case host == "":
 		return errors.New("the host is missing: write ssh://user@host")
 	case strings.Contains(host, "{0}"):
-		return errors.New("the host is still {0}: an address has to be put there first")
+		return errors.New("the host is still {0}: replace {0} with an address")
 	case strings.HasPrefix(host, "-"):
 		return errors.New("the host begins with '-'")
 	}
@@ -247,7 +247,7 @@ func setConnectionType(t *Target, v string) error {
 	case v == "SFTP_CYGWIN" || v == "SFTP_WINSSHD" || v == "SFTP_OPENSSHD":
 		return ErrWindows
 	}
-	return fmt.Errorf("%q is not allowed: it has to be SCP, SFTP, SUDO, INTERACTIVE_SUDO or SU", v)
+	return fmt.Errorf("%q is not allowed: it must be SCP, SFTP, SUDO, INTERACTIVE_SUDO or SU", v)
 }
 
 func setSudoUsername(t *Target, v string) error {
@@ -271,7 +271,7 @@ func setPty(t *Target, v string) error {
 	}
 	m := ptyPattern.FindStringSubmatch(v)
 	if m == nil {
-		return fmt.Errorf("%q is not allowed: it has to be true, false or TERM:COLUMNS:ROWS:WIDTH:HEIGHT", v)
+		return fmt.Errorf("%q is not allowed: it must be true, false or TERM:COLUMNS:ROWS:WIDTH:HEIGHT", v)
 	}
 	columns, _ := strconv.Atoi(m[2])
 	rows, _ := strconv.Atoi(m[3])
@@ -292,7 +292,7 @@ var fingerprintPattern = regexp.MustCompile(`^SHA256:[A-Za-z0-9+/]{43}=?$`)
 
 func setHostKey(t *Target, v string) error {
 	if v != Insecure && !fingerprintPattern.MatchString(v) {
-		return fmt.Errorf("%q is not allowed: it has to be insecure, or a fingerprint as `ssh-keygen -lf` prints it: SHA256: and 43 characters", v)
+		return fmt.Errorf("%q is not allowed: it must be insecure, or a fingerprint as `ssh-keygen -lf` prints it: SHA256: and 43 characters", v)
 	}
 	t.HostKey = strings.TrimSuffix(v, "=")
 	return nil

@@ -29,7 +29,7 @@ func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, tex
 	case code == exitNotThere:
 		return fs.ErrNotExist
 	case code != 0:
-		return fmt.Errorf("the machine's shell says %.500q (exit code %d)", strings.TrimSpace(said.String()), code)
+		return fmt.Errorf("the machine's shell printed %.500q (exit code %d)", strings.TrimSpace(said.String()), code)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func openStagingDir(ctx context.Context, c *sshclient.Client) (*stagingDir, erro
 	}
 	lines := strings.Split(out.String(), "\n")
 	if len(lines) < 2 || !path.IsAbs(lines[0]) {
-		return nil, fmt.Errorf("making a temporary folder: the machine's shell says %.500q", out.String())
+		return nil, fmt.Errorf("making a temporary folder: the machine's shell printed %.500q", out.String())
 	}
 	return &stagingDir{c: c, dir: lines[0], item: path.Join(lines[0], rand.Text()), owner: lines[1]}, nil
 }
@@ -61,7 +61,7 @@ func (b *stagingDir) elevated(ctx context.Context, text string, args ...string) 
 		return err
 	}
 	if r.ExitCode != 0 {
-		return fmt.Errorf("copying as %s: the machine's shell says %.500q (exit code %d)",
+		return fmt.Errorf("copying as %s: the machine's shell printed %.500q (exit code %d)",
 			b.c.Target().Become(), strings.TrimSpace(r.Stderr+r.Stdout), r.ExitCode)
 	}
 	return nil

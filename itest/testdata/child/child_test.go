@@ -116,7 +116,7 @@ func init() {
 	if does == "panic in AfterSuite" {
 		AfterSuite(func() { panic("after the specs") })
 	}
-	if does == "be deaf to the end" {
+	if does == "ignore every SIGINT" {
 		ReportAfterSuite("deaf", func(SpecContext, Report) {
 			report("reporting")
 			select {}
@@ -156,9 +156,9 @@ var _ = Describe("specs", func() {
 				case <-ctx.Done():
 				case <-time.After(time.Second):
 				}
-			case "be deaf", "be deaf to the end":
+			case "ignore SIGINT", "ignore every SIGINT":
 				select {}
-			case "wait for a word":
+			case "wait for a message":
 				awaitFile(ctx, "word")
 			case "take turns":
 				if GinkgoParallelProcess() == 2 {

@@ -168,4 +168,4 @@ func (e *libvirtError) Unwrap() error { return e.cause }
 
 // ErrNoMetadata is the error for a domain whose metadata no longer has overcast's
 // element.
-var ErrNoMetadata = errors.New("it has no metadata of overcast's")
+var ErrNoMetadata = errors.New("it has no overcast metadata")
