@@ -63,6 +63,13 @@ type AddressVerifier interface {
 	VerifyAddress(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
 }
 
+// LoginVerifier is implemented by an [AddressVerifier] that can check later logins.
+type LoginVerifier interface {
+	// VerifyLogin is called after each login that follows VerifyAddress, with the same
+	// run and error. It only checks which machine the login reached.
+	VerifyLogin(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
+}
+
 // HostKeyer is implemented by an instance that knows the SSH host key of its host
 // before the first login.
 type HostKeyer interface {

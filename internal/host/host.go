@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/route"
@@ -33,6 +34,8 @@ type Host struct {
 
 	shared       *sshclient.SharedClient // the connection that all users of the host share
 	refusalLimit time.Duration           // see refusals
+
+	verified atomic.Bool // the address is the host's, so that later logins are checked
 
 	route   *route.Route
 	mounted []provider.Mount // by us

@@ -58,9 +58,23 @@ func (h *Host) whileUp(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// dial logs in by the route to the host.
+// dial logs in by the route to the host. If the address of the host was verified, it
+// fails if another machine now answers there.
 func (h *Host) dial(ctx context.Context, target sshurl.Target, keys hostkey.Checker) (*sshclient.Client, error) {
-	return sshclient.Dial(ctx, target, h.options(keys, 0))
+	client, err := sshclient.Dial(ctx, target, h.options(keys, 0))
+	verifier, ok := h.instance.(provider.LoginVerifier)
+	if err != nil || !ok || !h.verified.Load() {
+		return client, err
+	}
+	err = verifier.VerifyLogin(ctx, func(ctx context.Context, cmd string) (string, error) {
+		result, err := client.Run(ctx, cmd)
+		return result.Stdout, err
+	})
+	if err != nil {
+		_ = client.Close() // it is not used
+		return nil, err
+	}
+	return client, nil
 }
 
 // options are those of a login by the route to the host, with a timeout for the TCP

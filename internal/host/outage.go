@@ -78,7 +78,7 @@ func (h *Host) WithClient(ctx context.Context, call func(context.Context, *sshcl
 	})
 }
 
-// closeAtOutage closes a connection when an outage ends the context. The operations on
+// closeAtOutage aborts a connection when an outage ends the context. The operations on
 // the connection then end at once, although the machine cannot answer. The returned
 // function must be called.
 func closeAtOutage(running context.Context, client *sshclient.Client) (release func()) {
@@ -86,7 +86,7 @@ func closeAtOutage(running context.Context, client *sshclient.Client) (release f
 	stop := context.AfterFunc(running, func() {
 		defer close(closed)
 		if provider.OutageCause(running) != nil || errors.Is(context.Cause(running), ErrReverted) {
-			_ = client.Close() // it is of no more use either way
+			_ = client.Abort() // it is of no more use either way
 		}
 	})
 	return func() {

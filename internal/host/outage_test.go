@@ -258,3 +258,55 @@ func TestTheEndOfAContextIsNoOutage(t *testing.T) {
 	_, err := run(limited(t), host, "true")
 	require.NoError(t, err)
 }
+
+func TestNothingIsSentToAMachineThatHasStopped(t *testing.T) {
+	server, running := endless(t)
+	host, outages := watchedHost(t, "127.0.0.1", server.URL("hostKey=insecure"))
+	ended := make(chan error, 1)
+	go func() { _, err := run(limited(t), host, "sleep 1234"); ended <- err }()
+	<-running
+	before := server.Commands()
+	outages.Report(outagetest.ErrPoweredOff)
+	require.ErrorIs(t, <-ended, outagetest.ErrPoweredOff)
+	assert.Equal(t, before, server.Commands(), "no command that ends processes")
+}
+
+func TestConnectionToAHostEndsWhenItStops(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	host, outages := watchedHost(t, "127.0.0.1", "")
+	open := func() (here, there net.Conn) {
+		here, err := host.DialContext(limited(t), "tcp", ":"+port, "web")
+		require.NoError(t, err)
+		there, err = listener.Accept()
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = there.Close() })
+		return here, there
+	}
+	stopped, peer := open()
+	ended := make(chan error, 1)
+	go func() {
+		buffer := make([]byte, 1)
+		if _, err := stopped.Read(buffer); err != nil {
+			ended <- err
+			return
+		}
+		_, err := stopped.Read(buffer)
+		ended <- err
+	}()
+	outages.Report(outagetest.ErrSuspended)
+	_, err = peer.Write([]byte("a"))
+	require.NoError(t, err, "a host that is paused may be resumed")
+	outages.Report(outagetest.ErrPoweredOff)
+	require.ErrorIs(t, <-ended, outagetest.ErrPoweredOff)
+	require.NoError(t, stopped.Close())
+
+	outages.Report(nil)
+	torn, _ := open()
+	go func() { _, err := torn.Read(make([]byte, 1)); ended <- err }()
+	require.NoError(t, host.stop(t.Context()))
+	require.ErrorIs(t, <-ended, errTornDown)
+}

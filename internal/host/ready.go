@@ -127,10 +127,12 @@ func (h *Host) verifyAddress(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
+	err := verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
 		result, err := h.runWhileBooting(ctx, cmd)
 		return result.Stdout, err
 	})
+	h.verified.Store(err == nil)
+	return err
 }
 
 // maxReconnects limits the logins of runWhileBooting.

@@ -3,11 +3,14 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
+	"sync"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/provider"
 )
 
 // RunAs runs a command with a login of its own, as another user or on another port
@@ -86,5 +89,76 @@ func (h *Host) DialContext(ctx context.Context, network, addr, label string) (ne
 	if err != nil {
 		return nil, err
 	}
-	return conn, nil
+	return h.closeWhenStopped(conn), nil
+}
+
+// closeWhenStopped closes a connection to the host when the host stops or is torn down.
+// Its error is then that of [Host.Exited].
+func (h *Host) closeWhenStopped(conn net.Conn) net.Conn {
+	if changed, _ := provider.OutageOf(h.instance); changed == nil {
+		return conn // no outage is ever reported
+	}
+	c := &watchedConn{Conn: conn, host: h, closed: make(chan struct{})}
+	c.watch.Go(func() {
+		for {
+			changed, _ := provider.OutageOf(h.instance)
+			if h.Exited() != nil {
+				_ = conn.Close()
+				return
+			}
+			select {
+			case <-changed:
+			case <-h.life.Done():
+				_ = conn.Close()
+				return
+			case <-c.closed:
+				return
+			}
+		}
+	})
+	return c
+}
+
+// watchedConn is a connection that ends when its host stops.
+type watchedConn struct {
+	net.Conn
+	host   *Host
+	once   sync.Once
+	closed chan struct{}
+	watch  sync.WaitGroup
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, c.cause(err)
+}
+
+func (c *watchedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.cause(err)
+}
+
+// cause replaces the error of a connection whose host has stopped.
+func (c *watchedConn) cause(err error) error {
+	if !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return cmp.Or(c.host.Exited(), context.Cause(c.host.life), err)
+}
+
+// CloseWrite ends what is sent, if the connection can do that.
+func (c *watchedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *watchedConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	c.watch.Wait()
+	if err := c.Conn.Close(); err != nil && c.host.Exited() == nil {
+		return err
+	}
+	return nil
 }

@@ -81,6 +81,14 @@ func (c *Client) Close() error {
 	return c.under.Close()
 }
 
+// Abort is Close for a machine that cannot answer: it sends nothing, and leaves the
+// processes of commands.
+func (c *Client) Abort() error {
+	c.reaper.abandon()
+	c.first.end(ErrClosed)
+	return c.Close()
+}
+
 // spawn starts a task that Close waits for, unless the client was closed.
 func (c *Client) spawn(task func()) bool {
 	c.mu.Lock()

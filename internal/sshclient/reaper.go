@@ -32,6 +32,8 @@ type reaper struct {
 	waiting []*reapRequest
 	working bool
 	closed  bool
+
+	abandoned bool // nothing is sent any longer
 }
 
 // A reapRequest asks for the end of a command's processes.
@@ -70,6 +72,13 @@ func (r *reaper) close() {
 	}
 }
 
+// abandon makes all later attempts to end processes do nothing.
+func (r *reaper) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.abandoned = true
+}
+
 // end tries to end the processes of commands. A caller also does the work of
 // those that call end meanwhile.
 func (r *reaper) end(marks ...*mark) {
@@ -95,8 +104,11 @@ func (r *reaper) work() {
 		n := min(len(r.waiting), reapBatch)
 		batch := r.waiting[:n:n]
 		r.waiting = r.waiting[n:]
+		abandoned := r.abandoned
 		r.mu.Unlock()
-		r.reap(batch)
+		if !abandoned {
+			r.reap(batch)
+		}
 		for _, b := range batch {
 			close(b.done)
 		}

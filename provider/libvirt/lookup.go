@@ -187,7 +187,10 @@ func (i *instance) checkAddress(ctx context.Context, c *domainxml.Clone) error {
 	return i.check.CheckFound(ctx, i.lease.Change)
 }
 
-var _ provider.AddressVerifier = (*instance)(nil)
+var (
+	_ provider.AddressVerifier = (*instance)(nil)
+	_ provider.LoginVerifier   = (*instance)(nil)
+)
 
 // VerifyAddress checks that the machine that was logged in to is the clone, and
 // again that no other machine has its address.
@@ -196,6 +199,14 @@ func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, 
 		return nil
 	}
 	return i.check.CheckLogin(ctx, run)
+}
+
+// VerifyLogin checks that the machine that was logged in to is the clone.
+func (i *instance) VerifyLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	if i.check == nil {
+		return nil
+	}
+	return i.check.CheckIdentity(ctx, run)
 }
 
 // addressError returns the error of a look-up that has found no address, with the cause
