@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLoginNameIsWhomTheSSHCommandWouldTake(t *testing.T) {
+func TestLoginNameIsThatOfTheSSHCommand(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	require.NoError(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))

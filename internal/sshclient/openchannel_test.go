@@ -15,7 +15,7 @@ import (
 
 // What is begun just when the connection ends, ends too, and does not keep
 // Close waiting.
-func TestNothingOutlastsAConnectionThatEndsMeanwhile(t *testing.T) {
+func TestChannelsThatAreBeingOpenedEndWithTheConnection(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	target, err := sshurl.ParseURL(server.URL())
 	require.NoError(t, err)
