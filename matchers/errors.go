@@ -8,7 +8,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // unknownError reports that a matcher could not find out whether the host
@@ -67,10 +67,5 @@ func checkText(matcher, what, text string) error {
 // attempt failed on this machine or on the way to the host, or another machine
 // answered.
 func isInconclusive(err error) bool {
-	return errors.Is(err, fixture.ErrNotSetUp) || errors.Is(err, fixture.ErrHypervisorNotReachable) || isPermanent(err)
-}
-
-// isPermanent reports whether a retry cannot help.
-func isPermanent(err error) bool {
-	return errors.Is(err, fixture.ErrNoLogin) || sshclient.IsPermanent(err)
+	return errors.Is(err, fixture.ErrNotSetUp) || errors.Is(err, fixture.ErrHypervisorNotReachable) || host.IsPermanent(err)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 // defaultLimit is the time limit of an attempt without Within.
@@ -65,7 +67,7 @@ func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.C
 		got, err = judge(result)
 	}
 	if err != nil {
-		got = verdict{err: err, final: isPermanent(err)}
+		got = verdict{err: err, final: host.IsPermanent(err)}
 		stopped := exited(actual)
 		if stopped != nil && !errors.Is(err, stopped) { // unless it says so already
 			got.err = fmt.Errorf("%w; the host has ended: %w", err, stopped)

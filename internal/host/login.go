@@ -189,7 +189,7 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 			last = refused.note(err, time.Now())
 		}
 		failed := fmt.Errorf("logging in as %s: %w after %d attempts: %w", target, ErrNotReachable, attempts, last)
-		if isPermanent(last) {
+		if IsPermanent(last) {
 			return failed
 		}
 		if refused.areFinal(time.Now()) && !h.createsAccounts() {
@@ -254,11 +254,11 @@ func (h *Host) createsAccounts() bool {
 	return ok && c.CreatesAccounts()
 }
 
-// isPermanent reports whether a retry cannot help: the configuration or a key is
+// IsPermanent reports whether a retry cannot help: the configuration or a key is
 // wrong. One refused login is not permanent, see refusals; but the hypervisor is not
 // booting.
-func isPermanent(err error) bool {
-	return sshclient.IsPermanent(err) ||
+func IsPermanent(err error) bool {
+	return errors.Is(err, ErrNoLogin) || sshclient.IsPermanent(err) ||
 		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))
 }
 

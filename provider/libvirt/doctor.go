@@ -64,7 +64,9 @@ func (d *diagnosis) run(ctx context.Context) {
 	defer d.disconnect()
 	if d.config.Image != nil {
 		seen, err := d.checkImage(on.Conn)
-		d.report("image", seen, err)
+		if d.report("image", seen, err) {
+			d.warn("plan", "the devices, network, memory and look-up of a host with an image are checked by its set-up only")
+		}
 		return
 	}
 	p := &planning{instance: d.instance, on: on}
