@@ -26,4 +26,5 @@ func (a Agent) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, e
 	}.address(ctx, mac)
 }
 
+// String names the strategy and its source.
 func (a Agent) String() string { return fmt.Sprintf("agent by %v", a.Source) }

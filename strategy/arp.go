@@ -26,4 +26,5 @@ func (a ARP) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, err
 	}.address(ctx, mac)
 }
 
+// String names the strategy and its source.
 func (a ARP) String() string { return fmt.Sprintf("arp from %v", a.Source) }

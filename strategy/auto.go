@@ -89,6 +89,7 @@ type gaveUpError struct{ causes []error }
 func (e *gaveUpError) Error() string   { return "all of them have given up" }
 func (e *gaveUpError) Unwrap() []error { return e.causes }
 
+// String names the strategies.
 func (a Auto) String() string {
 	names := make([]string, len(a.Strategies))
 	for i, s := range a.Strategies {

@@ -26,4 +26,5 @@ func (l Lease) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, e
 	}.address(ctx, mac)
 }
 
+// String names the strategy and its source.
 func (l Lease) String() string { return fmt.Sprintf("lease from %v", l.Source) }

@@ -21,4 +21,5 @@ func (s Static) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, 
 	return s.IP, nil
 }
 
+// String names the strategy and the address.
 func (s Static) String() string { return "static " + s.IP.String() }

@@ -24,9 +24,9 @@ type NotFoundError struct {
 	Strategy string           // as the configuration names it
 	MAC      net.HardwareAddr // of the interface that was asked for
 	Attempts int              // how often the source was asked
-	Waited   time.Duration
-	Seen     string // what the source said last
-	Cause    error  // why the wait ended: a context's cause
+	Waited   time.Duration    // since the first attempt
+	Seen     string           // what the source said last
+	Cause    error            // why the wait ended: a context's cause
 }
 
 // Error names the strategy, the MAC address, the attempts and the last result.

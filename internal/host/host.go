@@ -123,7 +123,7 @@ var (
 
 // NotSetUpError means that a host is not up in this process. It is an
 // [ErrNotSetUp].
-type NotSetUpError struct{ Label string }
+type NotSetUpError struct{ Label string } // of the host
 
 // Error names the label and what to call first.
 func (e *NotSetUpError) Error() string {
