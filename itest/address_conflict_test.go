@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -119,6 +120,30 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 			Expect(len(addresses)).To(BeNumerically("<", 3))
 		})
 	}
+
+	It("do not run each other's commands when one that has failed is kept", func(ctx SpecContext) {
+		sameClient("same-client-kept", "ff0c0b0c01")
+		const host = ` { libvirtBaseDomain = same-client-kept, ipLookupStrategy = lease, addressTimeout = 10 minutes }`
+		configure("%s", "first_kept = ${guest}"+host)
+		first := up(ctx, "first_kept")
+		own := strings.ToLower(only(clones("first_kept")).UUID)
+		second := otherRun{config: "second_kept" + host + "\nsecond_kept.keep = always\n"}.bringsUp("second_kept")
+		DeferCleanup(func() {
+			for _, c := range clones("second_kept") {
+				virsh("destroy", c.Name)
+			}
+		})
+		Eventually(second).WithTimeout(2 * time.Minute).Should(gexec.Exit(1))
+		Eventually(func() error {
+			limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+			defer cancel()
+			result, err := first.RunAs(limited, fixture.Login{}, "cat /sys/class/dmi/id/product_uuid")
+			if err == nil {
+				Expect(strings.TrimSpace(strings.ToLower(result.Stdout))).To(Equal(own))
+			}
+			return err
+		}).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
+	})
 })
 
 var _ = Describe("an address that was found", func() {

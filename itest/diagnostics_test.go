@@ -78,7 +78,7 @@ var _ = Describe("progress and diagnostics", func() {
 		processes := r.awaits("running", 1, 2)
 		for _, host := range []string{"plain", "filed", "fixed"} {
 			for _, step := range []string{`cloned overcast-\S+`, `started`, `address [0-9.]+`} {
-				Expect(string(r.Out.Contents())).To(MatchRegexp(`(?m)^overcast: %s_%s: %s after \d+\.\ds\r?$`, r.name, host, step))
+				Expect(string(r.Out.Contents())).To(MatchRegexp(`(?m)^overcast: %s_%s: %s after \d+\.\ds in process [12]\r?$`, r.name, host, step))
 			}
 		}
 		Expect(syscall.Kill(processes[0], syscall.SIGUSR1)).To(Succeed())

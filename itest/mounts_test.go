@@ -375,7 +375,7 @@ var _ = Describe("a folder with sync", func() {
 		Expect(copies("synced")).To(BeEmpty())
 	})
 
-	It("is removed by gc if its process was killed, and a day later if that ran on another boot", func(ctx SpecContext) {
+	It("is removed by gc if its process was killed, and a day later if that ran on another boot", Serial, func(ctx SpecContext) {
 		dir := share()
 		killed := otherRun{config: config("uncollected", dir)}.bringsUp("uncollected")
 		killed.address()
