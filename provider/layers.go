@@ -38,6 +38,10 @@ type LayerBuilder interface {
 	Publish(ctx context.Context, progress func(step string)) error
 }
 
+// StepNotCached is the step of a set-up that uses no layer although the settings ask for
+// one. Its detail is the reason.
+const StepNotCached = "not cached:"
+
 // Values of OVERCAST_CACHE.
 const (
 	CacheOn      = ""        // as the configuration says

@@ -21,7 +21,6 @@ import (
 const (
 	StepBuildingLayer  = "building layer:"
 	StepDiscardedLayer = "discarded layer:"
-	StepNotCached      = "not cached:"
 )
 
 // useLayer has an instance use the layer of what provisioning does, if the settings ask
@@ -187,7 +186,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		provider.Report(ctx, StepNotCached, "publishing the layer: "+err.Error())
+		provider.Report(ctx, provider.StepNotCached, "publishing the layer: "+err.Error())
 	}
 	return nil
 }
@@ -258,11 +257,4 @@ func (s *setup) startFromLayer(ctx context.Context) error {
 	s.host = newHost(first.instance)
 	s.entry.mu.Unlock()
 	return s.entry.start(ctx, s.host)
-}
-
-// removeAfterFailure is removeFailedInstance under a context of its own.
-func (e *entry) removeAfterFailure(ctx context.Context) error {
-	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
-	defer cancel()
-	return e.removeFailedInstance(removing)
 }

@@ -226,18 +226,22 @@ func (e *entry) removeFailedInstance(ctx context.Context) error {
 	return nil
 }
 
+// removeAfterFailure is removeFailedInstance under a context of its own.
+func (e *entry) removeAfterFailure(ctx context.Context) error {
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
+	defer cancel()
+	return e.removeFailedInstance(removing)
+}
+
 // start starts a host. If that fails or its provider panics, start removes the host
 // again, under a context of its own because ctx may have ended. A host that cannot be
 // removed is recorded as failedInstance.
 func (e *entry) start(ctx context.Context, h *Host) (err error) {
 	e.failedInstance = h
 	defer func() {
-		if e.failedInstance == nil {
-			return
+		if e.failedInstance != nil {
+			err = errors.Join(err, e.removeAfterFailure(ctx))
 		}
-		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
-		defer cancel()
-		err = errors.Join(err, e.removeFailedInstance(removing))
 	}()
 	if err := h.start(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -297,20 +301,11 @@ func (h *Host) makeReady(ctx context.Context) error {
 	if err := h.mountFolders(ctx); err != nil {
 		return err
 	}
-	if h.isProvisioned() {
-		return h.finish(ctx)
+	if !h.isProvisioned() {
+		if err := h.provision(ctx); err != nil {
+			return err
+		}
 	}
-	if err := h.provision(ctx); err != nil {
-		return err
-	}
-	if what := h.settings.Provision; what.Cmd != "" || len(what.Copy) > 0 {
-		provider.Report(ctx, provider.StepProvisioned, "")
-	}
-	return h.finish(ctx)
-}
-
-// finish waits until a host that is provisioned is ready.
-func (h *Host) finish(ctx context.Context) error {
 	if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
 		return err
 	}

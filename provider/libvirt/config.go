@@ -225,7 +225,11 @@ func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.I
 	if err := config.validate(section); err != nil {
 		return nil, err
 	}
-	i := &instance{label: label, config: config, pool: p.pool, undo: &storage.Undo{}}
+	return newInstance(label, config, section, p.pool), nil
+}
+
+func newInstance(label string, config config, section *hocon.Value, pool *virt.Connections) *instance {
+	i := &instance{label: label, config: config, pool: pool, undo: &storage.Undo{}}
 	i.folders = &fsmapping.Folders{URL: config.URL, Section: section, Entries: fsmapping.Entries(section, config.FSMapping), Gateway: i.gatewayTarget, Undo: i.undo}
-	return i, nil
+	return i
 }

@@ -8,10 +8,8 @@ import (
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -121,7 +119,7 @@ func (i *instance) LayerBuilder(ctx context.Context) (provider.LayerBuilder, err
 		}
 	}
 	if i.layer.refused != "" {
-		provider.Report(ctx, stepNotCached, i.layer.refused)
+		provider.Report(ctx, provider.StepNotCached, i.layer.refused)
 	}
 	if i.layer.key == "" || i.layer.found != nil {
 		return nil, nil
@@ -142,19 +140,15 @@ func (i *instance) LayerBuilder(ctx context.Context) (provider.LayerBuilder, err
 	return i.newBuilder(lock), nil
 }
 
-const stepNotCached = "not cached:"
-
 // newBuilder returns a builder that has the identity and the address of the instance. The
 // memory of the instance stays reserved meanwhile, so that the set-up cannot deadlock.
 func (i *instance) newBuilder(lock *filelock.Ticket) *layerBuilder {
-	label := "layer-" + i.layer.key.Short()
-	b := &layerBuilder{of: i, instance: &instance{label: label, config: i.config, pool: i.pool, undo: &storage.Undo{}, slot: i.slot, addressHeld: i.addressHeld}}
+	b := &layerBuilder{of: i, instance: newInstance("layer-"+i.layer.key.Short(), i.config, i.folders.Section, i.pool)}
+	b.slot, b.addressHeld = i.slot, i.addressHeld
 	b.config.Overlay = overlayFile
 	if b.config.Cache == "unsafe" {
 		b.config.Cache = "writeback" // a layer has to survive a crash of the hypervisor
 	}
-	of := i.folders
-	b.folders = &fsmapping.Folders{URL: of.URL, Section: of.Section, Entries: of.Entries, Gateway: of.Gateway, Undo: b.undo}
 	b.undo.RecordLocal("the lock of the layer", lock.Release)
 	return b
 }
@@ -182,12 +176,12 @@ const layerShutdownTimeout = 2 * time.Minute
 
 // Publish shuts the guest down, publishes the layer, and plans the instance anew.
 func (b *layerBuilder) Publish(ctx context.Context, progress func(string)) error {
-	w := b.getWatcher()
-	b.shutDown(ctx, max(b.config.ShutdownTimeout, layerShutdownTimeout))
+	w, limit := b.getWatcher(), max(b.config.ShutdownTimeout, layerShutdownTimeout)
+	b.shutDown(ctx, limit)
 	select {
 	case <-w.Done:
 	default:
-		return fmt.Errorf("the guest did not shut down within %v", max(b.config.ShutdownTimeout, layerShutdownTimeout))
+		return fmt.Errorf("the guest did not shut down within %v", limit)
 	}
 	progress("shut down")
 	err := b.call(ctx, func(ctx context.Context, on *virt.Connection) error {
