@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/parser"
@@ -119,19 +118,15 @@ func (o *initOptions) choose(cmd *cobra.Command, found libvirt.Inventory) (files
 			return files, "", err
 		}
 	}
-	switch {
-	case o.testify:
-		return files, "testify", nil
-	case o.plain:
-		return files, "plain", nil
-	case o.ginkgo:
-		return files, "ginkgo", nil
+	styles := []string{"ginkgo", "testify", "plain"}
+	if n := slices.Index([]bool{o.ginkgo, o.testify, o.plain}, true); n >= 0 {
+		return files, styles[n], nil
 	}
-	n, err := ask.choice("Kind of test", []string{"ginkgo", "testify", "plain"}, 0)
+	n, err := ask.choice("Kind of test", styles, 0)
 	if err != nil {
 		return files, "", err
 	}
-	return files, []string{"ginkgo", "testify", "plain"}[n], nil
+	return files, styles[n], nil
 }
 
 // chooseSource chooses the base domain or image, and the network.
@@ -171,9 +166,9 @@ func (o *initOptions) chooseSource(ask *questions, files *initFiles, found libvi
 	networks := found.Networks
 	if chosen < len(bases) {
 		files.Base, networks = bases[chosen].Name, bases[chosen].Networks
-		for n, b := range found.Bases {
+		for _, b := range found.Bases {
 			if b.Name != files.Base {
-				files.OtherBases = append(files.OtherBases, found.Bases[n].Name)
+				files.OtherBases = append(files.OtherBases, b.Name)
 			}
 		}
 	} else {
@@ -305,7 +300,8 @@ var templates embed.FS
 // write fills a template into a new file.
 func (f *initFiles) write(path, name string) error {
 	parsed, err := template.New(name+".tmpl").Funcs(template.FuncMap{
-		"quote": quoted, "join": func(list []string) string { return strings.Join(list, ", ") },
+		"quote": func(text string) (string, error) { quoted, err := quote(text); return string(quoted), err },
+		"join":  func(list []string) string { return strings.Join(list, ", ") },
 	}).ParseFS(templates, "templates/"+name+".tmpl")
 	if err != nil {
 		return err
@@ -320,15 +316,6 @@ func (f *initFiles) write(path, name string) error {
 	}
 	_, err = file.Write(text.Bytes())
 	return errors.Join(err, file.Close())
-}
-
-// quoted is a string of JSON, and so of HOCON and of Go.
-func quoted(text string) (string, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(text)
-	return strings.TrimSpace(out.String()), err
 }
 
 // questions asks on standard input. With yes it takes every default.

@@ -139,7 +139,8 @@ func (p *printer) marshalContainer(v printedValue) ([]byte, error) {
 	return append(out, brackets[1]), nil
 }
 
-// quote returns a JSON string in which & and < stay readable.
+// quote returns a JSON string in which & and < stay readable. It is also a string of HOCON
+// and of Go.
 func quote(text string) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

@@ -108,19 +108,20 @@ func (c *Claimed) Publish(r Record) error {
 	if err := os.WriteFile(c.path+useSuffix, nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.path+".new", text, 0o600); err != nil {
+	return c.replace(recordSuffix, text)
+}
+
+// replace replaces a file at once, so that no process reads a part of it.
+func (c *Claimed) replace(suffix string, content []byte) error {
+	if err := os.WriteFile(c.path+".new", content, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(c.path+".new", c.path+recordSuffix)
+	return os.Rename(c.path+".new", c.path+suffix)
 }
 
 // WriteConsole stores the last lines of the console of the host, for Console.
 func (c *Claimed) WriteConsole(lines []string) error {
-	text := strings.Join(append(lines, ""), "\n")
-	if err := os.WriteFile(c.path+".new", []byte(text), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(c.path+".new", c.path+consoleSuffix)
+	return c.replace(consoleSuffix, []byte(strings.Join(append(lines, ""), "\n")))
 }
 
 // Unpublish removes the record, so that no process attaches any more.
