@@ -22,13 +22,17 @@ import (
 //
 //	AsUser(user string)           log in as this user, with the configured key and password
 //	OnPort(port int)              use this port instead of the configured one
-//	Within(limit time.Duration)   time limit of one attempt (default 2 s)
+//	Within(limit time.Duration)   time limit of one attempt (default 10 s: a login may wait for look-ups of names)
 //
 // The host needs the method Run; RunAs for AsUser and OnPort; or DialContext for
 // the greeting. *fixture.CloudHost has all of them.
 func BeReachableOnSSH() *beReachableOnSSHMatcher {
-	return &beReachableOnSSHMatcher{evaluator: evaluator[any]{matcher: "BeReachableOnSSH"}}
+	return &beReachableOnSSHMatcher{evaluator: evaluator[any]{matcher: "BeReachableOnSSH", limit: loginLimit}}
 }
+
+// loginLimit is the time limit of a login without Within. Key exchange, PAM and look-ups
+// of names by sshd take seconds on a slow machine.
+const loginLimit = 10 * time.Second
 
 type beReachableOnSSHMatcher struct {
 	evaluator[any]

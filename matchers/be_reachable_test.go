@@ -1,6 +1,7 @@
 package matchers_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -193,4 +194,23 @@ func TestBeReachableOnSSHStopsEventuallyForAMissingKeyFile(t *testing.T) {
 	require.NoError(t, os.Rename(server.KeyFile, filepath.Join(t.TempDir(), "moved")))
 	assert.Contains(t, failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(BeReachableOnSSH()) }),
 		"key file "+server.KeyFile+" does not exist: check privateKeyFile\nattempts: 1")
+}
+
+// deadlines records how much time each call had.
+type deadlines []time.Duration
+
+func (d *deadlines) Run(ctx context.Context, _ string) (fixture.Result, error) {
+	deadline, _ := ctx.Deadline()
+	*d = append(*d, time.Until(deadline))
+	return fixture.Result{}, nil
+}
+
+func TestBeReachableOnSSHLeavesTimeForALogin(t *testing.T) {
+	var had deadlines
+	NewWithT(t).Expect(&had).To(BeReachableOnSSH())
+	NewWithT(t).Expect(&had).To(RunCommand("true"))
+	NewWithT(t).Expect(&had).To(BeReachableOnSSH().Within(time.Hour))
+	require.Len(t, had, 3)
+	assert.Greater(t, had[0], had[1])
+	assert.Greater(t, had[2], had[0])
 }
