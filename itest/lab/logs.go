@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // logDir is where daemons' output goes, each to a log of its name.
@@ -51,4 +52,25 @@ func telling(text string) []string {
 		}
 	}
 	return lines[max(0, len(lines)-logTail):]
+}
+
+// step says what is being done, and how long it took once it is done.
+func step(name string, do func() error) error {
+	done := begin(name)
+	err := do()
+	done(err)
+	return err
+}
+
+// begin says what is being done; the function that it returns ends the line.
+func begin(name string) (done func(error)) {
+	start := time.Now()
+	fmt.Fprintf(os.Stderr, "lab: %s ...", name)
+	return func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, " failed")
+			return
+		}
+		fmt.Fprintf(os.Stderr, " %.1fs\n", time.Since(start).Seconds())
+	}
 }
