@@ -84,44 +84,14 @@
 //
 // # What happens to clones when a run ends
 //
-// The table shows how a run can end, and what happens to the clones of its
-// processes. The base domain is never changed.
+// When a run ends by itself, by a failure, by a panic in a spec, by --timeout or by one
+// SIGINT, the registered teardown runs and nothing is left. When the process ends
+// without it (SIGKILL, os.Exit, a panic in a goroutine, -timeout of go test), libvirtd
+// destroys the clones of the process within about a second, and the kernel releases
+// its locks and closes its port forwards. The base domain is never changed.
 //
-// "torn down": the registered teardown runs. When the run has ended, nothing is
-// left.
-//
-// "destroyed": the process ends without its teardown. libvirtd destroys its clones
-// within about a second, and the kernel releases its locks and closes its port
-// forwards. What may be left is the overlay file of a host with overlay = "file",
-// and files of a clone that was just being created. The next run removes them, or
-// overcast gc.
-//
-//	all specs pass                                    torn down
-//	a spec fails                                      torn down
-//	a spec panics                                     torn down
-//	BeforeSuite fails half-way through its hosts      torn down
-//	BeforeSuite panics half-way through its hosts     torn down
-//	AfterSuite panics                                 torn down
-//	a goroutine panics                                destroyed
-//	os.Exit in a spec                                 destroyed
-//	SIGINT once, during boot, also of a shared host   torn down
-//	SIGINT once, during specs                         torn down, also with a short grace period
-//	SIGINT two or three times, during boot            destroyed
-//	SIGINT two or three times, during specs           destroyed, or torn down if Ginkgo had started to
-//	SIGHUP to all, as when a terminal is closed       destroyed
-//	SIGTERM to the ginkgo command only                torn down, when the specs have ended as usual
-//	SIGKILL to one process                            its clones: destroyed; those of the others: torn down
-//	SIGKILL to a process whose spec holds a host      the same, and the next spec in the queue gets the host
-//	SIGKILL to process 1                              its clones and the shared ones: destroyed; others: torn down
-//	SIGKILL to the ginkgo command, several processes  torn down: the processes notice it and end
-//	SIGKILL to the same, during boot                  torn down: the processes notice it and end
-//	SIGKILL to the ginkgo command, one process        torn down, when the specs have ended as usual
-//	--timeout                                         torn down
-//	--fail-fast                                       torn down
-//	-timeout of go test                               destroyed
-//	t.FailNow in testify's SetupSuite                 torn down
-//	libvirtd is restarted during specs                torn down, over a new connection
-//	the same, and then the process is killed          running until the next run or overcast gc
+// docs/lifecycle.md has a table of all ways in which a run can end, with what may be
+// left and what removes it.
 //
 // A clone of a host with keep = "on-failure" or "always" is not destroyed when its
 // process ends without teardown: it runs until the next run or overcast gc.

@@ -62,7 +62,7 @@ func (t *Ticket) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := t.queue.sweep()
+	last, err := t.queue.removeDead()
 	if err != nil {
 		return err
 	}
@@ -71,9 +71,9 @@ func (t *Ticket) join(ctx context.Context) error {
 	return err
 }
 
-// sweep removes the tickets of processes that have ended, and returns the
+// removeDead removes the tickets of processes that have ended, and returns the
 // highest number of a ticket. The caller holds the queue's lock.
-func (q queueFolder) sweep() (last uint64, err error) {
+func (q queueFolder) removeDead() (last uint64, err error) {
 	numbers, err := q.ticketNumbers()
 	if err != nil {
 		return 0, err

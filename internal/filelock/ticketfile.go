@@ -129,16 +129,6 @@ func parseTicket(content []byte) Holder {
 	return holder
 }
 
-// tryLock locks a file, shared (LOCK_SH) or exclusive (LOCK_EX), unless that
-// would have to wait. Closing the file unlocks it.
-func tryLock(file *os.File, how int) (bool, error) {
-	err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 var errNotRegular = errors.New("not a regular file: remove it")
 
 // openRegular opens a file for reading, which is enough to lock it. Opening

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/overcast-go/overcast/internal/redact"
 )
 
 // maxRedirects is how many redirects one request may follow.
@@ -49,7 +51,7 @@ func (r *requester) get(ctx context.Context, u *url.URL, header http.Header) (*h
 	for range maxRedirects + 1 {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {
-			return nil, permanentError{fmt.Errorf("%s is not a valid URL", redactURL(u))}
+			return nil, permanentError{fmt.Errorf("%s is not a valid URL", redact.URL(u))}
 		}
 		request.Header = header.Clone()
 		if u.User != nil {
@@ -69,7 +71,7 @@ func (r *requester) get(ctx context.Context, u *url.URL, header http.Header) (*h
 			return nil, permanentError{err}
 		}
 	}
-	return nil, permanentError{fmt.Errorf("%s: more than %d redirects", redactURL(u), maxRedirects)}
+	return nil, permanentError{fmt.Errorf("%s: more than %d redirects", redact.URL(u), maxRedirects)}
 }
 
 func isRedirect(code int) bool {
@@ -85,15 +87,15 @@ func isRedirect(code int) bool {
 func (r *requester) next(from *url.URL, location string) (*url.URL, error) {
 	to, err := url.Parse(location)
 	if err != nil || location == "" {
-		return nil, fmt.Errorf("%s redirects to an invalid address", redactURL(from))
+		return nil, fmt.Errorf("%s redirects to an invalid address", redact.URL(from))
 	}
 	to = from.ResolveReference(to)
 	to.Scheme = strings.ToLower(to.Scheme)
 	switch {
 	case to.Scheme != "http" && to.Scheme != "https" || to.Host == "":
-		return nil, fmt.Errorf("%s redirects to %s, which is not a URL of http or https", redactURL(from), redactURL(to))
+		return nil, fmt.Errorf("%s redirects to %s, which is not a URL of http or https", redact.URL(from), redact.URL(to))
 	case from.Scheme == "https" && to.Scheme == "http" && !r.verified:
-		return nil, fmt.Errorf("%s redirects from https to http (%s), and sha256 is none: give the digest of the file", redactURL(from), redactURL(to))
+		return nil, fmt.Errorf("%s redirects from https to http (%s), and sha256 is none: give the digest of the file", redact.URL(from), redact.URL(to))
 	}
 	if to.User == nil && to.Scheme == from.Scheme && to.Host == from.Host {
 		to.User = from.User
@@ -107,7 +109,7 @@ func statusError(response *http.Response) error {
 	if text := http.StatusText(response.StatusCode); text != "" {
 		status = fmt.Sprintf("%d %s", response.StatusCode, text) // a server may put anything into its own text
 	}
-	err := &StatusError{URL: redactURL(response.Request.URL), Code: response.StatusCode, Status: status}
+	err := &StatusError{URL: redact.URL(response.Request.URL), Code: response.StatusCode, Status: status}
 	switch response.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return err

@@ -20,9 +20,9 @@ type fileRecord struct {
 	SHA256 string `json:"sha256"`
 }
 
-// settled is how old a modification has to be before its time identifies a state
+// minAge is how old a modification has to be before its time identifies a state
 // of a file: two in a row may have the same time.
-const settled = 2 * time.Second
+const minAge = 2 * time.Second
 
 // errChanged reports a file that another program writes to.
 var errChanged = errors.New("it changed while it was read: try again when it is complete")
@@ -49,7 +49,7 @@ func (c *Cache) digestFile(ctx context.Context, source Source, m *meter) (string
 	if err != nil {
 		return "", fmt.Errorf("reading image %s: %w", source, reason(err))
 	}
-	if time.Since(now.ModTime) < settled {
+	if time.Since(now.ModTime) < minAge {
 		return now.SHA256, nil
 	}
 	return now.SHA256, c.diskError(writeJSON(c.path(key)+recordSuffix, now))

@@ -66,7 +66,7 @@ func URLSource(rawURL, sha256 string) (Source, error) {
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return Source{}, fmt.Errorf("url: %s is not a URL of http or https", redactURL(u))
+		return Source{}, fmt.Errorf("url: %s is not a URL of http or https", redact.URL(u))
 	}
 	if sha256 == NoDigest {
 		return Source{Kind: URL, url: func() *url.URL { return u }}, nil
@@ -205,7 +205,7 @@ func (s Source) String() string {
 	case File:
 		return s.Path
 	case URL:
-		return redactURL(s.url())
+		return redact.URL(s.url())
 	case Volume:
 		return s.Pool + "/" + s.Volume
 	}
@@ -218,17 +218,3 @@ func (s Source) Format(to fmt.State, _ rune) { fmt.Fprint(to, s.String()) }
 
 // GomegaString is [Source.String]. Gomega would print the URL otherwise.
 func (s Source) GomegaString() string { return s.String() }
-
-// redactURL returns a URL without its user, password, query and fragment. Any of
-// them may be a secret.
-func redactURL(u *url.URL) string {
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	text := shown.String()
-	if u.User != nil {
-		text = strings.Replace(text, "://", "://"+redact.Mask+"@", 1)
-	}
-	if u.RawQuery != "" {
-		text += "?" + redact.Mask
-	}
-	return text
-}

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,6 +50,20 @@ func Redact(text string) (shown string, secrets []string) {
 func Text(text string) string {
 	shown, _ := Redact(text)
 	return shown
+}
+
+// URL returns a URL without its user, password, query and fragment: any of them may be
+// a secret.
+func URL(u *url.URL) string {
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
+	text := shown.String()
+	if u.User != nil {
+		text = strings.Replace(text, "://", "://"+Mask+"@", 1)
+	}
+	if u.RawQuery != "" {
+		text += "?" + Mask
+	}
+	return text
 }
 
 // MayHoldSecret reports whether a text contains a secret, or looks as if a secret was

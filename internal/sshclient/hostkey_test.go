@@ -65,7 +65,7 @@ func TestKnownHosts(t *testing.T) {
 		err := dialError(t, t.Context(), login, opts)
 		var unknown *hostkey.UnknownError
 		if !errors.As(err, &unknown) || unknown.Fingerprint != server.Fingerprint(0) {
-			t.Fatalf("got %v, want a HostKeyUnknownError with the fingerprint", err)
+			t.Fatalf("got %v, want an UnknownError with the fingerprint", err)
 		}
 		if !strings.Contains(err.Error(), "add hostKey="+server.Fingerprint(0)+" to the URL") {
 			t.Errorf("the error does not say what to do: %v", err)

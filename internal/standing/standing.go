@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +24,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // Record describes a host that stays up.
@@ -80,7 +80,7 @@ func Claim(name string) (*Claimed, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, name)
-	lock, err := tryLock(path + lockSuffix)
+	lock, err := filelock.LockFile(path + lockSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func read(path string) *Record {
 		return nil
 	}
 	r := &Record{path: path}
-	if json.Unmarshal(text, r) != nil || !isLocked(path+lockSuffix) {
+	if json.Unmarshal(text, r) != nil || !filelock.IsFileLocked(path+lockSuffix) {
 		return nil
 	}
 	return r
@@ -183,7 +183,7 @@ func read(path string) *Record {
 // Use reserves the host for this process until release is called. It returns false
 // if another process uses the host.
 func (r *Record) Use() (release func(), ok bool, err error) {
-	lock, err := tryLock(r.path + useSuffix)
+	lock, err := filelock.LockFile(r.path + useSuffix)
 	if err != nil || lock == nil {
 		return nil, false, err
 	}
@@ -212,7 +212,7 @@ func (r *Record) Stop(ctx context.Context) error {
 	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stopping process %d, which has %s up: %w", r.PID, r.Label, err)
 	}
-	for pause := 20 * time.Millisecond; isLocked(r.path + lockSuffix); pause = min(2*pause, 500*time.Millisecond) {
+	for pause := 20 * time.Millisecond; filelock.IsFileLocked(r.path + lockSuffix); pause = min(2*pause, 500*time.Millisecond) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -228,7 +228,7 @@ func touch(path string) {
 }
 
 func idleTime(path string) time.Duration {
-	if isLocked(path + useSuffix) {
+	if filelock.IsFileLocked(path + useSuffix) {
 		touch(path)
 		return 0
 	}
@@ -237,31 +237,4 @@ func idleTime(path string) time.Duration {
 		return 0
 	}
 	return time.Since(info.ModTime())
-}
-
-// tryLock locks a file, which it creates. It returns nil if another process has the
-// lock.
-func tryLock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return file, nil
-	}
-	_ = file.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, nil
-	}
-	return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
-}
-
-func isLocked(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	return errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }

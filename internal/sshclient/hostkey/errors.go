@@ -10,6 +10,10 @@ import (
 // known or pinned for it.
 var ErrMismatch = errors.New("host key mismatch")
 
+// ErrUnknown means that no key of an existing machine is known, so that its identity
+// cannot be verified.
+var ErrUnknown = errors.New("unknown host key")
+
 // An UnknownError reports that no key of a machine is known.
 type UnknownError struct {
 	Addr        string
@@ -49,6 +53,9 @@ type RevokedError struct {
 func (e *RevokedError) Error() string {
 	return fmt.Sprintf("%s shows the key %s, which %s marks as revoked", e.Addr, e.Fingerprint, e.Where)
 }
+
+// Is makes the error an [ErrUnknown].
+func (e *UnknownError) Is(target error) bool { return target == ErrUnknown }
 
 // Is makes the error an [ErrMismatch].
 func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }
