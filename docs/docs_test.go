@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +108,52 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	for _, key := range configurationKeys(t) {
 		assert.True(t, strings.Contains(string(text), "`"+key+"`"), "docs/configuration.md has no row for key %s", key)
 	}
+}
+
+// keyRow is a row of the tables of keys: the key, and its example.
+var keyRow = regexp.MustCompile("(?m)^\\| `([^`]+)`[^|]*\\|[^|]*\\|[^|]*\\| `([^`]+)` \\|")
+
+func TestReferenceHasAnExampleOfEveryKey(t *testing.T) {
+	text, err := os.ReadFile("configuration.md")
+	require.NoError(t, err)
+	examples := map[string]string{}
+	for _, row := range keyRow.FindAllStringSubmatch(string(text), -1) {
+		examples[row[1]] = row[2]
+	}
+	for _, key := range configurationKeys(t) {
+		if slices.Contains(conditionKeys, key) {
+			continue
+		}
+		require.NotEmpty(t, examples[key], "the row of key %s has no example", key)
+		text := fmt.Sprintf("web {\n%s\n%s\n}\n", neededBy(key), examples[key])
+		path := filepath.Join(t.TempDir(), "overcast.conf")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		config, err := fixture.Load(fixture.File(path))
+		require.NoError(t, err, text)
+		assert.NoError(t, config.Check("web"), text)
+	}
+}
+
+// conditionKeys are those of the conditions of ready, which its row describes.
+var conditionKeys = []string{"port", "http", "status", "log", "file", "cmd"}
+
+// neededBy is the rest of a section in which a key may be.
+func neededBy(key string) string {
+	const base = "libvirtBaseDomain = b, networkDeviceId = n, connection.url = \"ssh://a@{0}\"\n"
+	first, _, _ := strings.Cut(key, ".")
+	switch first {
+	case "image", "memory", "vcpus", "diskSize", "firmware", "cloudInit", "domainXML":
+		return "image = debian.qcow2"
+	case "SSH":
+		return base + `ipLookupStrategy = SSH, SSH { url = "ssh://a@b", command = "c {0}" }`
+	case "static":
+		return base + "ipLookupStrategy = static, static.ip = 10.0.0.7"
+	case "fsMapping":
+		return base + "fsMapping.data.hostPath = /srv"
+	case "provision":
+		return base + "provision { cmd = c, expirationTag.cmd = c }"
+	}
+	return base
 }
 
 func TestSchemaHasEveryKey(t *testing.T) {
