@@ -2,8 +2,10 @@ package suite_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"html"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -45,6 +47,17 @@ func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The set-up of host b ends only when a line of its first step has been read.
+func TestStepsOfParallelProcessesAppearInAPipeAsTheyHappen(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "seen")
+	out := &watcher{needle: "overcast: b: cloned as b", file: seen}
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--timeout=1m", binary("child.test"))
+	cmd.Env = append(os.Environ(), "CHILD_LOG="+filepath.Join(t.TempDir(), "log"), "CHILD_HOSTS=a b", "OVERCAST_CONF=", "HOME="+t.TempDir(),
+		fmt.Sprintf(`OVERCAST_SET=a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = %q }`, seen))
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Run(), out.text.String())
 }
 
 func TestProgressReportsShowTheHosts(t *testing.T) {

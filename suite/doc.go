@@ -110,10 +110,10 @@
 //
 //	overcast: hosts set up: nat_host in 8.4s
 //
-// On a terminal the lines appear at once, with a colour unless --no-color or NO_COLOR is
-// set. Without one, as in CI, they go to
-// standard output, which Ginkgo prints at the end of the node when there are
-// several processes. GinkgoWriter gets them as well, for the report of a failure.
+// The lines appear at once on a terminal, with a colour unless --no-color or NO_COLOR
+// is set, and in a pipe, as in CI. In two cases Ginkgo prints them at the end of the
+// node: if the output of several processes goes to a file, and with -v without a
+// terminal. GinkgoWriter gets them as well, for the report of a failure.
 //
 // Ginkgo's progress reports show the state of each host, what it waits for, and
 // the last line of its console. Ask for one with --poll-progress-after, with

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -30,7 +31,11 @@ func linePrinter() func(string) {
 	}
 	_, reporter := ginkgo.GinkgoConfiguration()
 	prefix := livePrefix(isTerminal(live), reporter.NoColor)
+	var begin sync.Once
 	return func(text string) {
+		if live != os.Stdout && processes() > 1 { // other processes print dots for their specs
+			begin.Do(func() { fmt.Fprintln(live) })
+		}
 		fmt.Fprintf(ginkgo.GinkgoWriter, "overcast: %s%s\n", text, suffix)
 		fmt.Fprintf(live, "%s %s%s\n", prefix, text, suffix)
 	}
@@ -60,25 +65,23 @@ func (f *Fixtures) printSummary() {
 		}
 	}
 	if len(hosts) > 0 {
-		fmt.Fprintln(liveOutput()) // ends the line of dots for the specs
+		if live := liveOutput(); live == os.Stdout {
+			fmt.Fprintln(live) // ends the line of dots for the specs
+		}
 		linePrinter()("hosts set up: " + strings.Join(hosts, ", "))
 	}
 }
 
-// liveOutput returns where steps are printed beside GinkgoWriter: the terminal,
-// if there is one, or standard output. With -v and without a terminal Ginkgo
-// prints GinkgoWriter itself.
+// liveOutput returns where steps are printed beside GinkgoWriter: where the ginkgo
+// command prints, or standard output. With -v and without a terminal Ginkgo prints
+// GinkgoWriter itself.
 func liveOutput() io.Writer {
 	_, reporter := ginkgo.GinkgoConfiguration()
 	verbose := reporter.Verbosity().GTE(types.VerbosityLevelVerbose)
-	if processes() < 2 {
-		if verbose {
-			return io.Discard
+	if processes() > 1 {
+		if output := outputOf(os.Getppid(), verbose); output != nil {
+			return output
 		}
-		return os.Stdout
-	}
-	if terminal := terminalOf(os.Getppid()); terminal != nil {
-		return terminal
 	}
 	if verbose {
 		return io.Discard
@@ -86,14 +89,19 @@ func liveOutput() io.Writer {
 	return os.Stdout
 }
 
-// terminalOf opens the terminal that is another process's standard output. It
-// returns nil if that is no terminal, and on systems without /proc. The ginkgo
-// command collects the standard output of parallel processes and prints it at
-// the end of a node; writing to its terminal shows a line at once.
-func terminalOf(process int) io.Writer {
+// outputOf opens another process's standard output if it is a terminal, or, unless
+// terminalOnly, a pipe, as in CI. It returns nil otherwise, and on systems without
+// /proc. The ginkgo command collects the standard output of parallel processes and
+// prints it at the end of a node; writing to its own output shows a line at once. Not
+// to a file: the command overwrites there what others write.
+func outputOf(process int, terminalOnly bool) io.Writer {
 	path := fmt.Sprintf("/proc/%d/fd/1", process)
 	info, err := os.Stat(path)
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if err != nil {
+		return nil
+	}
+	isPipe := info.Mode()&os.ModeNamedPipe != 0 && !terminalOnly
+	if info.Mode()&os.ModeCharDevice == 0 && !isPipe {
 		return nil
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
