@@ -12,6 +12,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
 )
 
 var _ = Describe("a host with provision.cache", Serial, func() {
@@ -37,6 +38,7 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(steps.all()).To(MatchRegexp(`second: using cached layer [0-9a-f]{12} \(\d+ (s|min) old\)`))
 		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
 		Expect(run(logIn(second), "cat /root/provisioned /root/copied")).To(Equal(seen), "it was not provisioned again")
+		Expect(host.Default.Status("second", 0).Saved).To(BeNumerically(">", 0), "the time that provisioning took")
 		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  first  my_base_domain  .*overcast-second-`))
 		Expect(contentOf(imageDir + "/my_base_domain.qcow2")).To(Equal(base))
 	}, NodeTimeout(5*time.Minute))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // LayerCacher is implemented by an instance that can create its host from a layer: the
@@ -22,6 +23,9 @@ type LayerCacher interface {
 	// IsProvisioned reports whether SetUp creates the host from a layer, so that it is
 	// not provisioned again.
 	IsProvisioned() bool
+	// ProvisioningTime is how long provisioning took when the layer was built, which SetUp
+	// saves. It is 0 if SetUp uses no layer, or if the time is unknown.
+	ProvisioningTime() time.Duration
 	// DiscardLayer removes the host and the layer that it was created from. The next
 	// SetUp creates the host without a layer.
 	DiscardLayer(ctx context.Context) error
@@ -34,8 +38,8 @@ type LayerBuilder interface {
 	// identifies the host's system.
 	CleanCommand() string
 	// Publish shuts the host down and makes its disks the layer. It calls progress after
-	// each step.
-	Publish(ctx context.Context, progress func(step string)) error
+	// each step. provisioning is how long the host was provisioned.
+	Publish(ctx context.Context, provisioning time.Duration, progress func(step string)) error
 }
 
 // StepNotCached is the step of a set-up that uses no layer although the settings ask for

@@ -61,7 +61,7 @@ func (f *Fixtures) printSummary() {
 	var hosts []string
 	for _, label := range f.labels {
 		if status := host.Default.Status(label, 0); status.Up && status.Elapsed > 0 {
-			hosts = append(hosts, fmt.Sprintf("%s in %.1fs", label, status.Elapsed.Seconds()))
+			hosts = append(hosts, summaryOf(status))
 		}
 	}
 	if len(hosts) > 0 {
@@ -70,6 +70,15 @@ func (f *Fixtures) printSummary() {
 		}
 		linePrinter()("hosts set up: " + strings.Join(hosts, ", "))
 	}
+}
+
+// summaryOf says how long the set-up of a host took, and what its cached layer saved.
+func summaryOf(status host.Status) string {
+	text := fmt.Sprintf("%s in %.1fs", status.Label, status.Elapsed.Seconds())
+	if status.Saved > 0 {
+		text += fmt.Sprintf(" (its layer saved %.1fs)", status.Saved.Seconds())
+	}
+	return text
 }
 
 // liveOutput returns where steps are printed beside GinkgoWriter: where the ginkgo

@@ -37,6 +37,8 @@ type Host struct {
 
 	verified atomic.Bool // the address is the host's, so that later logins are checked
 
+	saved time.Duration // by the cached layer that the host is a clone of; set before it is up
+
 	route   *route.Route
 	mounted []provider.Mount // by us
 

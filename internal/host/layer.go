@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
@@ -154,7 +155,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	if err != nil || builder == nil {
 		return err
 	}
-	done := ""
+	done, booted := "", time.Now()
 	progress := func(step string) {
 		done = strings.TrimPrefix(done+", "+step, ", ")
 		provider.Report(ctx, StepBuildingLayer, done)
@@ -162,6 +163,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	building := provider.WithReporter(ctx, func(step, detail string) {
 		switch step {
 		case provider.StepReachable:
+			booted = time.Now()
 			progress("booted")
 		case provider.StepProvisioned:
 			progress("provisioned")
@@ -176,7 +178,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	if err := e.start(building, b); err != nil {
 		return fmt.Errorf("building a layer: %w", err)
 	}
-	err = b.publish(ctx, builder, progress)
+	err = b.publish(ctx, builder, time.Since(booted), progress)
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
 	defer cancel()
 	if stopErr := b.stop(removing); stopErr != nil {
@@ -192,7 +194,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 }
 
 // publish removes what identifies the system of the host, and makes its disks a layer.
-func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, progress func(string)) error {
+func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, provisioning time.Duration, progress func(string)) error {
 	client, done, err := h.provisioner(ctx)
 	if err != nil {
 		return err
@@ -209,7 +211,7 @@ func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, progr
 	if err := h.disconnect(ctx); err != nil {
 		return err
 	}
-	return builder.Publish(ctx, progress)
+	return builder.Publish(ctx, provisioning, progress)
 }
 
 // blamesLayer reports whether the failure of a set-up from a layer may be the fault of the
@@ -236,6 +238,7 @@ func (s *setup) startFromLayer(ctx context.Context) error {
 		return s.entry.start(ctx, s.host)
 	}
 	first := s.host
+	first.saved = first.instance.(provider.LayerCacher).ProvisioningTime()
 	s.entry.failedInstance = first // until it is up or removed
 	err := first.start(ctx)
 	if err == nil {

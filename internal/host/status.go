@@ -20,6 +20,7 @@ type Status struct {
 	Detail  string        `json:"detail,omitempty"`  // of the step
 	Reached time.Duration `json:"reached,omitempty"` // from the beginning of the set-up to the step, in nanoseconds
 	Elapsed time.Duration `json:"elapsed,omitempty"` // from the beginning of the set-up to now, or to the last step of a host that is up, in nanoseconds
+	Saved   time.Duration `json:"saved,omitempty"`   // that provisioning took when the cached layer of the host was built, in nanoseconds
 	State   string        `json:"state,omitempty"`   // of the machine: see provider.StateReporter; "" if it is not known
 	Address string        `json:"address,omitempty"` // its own; "" if it is not known yet
 	Login   string        `json:"login,omitempty"`   // command that logs in; "" without a configured login
@@ -62,6 +63,7 @@ func (h *Host) fill(status *Status, lines int) {
 	if status.Up {
 		status.Address = h.instance.Address()
 		status.Login = h.loginCommand()
+		status.Saved = h.saved
 	}
 	status.Keep = h.settings.KeepPolicy()
 	if c, ok := h.instance.(provider.ConsoleReader); ok {

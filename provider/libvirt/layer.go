@@ -108,6 +108,14 @@ func formatAge(age time.Duration) string {
 	return fmt.Sprintf("%d s", max(age, 0)/time.Second)
 }
 
+// ProvisioningTime is how long the layer was provisioned.
+func (i *instance) ProvisioningTime() time.Duration {
+	if i.layer.found == nil {
+		return 0
+	}
+	return i.layer.found.ProvisioningTime()
+}
+
 // LayerBuilder returns the builder of the missing layer, or nil.
 func (i *instance) LayerBuilder(ctx context.Context) (provider.LayerBuilder, error) {
 	if i.layer.recipe == "" {
@@ -175,7 +183,7 @@ func (b *layerBuilder) CleanCommand() string { return layers.CleanCommand }
 const layerShutdownTimeout = 2 * time.Minute
 
 // Publish shuts the guest down, publishes the layer, and plans the instance anew.
-func (b *layerBuilder) Publish(ctx context.Context, progress func(string)) error {
+func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, progress func(string)) error {
 	w, limit := b.getWatcher(), max(b.config.ShutdownTimeout, layerShutdownTimeout)
 	b.shutDown(ctx, limit)
 	select {
@@ -188,7 +196,7 @@ func (b *layerBuilder) Publish(ctx context.Context, progress func(string)) error
 		if err := layers.Discard(ctx, on.Conn, b.of.layer.key); err != nil { // one that is refreshed
 			return err
 		}
-		_, err := layers.PublishProvisioned(on.Conn, b.of.layer.key, b.of.layer.parent, b.plan, b.of.label)
+		_, err := layers.PublishProvisioned(on.Conn, b.of.layer.key, b.of.layer.parent, b.plan, b.of.label, provisioning)
 		return err
 	})
 	if err != nil {

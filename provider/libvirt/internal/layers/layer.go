@@ -56,12 +56,19 @@ type Metadata struct {
 	Created time.Time `xml:"created"`
 	Used    time.Time `xml:"used"`  // last
 	Bytes   uint64    `xml:"bytes"` // on disk, when it was built
+	// Provisioned is how many seconds provisioning took, 0 for an image.
+	Provisioned float64 `xml:"provisionedSeconds,omitempty"`
 }
 
 // newMetadata describes a layer that is built now.
 func newMetadata(kind string, key Key, parent, label string, bytes uint64) *Metadata {
 	now := time.Now().UTC().Truncate(time.Second)
 	return &Metadata{Version: metadataVersion, Name: key.Domain(), Kind: kind, Key: key, Parent: parent, Label: label, Created: now, Used: now, Bytes: bytes}
+}
+
+// ProvisioningTime is how long provisioning took when the layer was built.
+func (m *Metadata) ProvisioningTime() time.Duration {
+	return time.Duration(m.Provisioned * float64(time.Second))
 }
 
 // text is the element; its types can always be encoded.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -108,8 +109,8 @@ func diskIdentity(conn *libvirt.Connect, o *domainxml.Overlay) (string, error) {
 }
 
 // PublishProvisioned makes the disks of a clone that has shut down a layer. base is the
-// definition that the clone was made from.
-func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain, c *domainxml.Clone, label string) (*Layer, error) {
+// definition that the clone was made from, and took how long it was provisioned.
+func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain, c *domainxml.Clone, label string, took time.Duration) (*Layer, error) {
 	definition := &libvirtxml.Domain{}
 	text, err := base.Marshal()
 	if err != nil {
@@ -135,7 +136,9 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 			return nil, fmt.Errorf("keeping the UEFI variables: %w", virt.StripCodes(err))
 		}
 	}
-	return publish(conn, definition, newMetadata(KindProvisioned, key, base.Name, label, bytes))
+	m := newMetadata(KindProvisioned, key, base.Name, label, bytes)
+	m.Provisioned = took.Round(100 * time.Millisecond).Seconds()
+	return publish(conn, definition, m)
 }
 
 // setVolume makes the volume of an overlay the source of its disk.
