@@ -30,7 +30,7 @@ build: deps-build ## build everything, and the command overcast into .build/
 test: deps-build ## all tests that need no hypervisor, with the race detector
 	$(GO) test -race $(UNIT)
 
-demo: deps $(LAB) $(GINKGO) ## the example of README.md with a real guest, shown step by step, in the lab (as root)
+demo: deps $(LAB) $(GINKGO) ## the test of README.md with a small guest, shown step by step, in the lab (as root)
 	$(LAB) sh -ec 'cd examples/demo && exec ../../$(GINKGO) -v .'
 
 examples: deps-build ## the examples, each a module of its own, without the lab

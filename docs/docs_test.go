@@ -71,7 +71,7 @@ func blocks(t *testing.T, language string) []block {
 	return found
 }
 
-func TestDemoIsTheExampleOfTheREADME(t *testing.T) {
+func TestDemoIsTheTestOfTheREADME(t *testing.T) {
 	demo, err := os.ReadFile("../examples/demo/demo_test.go")
 	require.NoError(t, err)
 	for _, b := range blocks(t, "go") {
@@ -81,6 +81,20 @@ func TestDemoIsTheExampleOfTheREADME(t *testing.T) {
 		}
 	}
 	assert.Fail(t, "README.md has no example")
+}
+
+// A spec of the lab runs the example as it is printed.
+func TestFirstExampleOfTheREADMENeedsOnlyAnImage(t *testing.T) {
+	for _, b := range blocks(t, "hocon") {
+		if b.file == "../README.md" {
+			assert.Contains(t, b.text, "image = ")
+			for _, key := range []string{"libvirtBaseDomain", "connection.url", "domainXML"} {
+				assert.NotContains(t, b.text, key)
+			}
+			return
+		}
+	}
+	assert.Fail(t, "README.md has no configuration")
 }
 
 func TestReferenceHasEveryParameterOfURLs(t *testing.T) {

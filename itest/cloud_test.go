@@ -2,6 +2,8 @@ package itest
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -31,6 +33,35 @@ const cloudConfig = `
 		addressTimeout = 20 minutes, provision.startTimeout = 20 minutes
 	}
 `
+
+// bootstrap is what "ginkgo bootstrap" writes.
+const bootstrap = `package webtest
+
+import (
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestWebtest(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Webtest Suite")
+}
+`
+
+// readmeBlocks are the code blocks of README.md in a language.
+func readmeBlocks(language string) (found []string) {
+	GinkgoHelper()
+	text, err := os.ReadFile("../README.md")
+	Expect(err).NotTo(HaveOccurred())
+	for n, block := range strings.Split(string(text), "```") {
+		if text, ok := strings.CutPrefix(block, language+"\n"); ok && n%2 == 1 {
+			found = append(found, text)
+		}
+	}
+	return found
+}
 
 var _ = Describe("a host of a cloud image", Serial, func() {
 	It("is configured by cloud-init, and each clone has its own identity", func(ctx SpecContext) {
@@ -65,4 +96,21 @@ var _ = Describe("a host of a cloud image", Serial, func() {
 		Expect(err).To(MatchError(MatchRegexp(`(?s)setting up cloud_broken: waiting for cloud-init: cloud-init failed: .*locale.*last lines of /var/log/cloud-init-output\.log:\n`)))
 		Expect(leftovers("cloud_broken")).To(BeEmpty())
 	}, NodeTimeout(30*time.Minute))
+
+	It("is set up by the configuration and the test of the README, as printed", func() {
+		image := requireCloudImage()
+		network("default", 135, 50, "", noPing) // every installation of libvirt has it
+		config, code := only(readmeBlocks("hocon")), readmeBlocks("go")
+		Expect(code).To(HaveLen(2), "the specs, and the imports")
+		dir, in := newModule()
+		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(config), 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "web_test.go"), []byte("package webtest\n\n"+code[1]+code[0]), 0o644)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "webtest_suite_test.go"), []byte(bootstrap), 0o644)).To(Succeed())
+		printed := regexp.MustCompile(`image = "([^"]+)"`).FindStringSubmatch(config)[1]
+		Expect(os.MkdirAll(filepath.Join(dir, filepath.Dir(printed)), 0o755)).To(Succeed())
+		Expect(os.Symlink(image, filepath.Join(dir, printed))).To(Succeed())
+		in("go", "mod", "tidy")
+		Expect(in("go", "test", "-count=1", "-v", ".")).To(MatchRegexp(`(?m)^ok\s+example.com/webtest`))
+		Expect(listed("web_host")).To(BeEmpty())
+	}, NodeTimeout(20*time.Minute))
 })

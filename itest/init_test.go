@@ -10,9 +10,9 @@ import (
 )
 
 // newModule is the folder of a new module that uses this checkout, with a function that
-// runs a command there. The network has no way to the module proxy. The lab's key is the
-// one of the home directory.
-func newModule() (dir string, in func(command ...string) string) {
+// runs a command there, with more of the environment. The network has no way to the module
+// proxy. The lab's key is the one of the home directory.
+func newModule(env ...string) (dir string, in func(command ...string) string) {
 	GinkgoHelper()
 	dir, home := openDir(), openDir()
 	checkout, err := filepath.Abs("..")
@@ -25,8 +25,7 @@ func newModule() (dir string, in func(command ...string) string) {
 		GinkgoHelper()
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "HOME="+home, "OVERCAST_CONF=", "OVERCAST_SET=web_host.provision.startTimeout=3 minutes",
-			"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=")
+		cmd.Env = append(append(os.Environ(), "HOME="+home, "OVERCAST_CONF=", "OVERCAST_SET=", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS="), env...)
 		out, err := cmd.CombinedOutput()
 		GinkgoWriter.Printf("%v\n%s", command, out)
 		Expect(err).NotTo(HaveOccurred(), "%v: %s", command, out)
@@ -42,7 +41,7 @@ func newModule() (dir string, in func(command ...string) string) {
 var _ = Describe("overcast init", Serial, func() {
 	for _, style := range []string{"ginkgo", "testify", "plain"} {
 		It("writes a configuration and a test that pass, with --"+style, func() {
-			_, in := newModule()
+			_, in := newModule("OVERCAST_SET=web_host.provision.startTimeout=3 minutes")
 			Expect(in("go", "tool", "overcast", "init", "--yes", "--"+style)).To(ContainSubstring("go tool overcast doctor web_host"))
 			in("go", "mod", "tidy")
 			in("go", "vet", "./...")

@@ -1,4 +1,4 @@
-// Package demo is the example of the project's README.
+// Package demo is the first test of the project's README.
 package demo
 
 import (
@@ -23,13 +23,13 @@ func TestDemo(t *testing.T) {
 	RunSpecs(t, "demo")
 }
 
-var hosts = suite.Declare("nat_host")
+var hosts = suite.Declare("web_host")
 
 var _ = BeforeSuite(hosts.SetUp) // registers the teardown
 
 var _ = Describe("the web server", func() {
 	It("listens", func(ctx SpecContext) {
-		Expect(fixture.Host("nat_host")).To(HaveListeningPort(80))
-		fmt.Fprintln(GinkgoWriter, fixture.Host("nat_host").HostName())
+		Expect(fixture.Host("web_host")).To(HaveListeningPort(80))
+		fmt.Fprintln(GinkgoWriter, fixture.Host("web_host").HostName())
 	})
 })

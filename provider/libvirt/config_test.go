@@ -59,6 +59,25 @@ func TestConfigIsDecoded(t *testing.T) {
 	}
 }
 
+func TestCloudInitHasLongerDefaultTimeouts(t *testing.T) {
+	for name, test := range map[string]struct {
+		text           string
+		address, login time.Duration
+	}{
+		"defaults":           {`image = "./a.qcow2"`, 5 * time.Minute, 5 * time.Minute},
+		"set":                {`image = "./a.qcow2", addressTimeout = 30, provision.startTimeout = 40`, 30 * time.Second, 40 * time.Second},
+		"without cloud-init": {`image = "./a.qcow2", cloudInit.enabled = false`, 2 * time.Minute, time.Minute},
+		"a base domain":      {`libvirtBaseDomain = base`, 2 * time.Minute, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := decode(t, "nat_host { "+test.text+" }")
+			require.NoError(t, err)
+			assert.Equal(t, test.address, got.AddressTimeout)
+			assert.Equal(t, test.login, got.Provision.StartTimeout)
+		})
+	}
+}
+
 func static(c *config) {
 	c.Lookup, c.Scope = lookupStatic, provider.ScopeSuite
 	if err := c.Static.IP.UnmarshalText([]byte("10.0.0.5")); err != nil {

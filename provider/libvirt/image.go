@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/cloudinit"
@@ -112,6 +113,9 @@ func (c *config) validateImage(section *hocon.Value) error {
 	if c.Network == "" && c.DomainXML == "" {
 		c.Network = defaultNetwork
 	}
+	if c.usesCloudInit() {
+		c.allowFirstBoot(section)
+	}
 	if c.usesCloudInit() && c.ConnectionURL() == "" {
 		dir, err := cloudinit.DefaultKeyDir()
 		if err != nil {
@@ -120,6 +124,20 @@ func (c *config) validateImage(section *hocon.Value) error {
 		c.Connection.URL = "ssh://" + url.PathEscape(c.CloudInit.User) + "@{0}?privateKeyFile=" + url.QueryEscape(cloudinit.LoginKeyPath(dir))
 	}
 	return nil
+}
+
+// firstBootTimeout is the default limit of the address and of the first login of a host
+// that cloud-init configures. Its first boot takes longer than that of a base domain.
+const firstBootTimeout = 5 * time.Minute
+
+// allowFirstBoot raises the limits that the section does not set.
+func (c *config) allowFirstBoot(section *hocon.Value) {
+	if _, set := section.Get("addressTimeout"); !set {
+		c.AddressTimeout = firstBootTimeout
+	}
+	if _, set := section.Get("provision", "startTimeout"); !set {
+		c.Provision.StartTimeout = firstBootTimeout
+	}
 }
 
 // usesCloudInit reports whether clones get a seed for cloud-init.
