@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,28 +27,42 @@ func newUsers() users {
 }
 
 // readUsers reads what the domains that are not overcast's use, and which files are the
-// backing store of a volume that is not overcast's.
+// backing store of a volume that is not overcast's. It fails if a definition cannot be
+// read: what its domain or volume uses would count as unused.
 func readUsers(conn *libvirt.Connect, ours []listed, pools []storage.FilePool) (users, error) {
 	u := newUsers()
 	domains, err := conn.ListAllDomains(0)
 	if err != nil {
 		return u, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
 	}
+	var errs []error
 	for i := range domains {
 		name, err := domains[i].GetName()
 		if err == nil && !slices.ContainsFunc(ours, func(m listed) bool { return m.Name == name }) {
-			for _, flags := range []libvirt.DomainXMLFlags{0, libvirt.DOMAIN_XML_INACTIVE} {
-				if text, err := domains[i].GetXMLDesc(flags); err == nil { // otherwise it no longer exists
-					u.addDomain(name, text)
-				}
-			}
+			errs = append(errs, u.readDomain(&domains[i], name))
 		}
 		_ = domains[i].Free()
 	}
 	for _, p := range pools {
-		u.addPool(conn, p.Name)
+		errs = append(errs, u.readPool(conn, p.Name))
 	}
-	return u, nil
+	return u, errors.Join(errs...)
+}
+
+// readDomain adds what a domain uses now, and what it uses when it starts again. A domain
+// that no longer exists uses nothing.
+func (u users) readDomain(domain *libvirt.Domain, name string) error {
+	for _, flags := range []libvirt.DomainXMLFlags{0, libvirt.DOMAIN_XML_INACTIVE} {
+		text, err := domain.GetXMLDesc(flags)
+		if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading which volumes domain %q uses: %w", name, virt.StripCodes(err))
+		}
+		u.addDomain(name, text)
+	}
+	return nil
 }
 
 // addDomain adds what a domain uses, by its definition.
@@ -90,24 +105,47 @@ func (u users) addSource(by string, s *libvirtxml.DomainDiskSource) {
 	}
 }
 
-// addPool adds the backing stores of the volumes of a pool. A pool that cannot be read adds
-// nothing.
-func (u users) addPool(conn *libvirt.Connect, name string) {
+// readPool adds the backing stores of the volumes of a pool that are not overcast's. A
+// pool or a volume that no longer exists adds nothing.
+func (u users) readPool(conn *libvirt.Connect, name string) error {
 	pool, err := conn.LookupStoragePoolByName(name)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return nil
+	}
 	if err != nil {
-		return
+		return fmt.Errorf("looking up pool %s: %w", name, virt.StripCodes(err))
 	}
 	defer pool.Free()
 	volumes, err := pool.ListAllStorageVolumes(0)
-	if err != nil {
-		return
+	if err != nil && !virt.IsCode(err, libvirt.ERR_OPERATION_INVALID) { // it has been stopped
+		return fmt.Errorf("listing the volumes of pool %s: %w", name, virt.StripCodes(err))
 	}
+	var errs []error
 	for i := range volumes {
-		if text, err := volumes[i].GetXMLDesc(0); err == nil {
-			u.addVolume(name, text)
-		}
+		errs = append(errs, u.readVolume(&volumes[i], name))
 		_ = volumes[i].Free()
 	}
+	return errors.Join(errs...)
+}
+
+// readVolume adds the backing store of a volume that is not overcast's.
+func (u users) readVolume(volume *libvirt.StorageVol, pool string) error {
+	name, err := volume.GetName()
+	if err != nil {
+		return err
+	}
+	if _, ours := owner.ParseName(name); ours {
+		return nil
+	}
+	text, err := volume.GetXMLDesc(0)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading what volume %s in pool %s is based on: %w", name, pool, virt.StripCodes(err))
+	}
+	u.addVolume(pool, text)
+	return nil
 }
 
 // addVolume adds the backing store of a volume, by its definition.

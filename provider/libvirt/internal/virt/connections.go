@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/internal/redact"
@@ -113,23 +114,38 @@ func (c *Connections) dial(to *Connection) error {
 		c.Loop.release()
 		return connectError(to.URL, err)
 	}
-	if err := to.dispatcher.register(conn); err != nil {
+	if err := to.register(conn); err != nil {
 		to.dispatcher.deregister(conn)
 		_, _ = conn.Close()
 		c.Loop.release()
-		return err
+		return fmt.Errorf("connecting to %s: %w", redact.Text(to.URL), err)
 	}
-	// A driver without a daemon has no such callback: its connection cannot be lost.
-	_ = conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
-		to.Keepalive.MarkLost(ClosedByLibvirtd)
-	})
 	to.Keepalive.start(conn, c.requestsTo(to.URL, conn))
 	to.Conn = conn
 	return nil
 }
 
+// register registers for the events of a connection and for its end.
+func (c *Connection) register(conn *libvirt.Connect) error {
+	if err := c.dispatcher.register(conn); err != nil {
+		return err
+	}
+	err := conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) {
+		c.Keepalive.MarkLost(ClosedByLibvirtd)
+	})
+	if err != nil {
+		return fmt.Errorf("registering for the end of the connection: %w", StripCodes(err))
+	}
+	return nil
+}
+
+// closeTimeout limits how long the last user of a connection waits until it is closed.
+// Closing waits for answers of libvirt, also when libvirtd does not answer any more.
+const closeTimeout = 2 * time.Second
+
 // release ends one use. A connection that could not be opened is removed, so that
-// the next user tries again.
+// the next user tries again. Closing a connection that does not answer continues in the
+// background.
 func (c *Connections) release(to *Connection) {
 	<-to.Ready
 	c.mu.Lock()
@@ -142,13 +158,14 @@ func (c *Connections) release(to *Connection) {
 	if !last || to.Conn == nil {
 		return
 	}
-	if to.Keepalive.stop() {
-		c.close(to)
-		return
+	lost := !to.Keepalive.stop()
+	closing := Async(func() error { c.close(to); return nil })
+	if lost {
+		return // the other end does not answer
 	}
-	// The other end does not answer. Closing waits for an answer too, so it must not
-	// block the caller.
-	go c.close(to)
+	limit, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	closing.Await(limit)
 }
 
 func (c *Connections) close(to *Connection) {

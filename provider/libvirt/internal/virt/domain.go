@@ -27,7 +27,11 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 	if state != libvirt.DOMAIN_SHUTOFF {
 		return nil, &BaseRunningError{URL: url, Domain: name, State: StateName(state)}
 	}
-	if saved, err := domain.HasManagedSaveImage(0); err == nil && saved {
+	saved, err := domain.HasManagedSaveImage(0)
+	if err != nil && !IsCode(err, libvirt.ERR_NO_SUPPORT) {
+		return nil, fmt.Errorf("asking whether base domain %q at %s is saved: %w", name, redact.Text(url), StripCodes(err))
+	}
+	if saved {
 		return nil, &BaseRunningError{URL: url, Domain: name, State: stateSaved}
 	}
 	base, err := ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)

@@ -65,6 +65,8 @@ func (c *Connections) requestsTo(url string, conn *libvirt.Connect) requests {
 // is pending.
 func (h *Keepalive) start(conn *libvirt.Connect, to requests) {
 	h.running.Go(func() {
+		ctx, cancel := endsWith(context.Background(), h.stopping, func() error { return errStopped })
+		defer cancel()
 		tick := time.NewTicker(keepaliveInterval)
 		defer tick.Stop()
 		var queued *PendingCall
@@ -79,28 +81,37 @@ func (h *Keepalive) start(conn *libvirt.Connect, to requests) {
 			if queued == nil {
 				queued = asyncOn(conn, to.queued)
 			}
-			switch answered(queued, to.direct) {
+			switch answered(ctx, queued, to.direct) {
 			case queued:
 				queued = nil
 			case nil:
+				if ctx.Err() != nil {
+					return
+				}
 				h.MarkLost(fmt.Sprintf("it has not answered for %d seconds", int(keepaliveTimeout.Seconds())))
 			}
 		}
 	})
 }
 
+// errStopped is why a keepalive no longer waits for an answer.
+var errStopped = errors.New("the keepalive was stopped")
+
 // answered waits for the answer to a request over the connection. libvirtd processes at
 // most 5 calls of one connection at a time (max_client_requests), so an answer may be
 // late only because other calls take long. After keepaliveBusy, another connection is
 // asked too. The result is the request that was answered, or nil after
-// keepaliveTimeout.
-func answered(queued *PendingCall, direct func() error) *PendingCall {
-	limit, cancel := context.WithTimeout(context.Background(), keepaliveTimeout)
+// keepaliveTimeout or when ctx ends.
+func answered(ctx context.Context, queued *PendingCall, direct func() error) *PendingCall {
+	limit, cancel := context.WithTimeout(ctx, keepaliveTimeout)
 	defer cancel()
 	early, cancelEarly := context.WithTimeout(limit, keepaliveBusy)
 	defer cancelEarly()
 	if queued.Await(early) {
 		return queued
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	probe := Async(direct) // ends by itself when the other end answers or is gone
 	select {
@@ -137,7 +148,8 @@ func (h *Keepalive) isLost() bool {
 	}
 }
 
-// stop stops the requests, and reports whether the connection still answers.
+// stop stops the requests, and reports whether the connection is not lost. It does not
+// wait for the answer to a request.
 func (h *Keepalive) stop() bool {
 	close(h.stopping)
 	h.running.Wait()

@@ -54,3 +54,17 @@ func TestKeepaliveSendsOneRequestWhileAConnectionIsBusy(t *testing.T) {
 		assert.True(t, h.stop())
 	})
 }
+
+func TestStoppingAKeepaliveDoesNotWaitForAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		hangs := func() error { <-end; return nil }
+		h := NewKeepalive()
+		h.start(nil, requests{queued: hangs, direct: hangs})
+		time.Sleep(keepaliveInterval + time.Second)
+		sent := time.Now()
+		assert.True(t, h.stop(), "it is not known to be lost")
+		assert.Zero(t, time.Since(sent), "by the clock of the test")
+		close(end)
+	})
+}
