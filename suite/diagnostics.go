@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/recovered"
 )
@@ -31,14 +32,15 @@ func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
 	report := ginkgo.CurrentSpecReport()
 	f.recordFailedNode(ctx, report)
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
+	labels := f.labelsToReport(report)
 	var found sync.Map // by label
-	err := recovered.ForEach(f.labels, func(label string) error {
+	err := recovered.ForEach(labels, func(label string) error {
 		if diagnostics := host.Default.Diagnostics(ctx, label, test); diagnostics.Up || diagnostics.Step != "" {
 			found.Store(label, diagnostics)
 		}
 		return nil
 	})
-	for _, label := range f.labels {
+	for _, label := range labels {
 		if diagnostics, ok := found.Load(label); ok {
 			ginkgo.AddReportEntry("host "+label, diagnostics, ginkgo.ReportEntryVisibilityFailureOrVerbose)
 		}
@@ -46,4 +48,14 @@ func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
 	if err != nil {
 		ginkgo.AddReportEntry("host diagnostics failed", err.Error(), ginkgo.ReportEntryVisibilityFailureOrVerbose)
 	}
+}
+
+// labelsToReport returns the hosts that a report has. An interrupt ends the nodes of all
+// processes: shared hosts are then in the report of process 1 only.
+func (f *Fixtures) labelsToReport(report ginkgo.SpecReport) []string {
+	set, err := f.hosts()
+	if err != nil || !report.State.Is(types.SpecStateInterrupted) || report.ParallelProcess == 1 {
+		return f.labels
+	}
+	return set.own
 }

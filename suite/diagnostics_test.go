@@ -1,6 +1,7 @@
 package suite_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -9,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/overcast-go/overcast/internal/host"
@@ -103,6 +106,25 @@ func TestAFailureAddsTheHostsToAllReports(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", binary("child.test"))
+	cmd.Env = append(os.Environ(), "CHILD_LOG="+path, "CHILD_HOSTS=a b", "CHILD_SPECS=/nowhere", "OVERCAST_CONF=", "HOME="+t.TempDir(), "OVERCAST_ARTIFACTS="+t.TempDir(), sharing,
+		`OVERCAST_SET=a.noted = "10.0.0.1", b { noted = "10.0.0.2", scope = suite }`)
+	out := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, cmd.Start())
+	assert.Eventually(t, func() bool {
+		text, _ := os.ReadFile(path)
+		return strings.Contains(string(text), "enter ") && strings.Count(string(text), "set up a") == 2
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)) // as a terminal does
+	require.Error(t, cmd.Wait())
+	assert.Equal(t, 2, strings.Count(out.String(), "  host a - "), "its own in each process: %s", out)
+	assert.Equal(t, 1, strings.Count(out.String(), "  host b - "), out.String())
 }
 
 func TestAFailedSetUpReportsAllHosts(t *testing.T) {
