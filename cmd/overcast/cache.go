@@ -101,18 +101,16 @@ func layerTable(out io.Writer, all []listedLayer, now time.Time) error {
 	return w.Flush()
 }
 
-// pruneAge is how long a layer is unused before cache prune removes it by default.
-const pruneAge = 14 * 24 * time.Hour
-
 func cachePruneCommand() *cobra.Command {
 	var at hypervisors
-	all, age := false, pruneAge
+	all, age := false, libvirt.DefaultCacheMaxAge
 	command := &cobra.Command{
 		Use:   "prune [--all | --older-than DURATION] [-c URL]...",
 		Short: "remove layers that were not used for 14 days",
 		Long: `prune removes the imported images and the provisioned hosts that no domain and no
 volume uses and that no set-up has used for 14 days, and prints a line for each.
-The next set-up that needs one imports or builds it again.`,
+The next set-up that needs one imports or builds it again. Set-ups do the same by
+themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.`,
 		Example: `  overcast cache prune
   overcast cache prune --older-than 48h
   overcast cache prune --all`,
@@ -130,8 +128,8 @@ The next set-up that needs one imports or builds it again.`,
 			return prune(cmd.Context(), cmd.OutOrStdout(), urls, unusedSince)
 		},
 	}
-	command.Flags().BoolVar(&all, "all", false, "remove all images that are not in use")
-	command.Flags().DurationVar(&age, "older-than", pruneAge, "remove images that were not used for this time")
+	command.Flags().BoolVar(&all, "all", false, "remove all layers that are not in use")
+	command.Flags().DurationVar(&age, "older-than", libvirt.DefaultCacheMaxAge, "remove layers that were not used for this time")
 	command.MarkFlagsMutuallyExclusive("all", "older-than")
 	at.addFlag(command)
 	return command

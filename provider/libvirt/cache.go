@@ -15,6 +15,9 @@ import (
 // KindImage is the [Layer.Kind] of an imported image.
 const KindImage = layers.KindImage
 
+// DefaultCacheMaxAge is the default of the key cacheMaxAge.
+const DefaultCacheMaxAge = layers.DefaultMaxAge
+
 // Layer is an image that a hypervisor has in its cache.
 type Layer struct {
 	Name   string    `json:"name"`   // of its domain

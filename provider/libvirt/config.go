@@ -11,6 +11,7 @@ import (
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
@@ -52,6 +53,11 @@ type config struct {
 	// Cache is libvirt's cache mode of the clone's disks. The default is unsafe: a
 	// clone's data need not survive a crash.
 	Cache string `hocon:"cache"`
+	// CacheMaxAge is how long after its last use a layer is evicted. 0 is no limit.
+	CacheMaxAge time.Duration `hocon:"cacheMaxAge"`
+	// CacheMaxSize is the size of all layers of the hypervisor together from which on
+	// the least recently used are evicted. 0 is no limit.
+	CacheMaxSize hocon.Size `hocon:"cacheMaxSize"`
 	// ShutdownTimeout limits the shutdown of the guest's system at teardown, before
 	// the clone is destroyed. By default the system is not shut down.
 	ShutdownTimeout time.Duration `hocon:"shutdownTimeout"`
@@ -100,6 +106,8 @@ func defaults() config {
 		AddressTimeout: 2 * time.Minute,
 		Overlay:        overlayUnlinked,
 		Cache:          "unsafe",
+		CacheMaxAge:    layers.DefaultMaxAge,
+		CacheMaxSize:   20 << 30,
 		OwnerLease:     15 * time.Minute,
 	}
 }
@@ -136,6 +144,8 @@ func (c *config) validate(section *hocon.Value) error {
 		return section.Invalid("libvirtStartTimeout", "must be greater than 0")
 	case c.AddressTimeout <= 0:
 		return section.Invalid("addressTimeout", "must be greater than 0")
+	case c.CacheMaxAge < 0:
+		return section.Invalid("cacheMaxAge", "is negative")
 	case c.ShutdownTimeout < 0:
 		return section.Invalid("shutdownTimeout", "is negative")
 	case c.OwnerLease < time.Second:

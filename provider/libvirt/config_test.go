@@ -115,6 +115,8 @@ func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 		"no MAC":               {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = SSH, SSH { url = "ssh://box", command = "true" } }`, `nat_host.SSH.command: has no {0}`},
 		"not an address":       {`nat_host { libvirtBaseDomain = a, static.ip = ten }`, `overcast.conf:1:47: nat_host.static.ip: `},
 		"negative memory wait": {`nat_host { libvirtBaseDomain = a, memoryWait = -1 }`, `nat_host.memoryWait: is negative`},
+		"negative cache age":   {`nat_host { libvirtBaseDomain = a, cacheMaxAge = -1 }`, `nat_host.cacheMaxAge: is negative`},
+		"negative cache size":  {`nat_host { libvirtBaseDomain = a, cacheMaxSize = -1 }`, `nat_host.cacheMaxSize: -1 is a negative size`},
 		"zero start timeout":   {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
 		"not a duration":       {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
 		"not even a list":      {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},

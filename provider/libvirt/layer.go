@@ -93,6 +93,29 @@ func (i *instance) reportLayer(ctx context.Context, on *virt.Connection) error {
 	return nil
 }
 
+// usesLayers reports whether the host is made from an image or from a layer.
+func (i *instance) usesLayers() bool { return i.config.Image != nil || i.layer.recipe != "" }
+
+// evictLayers removes and reports the layers that exceed the limits of the cache. The
+// next set-up tries again to remove those that could not be removed.
+func (i *instance) evictLayers(ctx context.Context, on *virt.Connection) error {
+	limits := layers.Limits{MaxAge: i.config.CacheMaxAge, MaxSize: uint64(i.config.CacheMaxSize)}
+	removed, err := layers.Evict(ctx, on.Conn, limits)
+	for _, l := range removed {
+		provider.Report(ctx, stepEvicted, fmt.Sprintf("%s of %s, unused for %s", l.Key.Short(), l.Label, formatAge(time.Since(l.Used))))
+	}
+	if err != nil {
+		provider.Report(ctx, stepNotEvicted, err.Error())
+	}
+	return nil
+}
+
+// Steps that report what happened to other layers.
+const (
+	stepEvicted    = "evicted layer:"
+	stepNotEvicted = "could not evict layers:"
+)
+
 const stepUsingLayer = "using cached layer"
 
 // formatAge formats an age in its largest unit.
@@ -203,6 +226,7 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 		return err
 	}
 	progress("published")
+	_ = b.call(ctx, b.evictLayers) // the layer is published
 	b.stopWatching()
 	if err := b.undo.Forget(ctx); err != nil {
 		return err

@@ -179,6 +179,9 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 			return err
 		}
 	}
+	if i.usesLayers() {
+		i.pool.Once("layers of "+i.config.URL, func() { _ = i.evictLayers(ctx, on) })
+	}
 	if err := i.identify(ctx, on, p.clone); err != nil {
 		return err
 	}

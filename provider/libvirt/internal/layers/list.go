@@ -1,12 +1,10 @@
 package layers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -141,30 +139,4 @@ func (l *Layer) Remove(conn *libvirt.Connect) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Prune removes the layers that are not in use and were last used before a time. It
-// returns those that it removed, also with an error.
-func Prune(ctx context.Context, conn *libvirt.Connect, before time.Time) ([]*Layer, error) {
-	all, err := List(conn)
-	if err != nil {
-		return nil, err
-	}
-	users, err := Users(conn, all)
-	if err != nil {
-		return nil, err
-	}
-	var removed []*Layer
-	var errs []error
-	for _, l := range all {
-		if len(users[l.Name]) > 0 || !l.Used.Before(before) {
-			continue
-		}
-		if err := virt.WithContext(ctx, conn, func() error { return l.Remove(conn) }); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		removed = append(removed, l)
-	}
-	return removed, errors.Join(errs...)
 }

@@ -36,13 +36,13 @@ func NewConnections() *Connections {
 	return &Connections{open: map[string]*Connection{}, once: map[string]*sync.Once{}}
 }
 
-// Once calls do if it has not been called for the hypervisor in this process.
-func (c *Connections) Once(url string, do func()) {
+// Once calls do if no function has been called for the key in this process.
+func (c *Connections) Once(key string, do func()) {
 	c.mu.Lock()
-	once, ok := c.once[url]
+	once, ok := c.once[key]
 	if !ok {
 		once = &sync.Once{}
-		c.once[url] = once
+		c.once[key] = once
 	}
 	c.mu.Unlock()
 	once.Do(do)

@@ -1,0 +1,99 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
+)
+
+// DefaultMaxAge is how long after its last use a layer is evicted by default.
+const DefaultMaxAge = 14 * 24 * time.Hour
+
+// evictionGrace protects the layers that a set-up has planned to use but does not refer
+// to yet.
+const evictionGrace = time.Hour
+
+// Limits are those of the cache of a hypervisor. 0 is no limit.
+type Limits struct {
+	MaxAge  time.Duration // since the last use
+	MaxSize uint64        // of all layers together, in bytes
+}
+
+// Evict removes the layers that exceed the limits. Those that are in use stay, and those
+// that a set-up has used within the last hour. It returns what it removed, also with an
+// error.
+func Evict(ctx context.Context, conn *libvirt.Connect, limits Limits) ([]*Layer, error) {
+	var removed []*Layer
+	for {
+		// A layer may be in use only by a layer that the last round has removed.
+		gone, err := removeUnused(ctx, conn, func(all []*Layer, users map[string][]string) []*Layer {
+			return limits.excess(all, users, time.Now())
+		})
+		removed = append(removed, gone...)
+		if err != nil || len(gone) == 0 {
+			return removed, err
+		}
+	}
+}
+
+// excess returns the layers to remove, the least recently used first.
+func (m Limits) excess(all []*Layer, users map[string][]string, now time.Time) []*Layer {
+	var size uint64
+	var unused []*Layer
+	for _, l := range all {
+		size += l.Bytes
+		if len(users[l.Name]) == 0 && now.Sub(l.Used) > evictionGrace {
+			unused = append(unused, l)
+		}
+	}
+	slices.SortStableFunc(unused, func(a, b *Layer) int { return a.Used.Compare(b.Used) })
+	var excess []*Layer
+	for _, l := range unused {
+		tooOld := m.MaxAge > 0 && now.Sub(l.Used) > m.MaxAge
+		tooMuch := m.MaxSize > 0 && size > m.MaxSize
+		if tooOld || tooMuch {
+			excess = append(excess, l)
+			size -= l.Bytes
+		}
+	}
+	return excess
+}
+
+// Prune removes the layers that are not in use and were last used before a time. It
+// returns those that it removed, also with an error.
+func Prune(ctx context.Context, conn *libvirt.Connect, before time.Time) ([]*Layer, error) {
+	return removeUnused(ctx, conn, func(all []*Layer, users map[string][]string) []*Layer {
+		return slices.DeleteFunc(all, func(l *Layer) bool { return len(users[l.Name]) > 0 || !l.Used.Before(before) })
+	})
+}
+
+// removeUnused removes the layers that choose returns, except those that a set-up has
+// used meanwhile.
+func removeUnused(ctx context.Context, conn *libvirt.Connect, choose func([]*Layer, map[string][]string) []*Layer) ([]*Layer, error) {
+	all, err := List(conn)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	users, err := Users(conn, all)
+	if err != nil {
+		return nil, err
+	}
+	var removed []*Layer
+	var errs []error
+	for _, l := range choose(all, users) {
+		if now, err := Find(conn, l.Key); err != nil || now == nil || !now.Used.Equal(l.Used) {
+			errs = append(errs, err)
+			continue
+		}
+		if err := virt.WithContext(ctx, conn, func() error { return l.Remove(conn) }); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		removed = append(removed, l)
+	}
+	return removed, errors.Join(errs...)
+}
