@@ -91,6 +91,10 @@ func layerTable(out io.Writer, all []listedLayer, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tLABEL\tPARENT\tSIZE\tAGE\tLAST USE\tIN USE BY\tAT")
 	for _, l := range all {
+		if l.Kind == libvirt.KindJava {
+			fmt.Fprintf(w, "%s\tOvercast for Java\t%s\t-\t%v\t-\t-\t%s\n", l.Name, l.Parent, now.Sub(l.Built).Round(time.Second), l.URL)
+			continue
+		}
 		users := "-"
 		if len(l.UsedBy) > 0 {
 			users = strings.Join(l.UsedBy, ", ")

@@ -12,40 +12,48 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// KindImage is the [Layer.Kind] of an imported image.
-const KindImage = layers.KindImage
+// Values of [Layer.Kind].
+const (
+	KindImage       = layers.KindImage       // an imported image
+	KindProvisioned = layers.KindProvisioned // a host that was provisioned
+	KindJava        = layers.KindJava        // a host that Overcast for Java has provisioned
+)
 
 // DefaultCacheMaxAge is the default of the key cacheMaxAge.
 const DefaultCacheMaxAge = layers.DefaultMaxAge
 
-// Layer is an image that a hypervisor has in its cache.
+// Layer is an image or a provisioned host that a hypervisor has in its cache.
 type Layer struct {
 	Name   string    `json:"name"`   // of its domain
-	Kind   string    `json:"kind"`   // image
-	Key    string    `json:"key"`    // SHA-256 of the image's file
-	Parent string    `json:"parent"` // the image's file or URL
-	Label  string    `json:"label"`  // of the host that it was built for
+	Kind   string    `json:"kind"`   // see KindImage
+	Key    string    `json:"key"`    // digest; "" for KindJava
+	Parent string    `json:"parent"` // the base domain, or the image's file or URL
+	Label  string    `json:"label"`  // of the host that it was built for; "" for KindJava
 	Built  time.Time `json:"built"`
-	Used   time.Time `json:"used"`            // last
+	Used   time.Time `json:"used,omitzero"`   // last; zero for KindJava
 	Bytes  uint64    `json:"bytes"`           // on disk
 	UsedBy []string  `json:"usedBy,omitzero"` // domains and volumes that refer to it
 }
 
-// ListLayers lists the layers of a hypervisor. With an error, the result is what could
-// be listed.
+// ListLayers lists the layers of a hypervisor, and the domains that Overcast for Java has
+// cached, which are neither used nor removed. With an error, the result is what could be
+// listed.
 func ListLayers(ctx context.Context, url string) ([]Layer, error) {
-	var all []*layers.Layer
+	var all, java []*layers.Layer
 	var users map[string][]string
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
 		if all, err = layers.List(conn); err == nil {
 			users, err = layers.Users(conn, all)
+		}
+		if err == nil {
+			java, err = layers.ListJava(conn)
 		}
 		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("listing the layers at %s: %w", redact.Text(url), err)
 	}
-	return publicLayers(all, users), err
+	return publicLayers(append(all, java...), users), err
 }
 
 // ImportImage imports an image into a pool of a hypervisor, or finds it there if it was

@@ -102,7 +102,7 @@ func (i *instance) evictLayers(ctx context.Context, on *virt.Connection) error {
 	limits := layers.Limits{MaxAge: i.config.CacheMaxAge, MaxSize: uint64(i.config.CacheMaxSize)}
 	removed, err := layers.Evict(ctx, on.Conn, limits)
 	for _, l := range removed {
-		provider.Report(ctx, stepEvicted, fmt.Sprintf("%s of %s, unused for %s", l.Key.Short(), l.Label, formatAge(time.Since(l.Used))))
+		provider.Report(ctx, stepEvicted, fmt.Sprintf("%s (%s), unused for %s", l.Key.Short(), l.Parent, formatAge(time.Since(l.Used))))
 	}
 	if err != nil {
 		provider.Report(ctx, stepNotEvicted, err.Error())

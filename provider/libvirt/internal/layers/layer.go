@@ -17,6 +17,7 @@ import (
 const (
 	KindImage       = "image"       // an imported image
 	KindProvisioned = "provisioned" // a machine that was provisioned and shut down
+	KindJava        = "java"        // a machine that Overcast for Java has provisioned and shut down
 )
 
 // Key identifies the content of a layer: 64 hexadecimal digits.

@@ -5,14 +5,23 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
 
 // List returns the layers of a hypervisor, in the order of their names.
-func List(conn *libvirt.Connect) ([]*Layer, error) {
+func List(conn *libvirt.Connect) ([]*Layer, error) { return list(conn, read) }
+
+// ListJava returns the domains that Overcast for Java has cached, in the order of their
+// names. They are not layers: they are neither used nor removed.
+func ListJava(conn *libvirt.Connect) ([]*Layer, error) { return list(conn, readJava) }
+
+// list returns what read returns for each domain, without nil.
+func list(conn *libvirt.Connect, read func(*libvirt.Domain) (*Layer, error)) ([]*Layer, error) {
 	domains, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_PERSISTENT)
 	if err != nil {
 		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
@@ -29,6 +38,28 @@ func List(conn *libvirt.Connect) ([]*Layer, error) {
 	}
 	slices.SortFunc(found, func(a, b *Layer) int { return strings.Compare(a.Name, b.Name) })
 	return found, errors.Join(errs...)
+}
+
+// readJava returns nil for a domain that Overcast for Java has not cached, or that is
+// gone. Its clones have metadata, too, but none about provisioning.
+func readJava(domain *libvirt.Domain) (*Layer, error) {
+	definition, err := virt.ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE)
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the definition of a domain: %w", virt.StripCodes(err))
+	}
+	if definition.Metadata == nil {
+		return nil, nil
+	}
+	java := owner.ParseJavaMetadata(definition.Metadata.XML)
+	if java == nil || java.Provisioned == "" {
+		return nil, nil
+	}
+	l := &Layer{Metadata: Metadata{Name: definition.Name, Kind: KindJava, Parent: java.Parent}, Definition: definition}
+	l.Created, _ = time.Parse(time.RFC3339, java.Created)
+	return l, nil
 }
 
 // volumes are the volumes that were created for the layer, with their pools.
