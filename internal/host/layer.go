@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/provider"
@@ -24,9 +28,25 @@ const (
 	StepDiscardedLayer = "discarded layer:"
 )
 
+// useLayers has the instances of a batch use layers, all at the same time. Hosts with the
+// same tag command or the same local files share the results.
+func useLayers(ctx context.Context, hosts []preparedEntry) error {
+	recipes := newRecipes()
+	byLabel := map[string]Prepared{}
+	for _, h := range hosts {
+		byLabel[h.label] = h.prepared
+	}
+	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
+		if err := recipes.useLayer(ctx, byLabel[label]); err != nil {
+			return fmt.Errorf("setting up %s: %w", label, err)
+		}
+		return nil
+	})
+}
+
 // useLayer has an instance use the layer of what provisioning does, if the settings ask
 // for that.
-func useLayer(ctx context.Context, p Prepared) error {
+func (r *recipes) useLayer(ctx context.Context, p Prepared) error {
 	mode := p.Common().CachePolicy()
 	if mode == provider.CacheOff {
 		return nil
@@ -38,31 +58,60 @@ func useLayer(ctx context.Context, p Prepared) error {
 	if !ok {
 		return p.Section.Invalid("provision", "cache needs a host that its provider can cache: remove it")
 	}
-	recipe, err := recipeOf(ctx, p.Common().Provision)
+	recipe, err := r.of(ctx, p.Common().Provision)
 	if err == nil {
 		cacher.UseLayer(recipe, mode == provider.CacheRefresh)
 	}
 	return err
 }
 
-// recipeOf is a digest of everything that determines the result of provisioning.
-func recipeOf(ctx context.Context, what provider.Provision) (string, error) {
+// recipes computes the recipes of a batch, and runs each tag command and reads each local
+// path once.
+type recipes struct {
+	mu      sync.Mutex
+	results map[any]func() (string, error) // by tag or path
+}
+
+func newRecipes() *recipes { return &recipes{results: map[any]func() (string, error){}} }
+
+// once returns the result of the first function for a key, and waits for it.
+func (r *recipes) once(key any, do func() (string, error)) (string, error) {
+	r.mu.Lock()
+	result, ok := r.results[key]
+	if !ok {
+		result = sync.OnceValues(do)
+		r.results[key] = result
+	}
+	r.mu.Unlock()
+	return result()
+}
+
+// of is a digest of everything that determines the result of provisioning.
+func (r *recipes) of(ctx context.Context, what provider.Provision) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "url %q\ncmd %q\n", what.URL, what.Cmd)
 	for _, pair := range copies(what.Copy) {
-		fmt.Fprintf(sum, "copy to %q\n", pair.remote)
-		if err := addFiles(sum, pair.local); err != nil {
+		digest, err := r.once(pair.local, func() (string, error) { return digestFiles(pair.local) })
+		if err != nil {
 			return "", fmt.Errorf("reading provision.copy: %w", err)
 		}
+		fmt.Fprintf(sum, "copy to %q\n%s\n", pair.remote, digest)
 	}
 	if what.ExpirationTag.Cmd != "" {
-		tag, err := readTag(ctx, what.ExpirationTag)
+		tag, err := r.once(what.ExpirationTag, func() (string, error) { return readTag(ctx, what.ExpirationTag) })
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(sum, "tag %q\n", tag)
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)), nil
+}
+
+// digestFiles is a digest of the names, modes and contents of a file or of a folder.
+func digestFiles(root string) (string, error) {
+	sum := sha256.New()
+	err := addFiles(sum, root)
+	return fmt.Sprintf("%x", sum.Sum(nil)), err
 }
 
 // addFiles adds the names, modes and contents of a file or of a folder.

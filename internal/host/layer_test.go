@@ -1,10 +1,16 @@
 package host
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,7 +21,7 @@ func TestRecipeDependsOnWhatProvisioningDoes(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, []byte("one"), 0o600))
 	recipe := func(p provider.Provision) string {
-		text, err := recipeOf(t.Context(), p)
+		text, err := newRecipes().of(t.Context(), p)
 		require.NoError(t, err)
 		return text
 	}
@@ -39,4 +45,53 @@ func TestTagCommandThatFailsOrPrintsNothingIsAnError(t *testing.T) {
 	require.EqualError(t, err, "running provision.expirationTag.cmd: exit status 3: bad")
 	_, err = readTag(t.Context(), provider.ExpirationTag{Cmd: "echo"})
 	require.ErrorContains(t, err, "it printed nothing")
+}
+
+func TestTagCommandRunsOnceForHostsThatShareIt(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	tag := func(cmd string) provider.Provision {
+		return provider.Provision{ExpirationTag: provider.ExpirationTag{Cmd: "echo run >> " + log + "; " + cmd}}
+	}
+	r := newRecipes()
+	var all sync.WaitGroup
+	for n := range 9 {
+		all.Go(func() {
+			_, err := r.of(t.Context(), tag([]string{"echo a", "echo b", "echo c"}[n%3]))
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
+	text, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.Equal(t, strings.Repeat("run\n", 3), string(text))
+}
+
+func TestTagCommandsOfABatchRunAtTheSameTime(t *testing.T) {
+	// Each command waits for the other one.
+	dir := t.TempDir()
+	command := func(mine, other string) string {
+		return fmt.Sprintf("cd %s; touch %s; until [ -e %s ]; do sleep 0.01; done; echo tag", dir, mine, other)
+	}
+	r := newRecipes()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := recovered.ForEach([]string{"a", "b"}, func(name string) error {
+		other := map[string]string{"a": "b", "b": "a"}[name]
+		_, err := r.of(ctx, provider.Provision{ExpirationTag: provider.ExpirationTag{Cmd: command(name, other)}})
+		return err
+	})
+	require.NoError(t, err)
+}
+
+func TestLocalFilesAreReadOnceForHostsThatShareThem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, []byte("one"), 0o600))
+	what := provider.Provision{Copy: []string{file, "/srv/file"}}
+	r := newRecipes()
+	first, err := r.of(t.Context(), what)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("two"), 0o600))
+	second, err := r.of(t.Context(), what)
+	require.NoError(t, err)
+	assert.Equal(t, first, second, "the hosts of one set-up have the same files")
 }

@@ -78,10 +78,17 @@ type setup struct {
 	diagnose bool // if the set-up fails
 }
 
+// preparedEntry is an entry whose host is to be set up.
+type preparedEntry struct {
+	*entry
+	prepared Prepared
+}
+
 // newBatch prepares the hosts that are not up. It fails if any of them cannot be
 // prepared.
 func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options SetupOptions) (*batch, error) {
 	b := &batch{ctx: ctx}
+	var missing []preparedEntry
 	var errs []error
 	for _, e := range entries {
 		if e.get() != nil {
@@ -104,16 +111,15 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options S
 			errs = append(errs, fmt.Errorf("attaching to %s: %w", e.label, err))
 		}
 		if err == nil && !attached {
-			if err := useLayer(ctx, prepared); err != nil {
-				errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
-				continue
-			}
-			b.setups = append(b.setups, e.begin(ctx, prepared, prepare, options))
+			missing = append(missing, preparedEntry{e, prepared})
 		}
 	}
-	if len(errs) > 0 {
-		b.end()
-		return nil, errors.Join(errs...)
+	errs = append(errs, useLayers(ctx, missing))
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for _, m := range missing {
+		b.setups = append(b.setups, m.begin(ctx, m.prepared, prepare, options))
 	}
 	return b, nil
 }
