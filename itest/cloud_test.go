@@ -97,7 +97,7 @@ var _ = Describe("a host of a cloud image", Serial, func() {
 		Expect(leftovers("cloud_broken")).To(BeEmpty())
 	}, NodeTimeout(30*time.Minute))
 
-	It("is set up by the configuration and the test of the README, as printed", func() {
+	It("is set up by the configuration and the test of the README, as printed", func(SpecContext) {
 		image := requireCloudImage()
 		network("default", 135, 50, "", noPing) // every installation of libvirt has it
 		config, code := only(readmeBlocks("hocon")), readmeBlocks("go")
