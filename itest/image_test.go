@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,9 +89,20 @@ var _ = Describe("a host with an image", Serial, func() {
 			second = ${first}
 		`, image, definition)
 		const at = "qemu:///system"
+		host := fmt.Sprintf(`nat_host { image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false, memory = 64 MiB }`, image, definition)
+		said, code := doctor(host)
+		Expect(code).To(BeZero(), said)
+		Expect(said).To(MatchRegexp(`(?m)^ok +nat_host: image: \S+small\.qcow2, which the first set-up imports into pool \S+$`))
+		Expect(layerDomains()).To(BeEmpty(), "doctor imports nothing")
 		Expect(overcast("image", "import", "-c", at, image)).To(MatchRegexp(`(?m)^qemu:///system has image \S+/small\.qcow2 as overcast-layer-[0-9a-f]+$`))
 		Expect(overcast("image", "ls", "-c", at)).To(MatchRegexp(`(?m)^[0-9a-f]{12} .*small\.qcow2 .* MiB`))
 		Expect(overcast("image", "ls", "--json", "-c", at)).To(ContainSubstring(`"kind": "image"`))
+		said, code = doctor(host)
+		Expect(code).To(BeZero(), said)
+		Expect(said).To(MatchRegexp(`(?m)^ok +nat_host: image: \S+small\.qcow2, imported as overcast-layer-[0-9a-f]+$`))
+		for _, step := range []string{"base domain: generated for the image", "devices: can all be cloned", "disks: vda", "pool: ", "memory: "} {
+			Expect(said).To(ContainSubstring(" nat_host: "+step), said)
+		}
 		var steps recordedSteps
 		first := up(steps.record(ctx), "first")
 		second := up(steps.record(ctx), "second")

@@ -62,14 +62,10 @@ func (d *diagnosis) run(ctx context.Context) {
 		return
 	}
 	defer d.disconnect()
-	if d.config.Image != nil {
-		seen, err := d.checkImage(on.Conn)
-		if d.report("image", seen, err) {
-			d.warn("plan", "the devices, network, memory and look-up of a host with an image are checked by its set-up only")
-		}
+	p := &planning{instance: d.instance, on: on}
+	if d.config.Image != nil && !d.checkImage(p) {
 		return
 	}
-	p := &planning{instance: d.instance, on: on}
 	if !d.checkPlan(ctx, p) {
 		return
 	}

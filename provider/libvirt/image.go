@@ -153,7 +153,7 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	if !host.KVM && i.config.DomainXML == "" {
 		provider.Report(ctx, stepEmulation, "the hypervisor has no hardware virtualization: guests are slow")
 	}
-	hardware := layers.Hardware{Memory: uint64(i.config.Memory), VCPUs: i.config.VCPUs, Network: i.config.Network, Firmware: i.config.Firmware, DomainXML: i.config.DomainXML}
+	hardware := i.hardware()
 	if i.config.source.Kind == image.Volume {
 		return layers.VolumeBase(on.Conn, i.config.source.Pool, i.config.source.Volume, hardware, host)
 	}
@@ -162,6 +162,11 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 		return nil, err
 	}
 	return l.Base(hardware, host)
+}
+
+// hardware is that of a machine with an image.
+func (i *instance) hardware() layers.Hardware {
+	return layers.Hardware{Memory: uint64(i.config.Memory), VCPUs: i.config.VCPUs, Network: i.config.Network, Firmware: i.config.Firmware, DomainXML: i.config.DomainXML}
 }
 
 // stepEmulation warns that a guest is emulated.
@@ -225,21 +230,57 @@ func readTextOrFile(key, text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// checkImage checks an image as far as that is possible without importing it.
-func (d *diagnosis) checkImage(conn *libvirt.Connect) (seen string, err error) {
+// checkImage checks the image of a host, and gives the plan the definition that a set-up
+// generates for it. It reports whether there is one: an image that the hypervisor does not
+// have is not imported.
+func (d *diagnosis) checkImage(p *planning) bool {
+	seen, l, err := d.findImage(p.on.Conn)
+	if !d.report("image", seen, err) {
+		return false
+	}
+	if l == nil && d.config.source.Kind != image.Volume {
+		d.warn("plan", "the devices, network, memory and look-up are checked when the image is imported: overcast image import")
+		return false
+	}
+	p.base, err = d.generateBase(p.on.Conn, l)
+	return err == nil || d.report("base domain", "", err)
+}
+
+// findImage returns the layer of the image, or nil if the image is a volume or the
+// hypervisor does not have it.
+func (d *diagnosis) findImage(conn *libvirt.Connect) (seen string, _ *layers.Layer, err error) {
 	from := d.config.source
 	if from.Kind == image.Volume {
 		_, err := layers.VolumeFormat(conn, from.Pool, from.Volume)
-		return from.String(), err
-	}
-	pool, err := storage.ImagePool(conn, d.config.OverlayPool)
-	if err != nil {
-		return "", err
+		return from.String(), nil, err
 	}
 	if from.Kind == image.File {
 		if _, err := os.Stat(from.Path); err != nil {
-			return "", fmt.Errorf("%w: check image", err)
+			return "", nil, fmt.Errorf("%w: check image", err)
 		}
 	}
-	return fmt.Sprintf("%s, which the first set-up imports into pool %s", from, pool), nil
+	all, err := layers.List(conn)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, l := range all {
+		if l.Kind == layers.KindImage && l.Parent == from.String() {
+			return fmt.Sprintf("%s, imported as %s", from, l.Name), l, nil
+		}
+	}
+	pool, err := storage.ImagePool(conn, d.config.OverlayPool)
+	return fmt.Sprintf("%s, which the first set-up imports into pool %s", from, pool), nil, err
+}
+
+// generateBase returns the definition for a layer, or for a volume of the hypervisor if
+// the layer is nil.
+func (i *instance) generateBase(conn *libvirt.Connect, l *layers.Layer) (*libvirtxml.Domain, error) {
+	host, err := layers.ReadHost(conn)
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		return layers.VolumeBase(conn, i.config.source.Pool, i.config.source.Volume, i.hardware(), host)
+	}
+	return l.Base(i.hardware(), host)
 }

@@ -35,7 +35,7 @@ type planStep struct {
 
 // planSteps are the steps in their order; a step may use the results of those before it.
 var planSteps = []planStep{
-	{"base domain", (*planning).readBase, func(p *planning) string { return p.base.Name + " is shut off" }},
+	{"base domain", (*planning).readBase, (*planning).describeBase},
 	{"devices", (*planning).beginClone, func(*planning) string { return "can all be cloned" }},
 	{"disks", (*planning).planDisks, (*planning).describeDisks},
 	{"layer", (*planning).useLayer, nil},
@@ -48,12 +48,22 @@ var planSteps = []planStep{
 }
 
 func (p *planning) readBase(ctx context.Context) (err error) {
+	if p.base != nil { // doctor does not import an image
+		return nil
+	}
 	if p.config.Image != nil {
 		p.base, err = p.readImageBase(ctx, p.on)
 		return err
 	}
 	p.base, err = virt.ReadBase(p.on.Conn, p.config.URL, p.config.BaseDomain)
 	return err
+}
+
+func (p *planning) describeBase() string {
+	if p.config.Image != nil {
+		return "generated for the image"
+	}
+	return p.base.Name + " is shut off"
 }
 
 func (p *planning) beginClone(context.Context) (err error) {
