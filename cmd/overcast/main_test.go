@@ -121,3 +121,17 @@ two = ${template} { libvirtURL = "test:///default", libvirtBaseDomain = missing 
 	assert.Equal(t, 1, code)
 	assert.Regexp(t, `(?s)FAILED  two: .*FAILED  one: `, out)
 }
+
+// Hosts below the top level of the configuration are hosts as well: for doctor without
+// labels, and for ls and gc, which ask the hypervisors of all hosts.
+func TestCommandsFindHostsBelowTheTopLevel(t *testing.T) {
+	const conf = `cluster.nodes { one { libvirtURL = "test:///default", libvirtBaseDomain = missing } }`
+	code, out, _ := overcast(t, conf, "doctor")
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, `(?m)^FAILED  cluster\.nodes\.one: base domain: base domain "missing" does not exist`, out)
+	for _, command := range []string{"ls", "gc"} {
+		code, _, stderr := overcast(t, strings.Replace(conf, "default", "nowhere.xml", 1), command)
+		assert.Equal(t, 1, code, command)
+		assert.Contains(t, stderr, "test:///nowhere.xml", "%s asks the hypervisor of the host", command)
+	}
+}
