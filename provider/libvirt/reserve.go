@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
@@ -114,7 +116,8 @@ func slotSeed(hypervisor, base string, slot int) domainxml.Seed {
 }
 
 // takeSlot gives the clone the identity of the lowest slot that no process of this machine
-// holds and no domain of the hypervisor uses.
+// holds, and whose UUID no domain and whose MAC addresses no running domain of the
+// hypervisor has.
 func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
 	hypervisor, err := conn.GetHostname()
 	if err != nil {
@@ -133,7 +136,7 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domai
 		if held == nil {
 			continue
 		}
-		free, err := isUUIDFree(conn, s.UUID())
+		free, err := isIdentityFree(conn, c, s)
 		if free {
 			i.undo.RecordLocal(fmt.Sprintf("the lock of slot %d", slot), held.Release)
 			c.SetIdentity(s)
@@ -145,6 +148,20 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domai
 			return err
 		}
 	}
+}
+
+// isIdentityFree reports whether no domain has the UUID, and no running domain one of the MAC
+// addresses, that the clone gets from a seed.
+func isIdentityFree(conn *libvirt.Connect, c *domainxml.Clone, s domainxml.Seed) (bool, error) {
+	free, err := isUUIDFree(conn, s.UUID())
+	if err != nil || !free {
+		return false, err
+	}
+	live, err := address.ListLiveDomains(conn)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(c.MACsOf(s), func(mac net.HardwareAddr) bool { return address.HasMAC(live, mac.String()) }), nil
 }
 
 // isUUIDFree reports whether no domain has a UUID.

@@ -31,7 +31,7 @@ func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 	require.NoError(t, err)
 	from := baseDomain(t)
 	from.UUID = domainxml.NewUUID()
-	for slot := range 4 {
+	for slot := range 5 {
 		filelocktest.RemoveAtEnd(t, "slot-"+slotSeed(hypervisor, from.UUID, slot).UUID())
 	}
 	var all storage.Undo
@@ -43,7 +43,7 @@ func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 		require.NoError(t, c.PlanInterfaces("", nil))
 		require.NoError(t, (&instance{label: "web", undo: u}).takeSlot(t.Context(), on.Conn, c))
 		assert.Equal(t, c.MAC.String(), c.Definition.Devices.Interfaces[0].MAC.Address)
-		for slot := range 4 {
+		for slot := range 5 {
 			if s := slotSeed(hypervisor, from.UUID, slot); s.UUID() == c.UUID {
 				assert.Equal(t, s.MAC(" interface 0"), c.MAC)
 				return fmt.Sprint(slot)
@@ -65,6 +65,16 @@ func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
 	defer domain.Free()
 	assert.Equal(t, "3", take(&all))
 	require.NoError(t, domain.Undefine())
+	assert.Equal(t, "1", take(&second))
+	require.NoError(t, second.Run(t.Context(), nil))
+
+	// A running domain that overcast has not created may have the MAC address of a slot.
+	domain, err = on.Conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>same-mac</name><memory>8192</memory><os><type>hvm</type></os><devices>
+		<interface type='network'><mac address='%s'/><source network='default'/></interface></devices></domain>`, slotSeed(hypervisor, from.UUID, 1).MAC(" interface 0")), 0)
+	require.NoError(t, err)
+	defer domain.Free()
+	assert.Equal(t, "4", take(&all))
+	require.NoError(t, domain.Destroy())
 	assert.Equal(t, "1", take(&second))
 	require.NoError(t, second.Run(t.Context(), nil))
 }

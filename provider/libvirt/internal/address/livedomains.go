@@ -63,6 +63,9 @@ func parseLiveDomain(text string) *LiveDomain {
 	return found
 }
 
+// HasMAC reports whether one of the domains has a MAC address.
+func HasMAC(domains []*LiveDomain, mac string) bool { return withMAC(domains, mac, "") != nil }
+
 // withMAC returns the domain with a MAC address, other than the domain but, or nil.
 func withMAC(domains []*LiveDomain, mac, but string) *LiveDomain {
 	for _, d := range domains {

@@ -48,10 +48,17 @@ func (c *Clone) SetIdentity(s Seed) {
 	if c.TPMDir != "" {
 		c.TPMDir = path.Join(path.Dir(path.Dir(c.TPMDir)), c.UUID, path.Base(c.TPMDir))
 	}
-	interfaces := c.Definition.Devices.Interfaces
-	for n := range interfaces {
-		c.setMAC(&interfaces[n], s.MAC(fmt.Sprintf(" interface %d", n)))
+	for n, mac := range c.MACsOf(s) {
+		c.setMAC(&c.Definition.Devices.Interfaces[n], mac)
 	}
+}
+
+// MACsOf returns the MAC addresses that the interfaces of the clone have with a seed.
+func (c *Clone) MACsOf(s Seed) (macs []net.HardwareAddr) {
+	for n := range c.Definition.Devices.Interfaces {
+		macs = append(macs, s.MAC(fmt.Sprintf(" interface %d", n)))
+	}
+	return macs
 }
 
 // SetStaticIdentity sets the identity of a clone with a static address. The interface
