@@ -66,9 +66,22 @@ func child(label string) *exec.Cmd {
 // new one ends with the lab.
 func restartLibvirtd() {
 	GinkgoHelper()
+	killLibvirtd()
+	startLibvirtd()
+}
+
+func killLibvirtd() {
+	GinkgoHelper()
 	Expect(exec.Command("pkill", "-KILL", "-x", "libvirtd").Run()).To(Succeed())
 	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).Should(HaveOccurred())
-	Expect(exec.Command("libvirtd", "--daemon").Run()).To(Succeed())
+}
+
+// startLibvirtd starts libvirtd unless it runs, and waits until it answers.
+func startLibvirtd() {
+	GinkgoHelper()
+	if exec.Command("pgrep", "-x", "libvirtd").Run() != nil {
+		Expect(exec.Command("libvirtd", "--daemon").Run()).To(Succeed())
+	}
 	Eventually(func() error { return exec.Command("virsh", "-q", "-c", "qemu:///system", "uri").Run() }).WithTimeout(30 * time.Second).Should(Succeed())
 }
 

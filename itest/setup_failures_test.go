@@ -162,14 +162,43 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 		Expect(leftovers("delayed")).To(BeEmpty())
 	})
 
-	It("does not prevent use of a host over SSH", func(ctx SpecContext) {
+	It("does not prevent use of a host over SSH, and a host is watched again when libvirtd is back", func(ctx SpecContext) {
 		configure(`orphan = ${guest}`)
 		orphan := up(ctx, "orphan")
-		restartLibvirtd()
-		Eventually(func() string { return registry.Status("orphan", 0).State }).WithTimeout(30 * time.Second).Should(HavePrefix("unknown: the connection to qemu:///system was lost"))
+		state := func() string { return registry.Status("orphan", 0).State }
+		DeferCleanup(startLibvirtd)
+		killLibvirtd()
+		Eventually(state).WithTimeout(30 * time.Second).Should(HavePrefix("unknown: the connection to qemu:///system was lost"))
 		Expect(orphan.Run(ctx, "echo here")).To(Equal(fixture.Result{Stdout: "here\n"}))
 		Expect(orphan.Exited()).To(Succeed())
 		Expect(orphan).To(HaveFile("/etc/hostname").Within(10 * time.Second))
+		startLibvirtd()
+		Eventually(state).WithTimeout(30 * time.Second).Should(Equal(provider.StateRunning))
+
+		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		results := callsUnderWay(limited, orphan)
+		soon, cancel := context.WithTimeout(ctx, outageLimit)
+		defer cancel()
+		_, err := orphan.Run(soon, "poweroff -f")
+		Expect(err).To(MatchError(fixture.ErrHostStopped))
+		expectOutage(ctx, orphan, results, fixture.ErrHostStopped, "shut off: the guest powered itself off")
+	})
+
+	It("hides a stop of the guest only until libvirtd is back", func(ctx SpecContext) {
+		configure(`orphan_off = ${guest}`)
+		orphan := up(ctx, "orphan_off")
+		DeferCleanup(startLibvirtd)
+		killLibvirtd()
+		limited, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		_, err := orphan.Run(limited, "poweroff -f; sleep 1234")
+		Expect(err).To(MatchError(fixture.ErrHypervisorNotReachable))
+		Expect(err).NotTo(MatchError(fixture.ErrHostStopped))
+		startLibvirtd()
+		Eventually(orphan.Exited).WithTimeout(30 * time.Second).Should(MatchError(fixture.ErrHostStopped))
+		_, err = orphan.Run(ctx, "true")
+		Expect(err).To(MatchError(fixture.ErrHostStopped))
 	})
 
 	It("is detected when libvirtd hangs", func(ctx SpecContext) {

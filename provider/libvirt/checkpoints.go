@@ -25,11 +25,13 @@ func (i *instance) Checkpoints(ctx context.Context) (provider.Checkpoints, error
 	if w == nil {
 		return nil, errors.New("there is no clone")
 	}
-	if i.on == nil || i.on.Lost() {
-		if err := i.rewatch(ctx, w); err != nil {
+	if i.on == nil || i.on.CheckLost() != nil {
+		if _, err := i.reconnect(ctx); err != nil {
 			return nil, err
 		}
-		w = i.getWatcher()
+		if err := w.AwaitWatched(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if _, outage := w.Outage(); errors.Is(outage, provider.ErrHostStopped) {
 		return nil, outage
@@ -39,23 +41,6 @@ func (i *instance) Checkpoints(ctx context.Context) (provider.Checkpoints, error
 		c.pool = i.plan.Overlays[0].Pool
 	}
 	return c, nil
-}
-
-// rewatch replaces the watcher of a lost connection by one over a new connection.
-func (i *instance) rewatch(ctx context.Context, lost *virt.DomainWatcher) error {
-	on, err := i.reconnect(ctx)
-	if err != nil {
-		return err
-	}
-	w := virt.NewDomainWatcher(on, lost.Domain, virt.DomainState{Phase: virt.PhaseUnknown})
-	err = virt.WithContext(ctx, on.Conn, func() error { return w.ReadState(on.Conn) })
-	if err != nil {
-		w.Close()
-		return fmt.Errorf("asking for the state of domain %s: %w", lost.Domain, virt.StripCodes(err))
-	}
-	i.setWatcher(w)
-	lost.Close()
-	return nil
 }
 
 // checkpoints are the snapshots of one domain.
@@ -178,7 +163,7 @@ func (i *instance) SetClock(ctx context.Context) error {
 	if w == nil {
 		return errors.New("there is no clone")
 	}
-	err := withDomain(ctx, w.Connection, w.Domain, func(domain *libvirt.Domain) error {
+	err := withDomain(ctx, w.Connection(), w.Domain, func(domain *libvirt.Domain) error {
 		now := time.Now()
 		return domain.SetTime(now.Unix(), uint(now.Nanosecond()), 0)
 	})

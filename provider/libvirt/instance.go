@@ -16,6 +16,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
 )
 
 // instance is a clone, from its plan to its removal.
@@ -108,7 +109,8 @@ func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error
 	if err := i.createExclusive(ctx, on, c); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.Explain(err))
 	}
-	i.lease = owner.Renew(on.Conn, c.Name, i.config.OwnerLease)
+	w := i.getWatcher()
+	i.lease = owner.Renew(func() *libvirt.Connect { return w.Connection().Conn }, c.Name, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
 )
 
 func TestKeptMarkIsNotOverwrittenByARenewalThatIsUnderWay(t *testing.T) {
@@ -26,7 +27,7 @@ func TestKeptMarkIsNotOverwrittenByARenewalThatIsUnderWay(t *testing.T) {
 	defer domain.Destroy()
 	i.watcher = virt.NewDomainWatcher(on, m.Name, virt.DomainState{Phase: virt.PhaseUnknown})
 	require.NoError(t, i.watcher.ReadState(conn))
-	i.lease = owner.Renew(conn, m.Name, time.Hour)
+	i.lease = owner.Renew(func() *libvirt.Connect { return conn }, m.Name, time.Hour)
 
 	reading, write := make(chan struct{}), make(chan struct{})
 	renewed, kept := make(chan error, 1), make(chan error, 1)

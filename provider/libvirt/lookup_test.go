@@ -51,9 +51,9 @@ func feed(w *virt.DomainWatcher, events ...any) {
 func lookingUp(t *testing.T) (*instance, context.Context) {
 	t.Helper()
 	w := watching(t)
-	w.Connection.Ready, w.Connection.Conn = testDriver(t).Ready, testDriver(t).Conn
+	w.Connection().Ready, w.Connection().Conn = testDriver(t).Ready, testDriver(t).Conn
 	feed(w, resumed)
-	i := &instance{on: w.Connection, watcher: w}
+	i := &instance{on: w.Connection(), watcher: w}
 	ctx, unwatch := provider.WatchSetUp(t.Context(), i)
 	t.Cleanup(unwatch)
 	return i, ctx

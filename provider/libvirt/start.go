@@ -259,9 +259,7 @@ func (i *instance) shutDown(ctx context.Context, limit time.Duration) {
 	if err != nil {
 		return // destroying it fails for the same reason
 	}
-	select {
-	case <-w.Done:
-	case <-time.After(limit):
-	case <-ctx.Done():
-	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_ = w.AwaitStop(ctx) // the teardown goes on in any case
 }

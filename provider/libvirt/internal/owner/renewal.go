@@ -12,7 +12,7 @@ import (
 // Renewal renews the ownership lease in the metadata of a clone. Processes that cannot
 // see the owner, on other machines, treat it as ended when the lease has expired.
 type Renewal struct {
-	conn    *libvirt.Connect
+	conn    func() *libvirt.Connect
 	domain  string
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -20,9 +20,9 @@ type Renewal struct {
 	changing sync.Mutex // held from reading the metadata to writing it
 }
 
-// Renew starts a renewal, which must be stopped. It ignores errors: a domain or a
-// connection that was lost is reported elsewhere.
-func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
+// Renew starts a renewal, which must be stopped. conn returns the connection to use. It
+// ignores errors: a domain or a connection that was lost is reported elsewhere.
+func Renew(conn func() *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Renewal{conn: conn, domain: domain, cancel: cancel}
 	r.running.Go(func() {
@@ -33,7 +33,7 @@ func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				_ = r.change(ctx, func() error {
+				_ = r.change(ctx, func(conn *libvirt.Connect) error {
 					if ctx.Err() != nil {
 						return ctx.Err() // stopped while it waited for another change
 					}
@@ -47,16 +47,17 @@ func Renew(conn *libvirt.Connect, domain string, lease time.Duration) *Renewal {
 
 // Change changes the clone's metadata after all earlier changes, also after Stop.
 func (r *Renewal) Change(ctx context.Context, change func(*Metadata)) error {
-	return r.change(ctx, func() error { return ChangeMetadata(r.conn, r.domain, change) })
+	return r.change(ctx, func(conn *libvirt.Connect) error { return ChangeMetadata(conn, r.domain, change) })
 }
 
 // change calls do while no other change is under way. A call that has not ended when ctx
 // ends continues, and later changes wait for it.
-func (r *Renewal) change(ctx context.Context, do func() error) error {
-	return virt.WithContext(ctx, r.conn, func() error {
+func (r *Renewal) change(ctx context.Context, do func(*libvirt.Connect) error) error {
+	conn := r.conn()
+	return virt.WithContext(ctx, conn, func() error {
 		r.changing.Lock()
 		defer r.changing.Unlock()
-		return do()
+		return do(conn)
 	})
 }
 

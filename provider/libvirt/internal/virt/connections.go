@@ -22,6 +22,7 @@ type Connections struct {
 // Connection is a connection that is open or being opened.
 type Connection struct {
 	URL   string
+	pool  *Connections // that it belongs to; nil for none
 	users int
 	Ready chan struct{} // closed once conn or err is set
 	Conn  *libvirt.Connect
@@ -58,7 +59,7 @@ func (c *Connections) Acquire(ctx context.Context, url string) (*Connection, fun
 	c.mu.Lock()
 	found, ok := c.open[url]
 	if !ok || found.Lost() {
-		found = &Connection{URL: url, Ready: make(chan struct{}), Keepalive: NewKeepalive()}
+		found = &Connection{URL: url, pool: c, Ready: make(chan struct{}), Keepalive: NewKeepalive()}
 		c.open[url] = found
 		// libvirt cannot cancel the opening of a connection. The goroutine ends
 		// when it is open or has failed; release waits for it.

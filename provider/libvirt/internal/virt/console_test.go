@@ -37,8 +37,9 @@ func TestWatcherOfALostConnectionCloses(t *testing.T) {
 	answer := make(chan struct{})
 	defer close(answer)
 	w.SetConsole(newConsole(func() { <-answer }))
+	changed, _ := w.Outage()
 	on.Keepalive.MarkLost("it has not answered")
-	<-w.Done
+	<-changed
 	w.Close()
 }
 

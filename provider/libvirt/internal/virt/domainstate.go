@@ -15,6 +15,7 @@ const (
 	PhaseUnknown               // nothing is known of it yet
 	PhaseRunning
 	PhasePaused
+	PhaseLost    // nothing is known of it any more: the connection is lost
 	PhaseStopped // final
 )
 
@@ -25,6 +26,10 @@ type DomainState struct {
 	fault  bool   // a fault has paused it
 	asleep bool   // the guest has suspended itself
 }
+
+// ignoresEvents reports whether events do not change the state: the domain has stopped, or
+// they come over a connection that is lost.
+func (s DomainState) ignoresEvents() bool { return s.Phase == PhaseStopped || s.Phase == PhaseLost }
 
 // after returns the state after an event.
 func (s DomainState) after(event *libvirt.DomainEventLifecycle) DomainState {

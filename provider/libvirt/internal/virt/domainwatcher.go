@@ -13,36 +13,46 @@ import (
 )
 
 // DomainWatcher follows a domain by libvirt's events: whether it runs, is paused or
-// has stopped. A clone is watched from before its start until it is torn down.
+// has stopped. A clone is watched from before its start until it is torn down. When the
+// connection is lost, the watch continues over a new one as soon as libvirtd answers.
 type DomainWatcher struct {
-	Domain     string
-	Connection *Connection
+	Domain string
 
-	Started chan struct{} // closed once the domain has run
-	Done    chan struct{} // closed once it has stopped, or the connection was lost
-	stopped chan string   // how the domain has stopped, from an event
-	closing chan struct{}
-	running sync.WaitGroup
+	Started     chan struct{} // closed once the domain has run
+	Done        chan struct{} // closed once it has stopped
+	stopped     chan string   // how the domain has stopped, from an event
+	closing     chan struct{}
+	running     sync.WaitGroup
+	consoleLost <-chan struct{} // closed once the connection of the console, the first one, is lost
+	release     []func()        // release the connections that the watcher has acquired; used by watch, and after its end
 
-	mu      sync.Mutex
-	state   DomainState
-	outage  error         // why the domain does not run
-	changed chan struct{} // closed when outage changes, and when the domain reboots
-	frozen  bool          // a pause is no outage, see Freeze
-	console *Console
+	mu         sync.Mutex
+	connection *Connection // the latest
+	state      DomainState
+	outage     error         // why the domain does not run
+	changed    chan struct{} // closed when outage changes, and when the domain reboots
+	frozen     bool          // a pause is no outage, see Freeze
+	console    *Console
 }
 
 // NewDomainWatcher starts watching a domain, which need not exist yet. from is its
 // state as far as it is known. Close must be called.
 func NewDomainWatcher(on *Connection, domain string, from DomainState) *DomainWatcher {
 	w := &DomainWatcher{
-		Domain: domain, Connection: on, state: from,
+		Domain: domain, connection: on, state: from,
 		Started: make(chan struct{}), Done: make(chan struct{}), changed: make(chan struct{}),
-		stopped: make(chan string, 1), closing: make(chan struct{}),
+		stopped: make(chan string, 1), closing: make(chan struct{}), consoleLost: on.Keepalive.lost,
 	}
 	on.dispatcher.add(w)
 	w.running.Go(w.watch)
 	return w
+}
+
+// Connection returns the connection over which the domain is watched. It may be lost.
+func (w *DomainWatcher) Connection() *Connection {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.connection
 }
 
 // OnLifecycle handles an event. libvirt's event loop calls it: it must not block.
@@ -59,7 +69,7 @@ func (w *DomainWatcher) OnIOError(event *libvirt.DomainEventIOErrorReason) {
 func (w *DomainWatcher) reboot() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state.Phase != PhaseStopped {
+	if !w.state.ignoresEvents() {
 		w.report(w.outage)
 	}
 }
@@ -69,12 +79,12 @@ func (w *DomainWatcher) stop(how string) {
 	w.change(func(DomainState) DomainState { return DomainState{Phase: PhaseStopped, how: how} })
 }
 
-// change changes the state. The state of a domain that has stopped is final.
+// change changes the state, unless it ignores events.
 func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.state
-	if before.Phase == PhaseStopped {
+	if before.ignoresEvents() {
 		return
 	}
 	w.state = next(before)
@@ -103,7 +113,7 @@ func (w *DomainWatcher) reportPause() {
 		w.report(nil)
 		return
 	}
-	w.report(&PausedError{URL: w.Connection.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.Connection.URL, w.Domain)})
+	w.report(&PausedError{URL: w.connection.URL, Domain: w.Domain, How: w.state.how, ByFault: w.state.fault, Hint: w.state.hint(w.connection.URL, w.Domain)})
 }
 
 // report publishes an outage, or nil for a running domain. The caller holds mu.
@@ -113,21 +123,29 @@ func (w *DomainWatcher) report(outage error) {
 	w.changed = make(chan struct{})
 }
 
-// watch waits for the end of the domain or of the connection, and reports it.
+// watch waits for the end of the domain, and reports it. A connection that is lost is
+// reported too, and replaced.
 func (w *DomainWatcher) watch() {
-	var end error
-	select {
-	case how := <-w.stopped:
-		end = recovered.Do(func() error { return w.explain(how) })
-	case <-w.Connection.Keepalive.lost:
-		end = w.Connection.Loss()
-	case <-w.closing:
-		return
+	for {
+		select {
+		case how := <-w.stopped:
+			w.end(recovered.Do(func() error { return w.explain(how) }))
+			return
+		case <-w.Connection().Keepalive.lost:
+			if w.lose() && !w.rewatch() {
+				return
+			}
+		case <-w.closing:
+			return
+		}
 	}
+}
+
+// end reports that the domain has stopped.
+func (w *DomainWatcher) end(outage error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state = DomainState{Phase: PhaseStopped, how: w.state.how} // final
-	w.report(end)
+	w.report(outage)
 	close(w.Done)
 }
 
@@ -150,7 +168,7 @@ func (w *DomainWatcher) explain(how string) error {
 		case <-time.After(consoleGrace):
 		}
 	}
-	return &StoppedError{Domain: w.Domain, How: how, Console: c.LastLines(MaxShownLines), Log: qemuLogTail(w.Connection.URL, w.Domain, MaxShownLines)}
+	return &StoppedError{Domain: w.Domain, How: how, Console: c.LastLines(MaxShownLines), Log: qemuLogTail(w.Connection().URL, w.Domain, MaxShownLines)}
 }
 
 // SetConsole sets the console whose last lines an outage shows.
@@ -171,12 +189,15 @@ func (w *DomainWatcher) Console() *Console {
 func (w *DomainWatcher) Close() {
 	close(w.closing)
 	w.running.Wait()
-	w.Connection.dispatcher.remove(w)
+	w.Connection().dispatcher.remove(w)
 	if c := w.Console(); c != nil {
 		select {
 		case <-c.close():
-		case <-w.Connection.Keepalive.lost: // libvirt does not answer
+		case <-w.consoleLost: // libvirt does not answer
 		}
+	}
+	for _, release := range w.release {
+		release()
 	}
 }
 
@@ -187,12 +208,16 @@ func (w *DomainWatcher) Outage() (changed <-chan struct{}, outage error) {
 	return w.changed, w.outage
 }
 
-// Exists reports whether the domain has run and has not stopped.
+// Exists reports whether the domain has run and has not stopped. It is false while
+// that is unknown because the connection is lost.
 func (w *DomainWatcher) Exists() bool {
 	select {
 	case <-w.Done:
 		return false
 	default:
+	}
+	if _, outage := w.Outage(); errors.Is(outage, provider.ErrHypervisorNotReachable) {
+		return false
 	}
 	select {
 	case <-w.Started:
@@ -274,7 +299,7 @@ func (w *DomainWatcher) AwaitPaused(ctx context.Context) error { return w.await(
 // AwaitRunning returns when the event that the domain runs has arrived.
 func (w *DomainWatcher) AwaitRunning(ctx context.Context) error { return w.await(ctx, PhaseRunning) }
 
-// await waits for an event. A domain that stops is an error.
+// await waits for an event. It fails when the domain stops or the connection is lost.
 func (w *DomainWatcher) await(ctx context.Context, phase Phase) error {
 	for {
 		w.mu.Lock()
@@ -283,7 +308,7 @@ func (w *DomainWatcher) await(ctx context.Context, phase Phase) error {
 		switch {
 		case now == phase:
 			return nil
-		case now == PhaseStopped && outage != nil:
+		case (now == PhaseStopped || now == PhaseLost) && outage != nil:
 			return outage
 		}
 		select {
@@ -297,11 +322,15 @@ func (w *DomainWatcher) await(ctx context.Context, phase Phase) error {
 // AwaitStop returns the outage when the domain has stopped or its connection was
 // lost, and nil when ctx ends before.
 func (w *DomainWatcher) AwaitStop(ctx context.Context) error {
-	select {
-	case <-w.Done:
-		_, outage := w.Outage()
-		return outage
-	case <-ctx.Done():
-		return nil
+	for {
+		changed, outage := w.Outage()
+		if errors.Is(outage, provider.ErrHostStopped) || errors.Is(outage, provider.ErrHypervisorNotReachable) {
+			return outage
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }

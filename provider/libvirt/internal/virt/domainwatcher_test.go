@@ -159,7 +159,7 @@ func TestLostConnectionIsAnOutageWithUnknownState(t *testing.T) {
 	w := watching(t, PhaseStarting)
 	feed(w, resumed)
 	changed, _ := w.Outage()
-	w.Connection.Keepalive.MarkLost(ClosedByLibvirtd)
+	w.Connection().Keepalive.MarkLost(ClosedByLibvirtd)
 	<-changed
 	_, outage := w.Outage()
 	require.ErrorIs(t, outage, provider.ErrHypervisorNotReachable)
@@ -223,6 +223,48 @@ func TestWatcherFollowsADomainOfLibvirt(t *testing.T) {
 	<-gone.Done
 	_, outage = gone.Outage()
 	require.EqualError(t, outage, "domain absent is shut off")
+}
+
+func TestWatcherContinuesOverANewConnection(t *testing.T) {
+	on, release, err := NewConnections().Acquire(t.Context(), "test:///default")
+	require.NoError(t, err)
+	defer release()
+	domain, err := on.Conn.DomainCreateXML(`<domain type='test'><name>orphan</name><memory>1024</memory><os><type>hvm</type></os></domain>`, 0)
+	require.NoError(t, err)
+	defer domain.Free()
+	w := NewDomainWatcher(on, "orphan", DomainState{Phase: PhaseUnknown})
+	defer w.Close()
+	require.NoError(t, w.ReadState(on.Conn))
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	defer cancel()
+	change := func(do func()) error {
+		t.Helper()
+		changed, _ := w.Outage()
+		do()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			require.Fail(t, "the watcher reports nothing")
+		}
+		_, outage := w.Outage()
+		return outage
+	}
+	lose := func() { w.Connection().Keepalive.MarkLost(ClosedByLibvirtd) }
+
+	require.ErrorIs(t, change(lose), provider.ErrHypervisorNotReachable)
+	assert.False(t, w.Exists())
+	require.NoError(t, change(func() {}), "it runs")
+	require.NoError(t, w.AwaitWatched(ctx))
+	assert.NotSame(t, on, w.Connection())
+	assert.True(t, w.Exists())
+	require.ErrorIs(t, change(func() { require.NoError(t, domain.Suspend()) }), provider.ErrHostPaused)
+
+	// What happens while there is no connection is found out afterwards.
+	require.ErrorIs(t, change(lose), provider.ErrHypervisorNotReachable)
+	outage := change(func() { require.NoError(t, domain.Destroy()) })
+	require.ErrorIs(t, outage, provider.ErrHostStopped)
+	require.ErrorContains(t, outage, "domain orphan is shut off")
+	<-w.Done
 }
 
 func TestStatesOfLibvirtAreConverted(t *testing.T) {
