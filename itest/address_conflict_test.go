@@ -54,6 +54,24 @@ func setUpAtOnce(ctx SpecContext, labels ...string) []outcome {
 	return found
 }
 
+// identified fails unless both a login of its own and the shared one reach the machine with a
+// UUID.
+func identified(ctx context.Context, host *fixture.CloudHost, uuid string) error {
+	GinkgoHelper()
+	const command = "cat /sys/class/dmi/id/product_uuid"
+	for _, run := range []func() (fixture.Result, error){
+		func() (fixture.Result, error) { return host.RunAs(ctx, fixture.Login{}, command) },
+		func() (fixture.Result, error) { return host.Run(ctx, command) },
+	} {
+		result, err := run()
+		if err != nil {
+			return err
+		}
+		Expect(strings.TrimSpace(strings.ToLower(result.Stdout))).To(Equal(uuid))
+	}
+	return nil
+}
+
 var _ = Describe("clones with one DHCP client identifier", func() {
 	for n, strategy := range []string{"lease", "agent", "arp", "auto"} {
 		It("fail with the cause, or have addresses of their own: by "+strategy, func(ctx SpecContext) {
@@ -137,12 +155,34 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 		Eventually(func() error {
 			limited, cancel := context.WithTimeout(ctx, 20*time.Second)
 			defer cancel()
-			result, err := first.RunAs(limited, fixture.Login{}, "cat /sys/class/dmi/id/product_uuid")
-			if err == nil {
-				Expect(strings.TrimSpace(strings.ToLower(result.Stdout))).To(Equal(own))
-			}
-			return err
+			return identified(limited, first, own)
 		}).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
+	})
+
+	It("name the conflict when one of them cuts off another that is up, also when it is gone", func(ctx SpecContext) {
+		sameClient("same-client-cut", "ff0d0d0d01")
+		const host = ` { libvirtBaseDomain = same-client-cut, ipLookupStrategy = lease, addressTimeout = 10 minutes }`
+		configure("%s", "first_cut = ${guest}"+host)
+		first := up(ctx, "first_cut")
+		own := strings.ToLower(only(clones("first_cut")).UUID)
+		second := otherRun{config: "second_cut" + host + "\n"}.bringsUp("second_cut")
+		var failures []error
+		attempt := func() {
+			limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+			defer cancel()
+			if err := identified(limited, first, own); err != nil {
+				GinkgoWriter.Println(err)
+				failures = append(failures, err)
+			}
+		}
+		Eventually(func() int { attempt(); return second.ExitCode() }).WithTimeout(2 * time.Minute).Should(Equal(1))
+		Expect(clones("second_cut")).To(BeEmpty(), "it is removed")
+		for range 5 {
+			attempt()
+		}
+		Expect(failures).To(HaveEach(And(
+			MatchError(fixture.ErrAddressConflict),
+			MatchError(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-first_cut-\S+ belongs to .*send the same DHCP client identifier`)))))
 	})
 })
 

@@ -65,9 +65,18 @@ type AddressVerifier interface {
 
 // LoginVerifier is implemented by an [AddressVerifier] that can check later logins.
 type LoginVerifier interface {
-	// VerifyLogin is called after each login that follows VerifyAddress, with the same
-	// run and error. It only checks which machine the login reached.
+	// VerifyLogin is called after each login that follows VerifyAddress or Attach, with
+	// the same run and error. It only checks which machine the login reached.
 	VerifyLogin(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
+}
+
+// ConflictChecker is implemented by an [AddressVerifier] that can look for another machine
+// with the address of its host without a login.
+type ConflictChecker interface {
+	// CheckConflict is called when a host that was verified cannot be reached. The error
+	// is an [ErrAddressConflict] if another machine has the address. Other errors are
+	// ignored.
+	CheckConflict(ctx context.Context) error
 }
 
 // HostKeyer is implemented by an instance that knows the SSH host key of its host

@@ -94,6 +94,8 @@ func (e *entry) adopt(ctx context.Context, a *adopted) error {
 	if a.shared.Keys != nil {
 		h.keys, h.keyKnown = a.shared.Keys, a.shared.KeyKnown
 	}
+	_, observed := instance.(*attached)
+	h.verified.Store(observed) // by the process that has set it up
 	h.route.Resolve(ctx)
 	e.set(h)
 	return nil
@@ -160,6 +162,22 @@ func (a *attached) TearDown(ctx context.Context) error {
 }
 
 func (a *attached) Outage() (<-chan struct{}, error) { return provider.OutageOf(a.prepared) }
+
+// VerifyLogin checks that a login has reached the host.
+func (a *attached) VerifyLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	if v, ok := a.prepared.(provider.LoginVerifier); ok {
+		return v.VerifyLogin(ctx, run)
+	}
+	return nil
+}
+
+// CheckConflict looks for another machine with the address of the host.
+func (a *attached) CheckConflict(ctx context.Context) error {
+	if c, ok := a.prepared.(provider.ConflictChecker); ok {
+		return c.CheckConflict(ctx)
+	}
+	return nil
+}
 
 func (a *attached) Checkpoints(ctx context.Context) (provider.Checkpoints, error) {
 	if c, ok := a.prepared.(provider.Checkpointer); ok {

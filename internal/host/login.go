@@ -58,29 +58,25 @@ func (h *Host) whileUp(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// dial logs in by the route to the host. If the address of the host was verified, it
-// fails if another machine now answers there.
+// dial logs in by the route to the host.
 func (h *Host) dial(ctx context.Context, target sshurl.Target, keys hostkey.Checker) (*sshclient.Client, error) {
-	client, err := sshclient.Dial(ctx, target, h.options(keys, 0))
+	return sshclient.Dial(ctx, target, h.options(keys, 0))
+}
+
+// verifyLogin fails if a login has reached another machine than the host. It is called for
+// every login, and succeeds until the address of the host was verified for the first time.
+func (h *Host) verifyLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
 	verifier, ok := h.instance.(provider.LoginVerifier)
-	if err != nil || !ok || !h.verified.Load() {
-		return client, err
+	if !ok || !h.verified.Load() {
+		return nil
 	}
-	err = verifier.VerifyLogin(ctx, func(ctx context.Context, cmd string) (string, error) {
-		result, err := client.Run(ctx, cmd)
-		return result.Stdout, err
-	})
-	if err != nil {
-		_ = client.Close() // it is not used
-		return nil, err
-	}
-	return client, nil
+	return verifier.VerifyLogin(ctx, run)
 }
 
 // options are those of a login by the route to the host, with a timeout for the TCP
 // connection. 0 is no timeout.
 func (h *Host) options(keys hostkey.Checker, timeout time.Duration) *sshclient.Options {
-	options := &sshclient.Options{HostKeys: keys, ConnectTimeout: timeout, TrackProcesses: true}
+	options := &sshclient.Options{HostKeys: keys, ConnectTimeout: timeout, TrackProcesses: true, Verify: h.verifyLogin}
 	if h.route.Reach() != provider.ReachDirect {
 		options.Dialer = h.route.WithTimeout(timeout)
 	}
@@ -255,10 +251,10 @@ func (h *Host) createsAccounts() bool {
 }
 
 // IsPermanent reports whether a retry cannot help: the configuration or a key is
-// wrong. One refused login is not permanent, see refusals; but the hypervisor is not
+// wrong, or another machine has the address. One refused login is not permanent, see refusals; but the hypervisor is not
 // booting.
 func IsPermanent(err error) bool {
-	return errors.Is(err, ErrNoLogin) || sshclient.IsPermanent(err) ||
+	return errors.Is(err, ErrNoLogin) || errors.Is(err, provider.ErrAddressConflict) || sshclient.IsPermanent(err) ||
 		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
@@ -37,6 +38,9 @@ func (h *Host) whileRunning(ctx context.Context, call func(context.Context) erro
 	if err == nil {
 		return nil
 	}
+	if conflict := h.addressConflict(ctx, err); conflict != nil {
+		return fmt.Errorf("%w (%w)", conflict, err)
+	}
 	if outage == nil && errors.Is(err, sshclient.ErrConnectionLost) && !errors.Is(err, sshclient.ErrClosed) {
 		awaitReport(running, changed)
 	}
@@ -49,6 +53,42 @@ func (h *Host) whileRunning(ctx context.Context, call func(context.Context) erro
 		return fmt.Errorf("%w; and %w", err, outage)
 	}
 	return err
+}
+
+// conflictLimit limits the search for another machine with the address of the host, after a
+// call has failed.
+const conflictLimit = 2 * time.Second
+
+// addressConflict returns the [provider.ErrAddressConflict] that explains why the host
+// could not be reached, or nil.
+func (h *Host) addressConflict(ctx context.Context, err error) error {
+	checker, ok := h.instance.(provider.ConflictChecker)
+	if !ok || !h.verified.Load() || !isUnreached(err) || errors.Is(ctx.Err(), context.Canceled) {
+		return nil
+	}
+	// The deadline of the caller may be over, and the cause is still worth naming.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), conflictLimit)
+	defer cancel()
+	if conflict := checker.CheckConflict(ctx); errors.Is(conflict, provider.ErrAddressConflict) {
+		return conflict
+	}
+	return nil
+}
+
+// isUnreached reports whether an error can mean that another machine has the address: the
+// connection was lost, or no machine or a wrong one answers.
+func isUnreached(err error) bool {
+	var dial *sshclient.DialError
+	var network net.Error
+	switch {
+	case errors.Is(err, provider.ErrAddressConflict), errors.Is(err, sshclient.ErrClosed), errors.Is(err, ErrReverted):
+		return false
+	case errors.Is(err, sshclient.ErrConnectionLost):
+		return true
+	case errors.As(err, &dial):
+		return dial.Phase != sshclient.PhaseSettings && dial.Phase != sshclient.PhaseName
+	}
+	return errors.As(err, &network) && network.Timeout()
 }
 
 // awaitReport waits for the next report of a host's provider, for outageDelay

@@ -58,7 +58,7 @@ func (l *Login) dial(ctx context.Context, dialer Dialer, under *Client) (*Client
 			dialer = under
 		}
 	}
-	d := dialing{endpoint: l.endpoint, dialer: dialer}
+	d := dialing{endpoint: l.endpoint, dialer: dialer, verify: l.opts.Verify}
 	conn, err := d.login(ctx, cred)
 	if err != nil {
 		under.Close()
@@ -79,9 +79,10 @@ func (l *Login) dial(ctx context.Context, dialer Dialer, under *Client) (*Client
 type dialing struct {
 	endpoint sshconfig.Endpoint
 	dialer   Dialer
+	verify   verifier // may be nil
 }
 
-// login connects and logs in. If only the fingerprint of the host key is known, it
+// login connects, logs in and verifies the machine. If only the fingerprint of the host key is known, it
 // connects again for each type of key until the machine shows the right one.
 func (d dialing) login(ctx context.Context, cred *credentials.Credentials) (*wireClient, error) {
 	e := d.endpoint
@@ -96,7 +97,7 @@ func (d dialing) login(ctx context.Context, cred *credentials.Credentials) (*wir
 		received := new(atomic.Int64)
 		client, err := h.run(ctx, conn, received)
 		if err == nil {
-			return &wireClient{client, received}, nil
+			return d.verify.check(ctx, &wireClient{client, received})
 		}
 		judge, picky := e.HostKeys.(hostkey.Judge)
 		if !picky || !judge.WantsAnother() {

@@ -61,6 +61,9 @@ func (r resolver) resolve(ctx context.Context, t sshurl.Target, keys hostkey.Che
 		return nil, &DialError{PhaseSettings, t.Addr(), err}
 	}
 	l := &Login{opts: r.opts, endpoint: e, agent: r.opts.AgentSocket, skipped: slices.Clone(r.settings.Warnings)}
+	if depth > 0 {
+		l.opts.Verify = nil // it is about the machine itself
+	}
 	if e.Agent != "" && !r.opts.agentGiven {
 		l.agent = e.Agent
 		if e.Agent == NoAgent {
@@ -172,6 +175,13 @@ type Options struct {
 	// ConnectTimeout limits the TCP connection if there is neither Dialer nor
 	// ProxyJump. Default: only the whole login is limited.
 	ConnectTimeout time.Duration
+
+	// Verify, if it is set, is called after each login, also that of a further
+	// connection of the client, before the connection is used. run executes a
+	// command on the machine and returns its standard output. If Verify fails,
+	// the login fails with its error. It is not called for the machines of a
+	// ProxyJump.
+	Verify func(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, err error)) error
 
 	// KeepAlive is the time between two keepalive requests, negative for
 	// none. Default: 5 s.

@@ -197,7 +197,7 @@ func (p *sessionPool) withdraw(r *sessionRequest, err error) error {
 	}
 	wait := fmt.Sprintf("connections: %d, sessions in use: %d, requests ahead: %d", len(p.conns), used, at)
 	if p.dialErr != nil {
-		wait += fmt.Sprintf(", opening another connection: %v", p.dialErr)
+		return fmt.Errorf("waiting for a session (%s, opening another connection: %w): %w", wait, p.dialErr, err)
 	}
 	return fmt.Errorf("waiting for a session (%s): %w", wait, err)
 }

@@ -261,7 +261,11 @@ func (i *instance) Attach(ctx context.Context, domain string) error {
 	}
 	w := virt.NewDomainWatcher(on, domain, virt.DomainState{Phase: virt.PhaseUnknown})
 	i.setWatcher(w)
-	if err := virt.WithContext(ctx, on.Conn, func() error { return w.ReadState(on.Conn) }); err != nil {
+	err = virt.WithContext(ctx, on.Conn, func() error {
+		i.prepareCheck(on.Conn, domain)
+		return w.ReadState(on.Conn)
+	})
+	if err != nil {
 		i.Detach()
 		return fmt.Errorf("reading the state of domain %s: %w", domain, virt.StripCodes(err))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
@@ -168,6 +169,31 @@ func (i *instance) Explain(ctx context.Context) string {
 	return fmt.Sprintf("%s, so that its system is up (%s): check that base domain %q runs sshd, and what firewall it has", how, i.foundBy, i.config.BaseDomain)
 }
 
+// prepareCheck prepares the check of the address of a clone that another process has set up.
+// There is none for a clone whose address is not in its metadata.
+func (i *instance) prepareCheck(conn *libvirt.Connect, name string) {
+	domain, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return // its state says that it does not exist
+	}
+	defer domain.Free()
+	definition, err := virt.ReadDefinition(domain, 0)
+	if err != nil || definition.Metadata == nil {
+		return
+	}
+	metadata := owner.ParseMetadata(name, definition.Metadata.XML)
+	if metadata == nil || metadata.Address == nil {
+		return
+	}
+	bridges, err := domainxml.ReadBridges(conn)
+	if err != nil {
+		return
+	}
+	if i.address, err = netip.ParseAddr(metadata.Address.IP); err == nil {
+		i.check = i.newAddressCheck(conn, domainxml.Running(definition, metadata.Address.Network, bridges))
+	}
+}
+
 // newAddressCheck prepares the check of the clone's address, as far as it is known.
 func (i *instance) newAddressCheck(conn *libvirt.Connect, c *domainxml.Clone) *address.Check {
 	return address.NewCheck(conn, c, address.Settings{
@@ -190,6 +216,7 @@ func (i *instance) checkAddress(ctx context.Context, c *domainxml.Clone) error {
 var (
 	_ provider.AddressVerifier = (*instance)(nil)
 	_ provider.LoginVerifier   = (*instance)(nil)
+	_ provider.ConflictChecker = (*instance)(nil)
 )
 
 // VerifyAddress checks that the machine that was logged in to is the clone, and
@@ -198,7 +225,7 @@ func (i *instance) VerifyAddress(ctx context.Context, run func(context.Context, 
 	if i.check == nil {
 		return nil
 	}
-	return i.check.CheckLogin(ctx, run)
+	return i.on.OrLost(i.check.CheckLogin(ctx, run))
 }
 
 // VerifyLogin checks that the machine that was logged in to is the clone.
@@ -206,7 +233,37 @@ func (i *instance) VerifyLogin(ctx context.Context, run func(context.Context, st
 	if i.check == nil {
 		return nil
 	}
-	return i.check.CheckIdentity(ctx, run)
+	reached, err := i.check.Identify(ctx, run)
+	if err != nil {
+		return fmt.Errorf("checking which machine has address %s: %w", i.check.Address, err)
+	}
+	if reached == nil {
+		return nil
+	}
+	return i.withCheck(ctx, func(check *address.Check) error { return check.Blame(reached) })
+}
+
+// CheckConflict looks for another machine with the address of the clone.
+func (i *instance) CheckConflict(ctx context.Context) error {
+	if i.check == nil {
+		return nil
+	}
+	return i.withCheck(ctx, func(check *address.Check) error { return check.CheckConflict(ctx) })
+}
+
+// withCheck calls do with the check over a connection that works now, or over none if
+// libvirt does not answer soon. The connection of the set-up may be lost.
+func (i *instance) withCheck(ctx context.Context, do func(*address.Check) error) error {
+	soon, cancel := context.WithTimeout(ctx, cancelGrace)
+	defer cancel()
+	on, release, err := i.pool.Acquire(soon, i.config.URL)
+	if err != nil {
+		return do(i.check.Over(nil))
+	}
+	return virt.WithContext(ctx, nil, func() error {
+		defer release()
+		return do(i.check.Over(on.Conn))
+	})
 }
 
 // addressError returns the error of a look-up that has found no address, with the cause

@@ -34,7 +34,7 @@ func clientIDRecordName(base string) string { return "client-ids-" + base }
 // noteClientID adds an identifier to the record of a base. Only doctor uses the record:
 // errors are ignored.
 func noteClientID(ctx context.Context, label, base, id, mac string) {
-	if id == "" || isFromMAC(id, mac) {
+	if id == "" || base == "" || isFromMAC(id, mac) {
 		return
 	}
 	dir, err := filelock.Dir()

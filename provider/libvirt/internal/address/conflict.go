@@ -85,9 +85,10 @@ func (e *AddressConflictError) Is(target error) bool {
 // Check checks whether another machine has the address of a clone.
 type Check struct {
 	Settings
-	conn  *libvirt.Connect
-	clone *domainxml.Clone
-	link  string // this machine's interface to the clone's network; "" if the hypervisor is another machine
+	conn   *libvirt.Connect
+	clone  *domainxml.Clone
+	link   string // this machine's interface to the clone's network; "" if the hypervisor is another machine
+	leased bool   // the clone has had a DHCP lease of the address
 }
 
 // Settings are the parameters of a check.
@@ -107,6 +108,14 @@ func NewCheck(conn *libvirt.Connect, c *domainxml.Clone, s Settings) *Check {
 		a.link = c.Bridge // without the interface, this process is in a container
 	}
 	return a
+}
+
+// Over returns the check over another connection, which may be nil: errors then have less
+// detail.
+func (a *Check) Over(conn *libvirt.Connect) *Check {
+	over := *a
+	over.conn = conn
+	return &over
 }
 
 // CheckFound publishes the address that was found, and fails with an
@@ -134,9 +143,16 @@ func (a *Check) CheckLogin(ctx context.Context, run func(context.Context, string
 		a.byNeighbours)
 }
 
-// CheckIdentity checks that a later login reached the clone.
-func (a *Check) CheckIdentity(ctx context.Context, run func(context.Context, string) (string, error)) error {
-	return a.all(ctx, func(ctx context.Context) error { return a.byLogin(ctx, run) })
+// CheckConflict looks for another machine with the address, after the clone could be
+// reached at it and no longer can.
+func (a *Check) CheckConflict(ctx context.Context) error {
+	if a.conn == nil {
+		return nil
+	}
+	return a.all(ctx,
+		a.byLeases,
+		func(ctx context.Context) error { return a.byARP(ctx, arpGrace) },
+		a.byNeighbours)
 }
 
 // all runs checks at the same time, and returns the error of the first in the
@@ -164,7 +180,7 @@ func (a *Check) all(ctx context.Context, checks ...func(context.Context) error) 
 // that is the cause of an error.
 func (a *Check) noteConflict(ctx context.Context, err error) {
 	conflict := ConflictOf(err)
-	if conflict == nil || a.clone.MAC == nil || conflict.Owner.BaseDomain != conflict.BaseDomain {
+	if conflict == nil || a.clone.MAC == nil || a.clone.Base == "" || conflict.Owner.BaseDomain != conflict.BaseDomain {
 		return
 	}
 	mac, _, _ := strings.Cut(conflict.Owner.MAC, ", ")
@@ -235,6 +251,7 @@ func (a *Check) byLeases(ctx context.Context) error {
 		}
 		for _, l := range all {
 			if l.IPaddr == a.Address.String() && a.clone.HasMAC(l.Mac) {
+				a.leased = true
 				noteClientID(ctx, a.Label, a.clone.Base, l.Clientid, l.Mac)
 			}
 		}
@@ -251,8 +268,27 @@ func (a *Check) byLeases(ctx context.Context) error {
 				return a.conflict(other, mac, "it holds the DHCP lease")
 			}
 		}
-		return nil
+		return a.byLostLease(all)
 	})
+}
+
+// byLostLease looks for a lease of the address that has moved from the clone to a machine
+// that no longer runs, such as another clone whose set-up has failed.
+func (a *Check) byLostLease(all []libvirt.NetworkDHCPLease) error {
+	if !a.leased {
+		return nil
+	}
+	for _, l := range all {
+		if l.IPaddr != a.Address.String() || a.clone.HasMAC(l.Mac) {
+			continue
+		}
+		err := a.conflict(nil, l.Mac, "the DHCP server has moved its lease to that machine, which does not run any more")
+		if _, sibling := ReadClientIDs(a.clone.Base)[strings.ToLower(l.Mac)]; sibling {
+			err.Owner.BaseDomain = a.Base
+		}
+		return err
+	}
+	return nil
 }
 
 // leasesOfOthers returns the MAC addresses of other machines with a lease of the clone's
@@ -354,27 +390,52 @@ const identityCommand = "exec cat /sys/class/dmi/id/product_uuid /sys/class/net/
 // identityLimit limits the command.
 const identityLimit = 10 * time.Second
 
-// byLogin compares the machine that the login reached with the clone. A system that does
-// not show its identity is accepted.
+// byLogin compares the machine that the login reached with the clone.
 func (a *Check) byLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
+	reached, err := a.Identify(ctx, run)
+	if err != nil || reached == nil {
+		return err
+	}
+	return a.Blame(reached)
+}
+
+// Identity is what the system of a machine shows of the machine.
+type Identity struct {
+	uuid string
+	macs []string
+}
+
+// Identify reads the identity of the machine that a login reached. It returns nil for the
+// clone, and for a system that does not show its identity. It makes no call of libvirt.
+func (a *Check) Identify(ctx context.Context, run func(context.Context, string) (string, error)) (*Identity, error) {
 	limited, cancel := context.WithTimeout(ctx, identityLimit)
 	defer cancel()
 	stdout, err := run(limited, identityCommand)
 	switch {
 	case ctx.Err() != nil || errors.Is(err, sshclient.ErrConnectionLost):
-		return fmt.Errorf("reading the identity of the machine: %w", err)
+		return nil, fmt.Errorf("reading the identity of the machine: %w", err)
 	case err != nil:
-		return nil // the command cannot be run there, or does not end
+		return nil, nil // the command cannot be run there, or does not end
 	}
 	uuid, macs := parseIdentity(stdout)
 	if strings.EqualFold(uuid, a.clone.UUID) || slices.ContainsFunc(macs, a.clone.HasMAC) {
-		return nil
+		return nil, nil
 	}
 	if uuid == "" && len(macs) == 0 {
-		return nil
+		return nil, nil
 	}
+	return &Identity{uuid, macs}, nil
+}
+
+// Blame returns an *[AddressConflictError] for the machine that a login reached instead of
+// the clone. It returns nil if that may be a part of the clone.
+func (a *Check) Blame(reached *Identity) error {
 	const evidence = "the login reached it"
-	live, _ := ListLiveDomains(a.conn) // without them the error has less detail
+	uuid, macs := reached.uuid, reached.macs
+	var live []*LiveDomain
+	if a.conn != nil {
+		live, _ = ListLiveDomains(a.conn) // without them the error has less detail
+	}
 	for _, mac := range macs {
 		if other := withMAC(live, mac, a.clone.Name); other != nil {
 			return a.conflict(other, mac, evidence)
@@ -414,10 +475,10 @@ func parseIdentity(text string) (uuid string, macs []string) {
 }
 
 // conflict returns the error for another machine that has the address. other is nil if
-// the machine is not a domain of the hypervisor.
-func (a *Check) conflict(other *LiveDomain, mac, evidence string) error {
+// the machine is no running domain of the hypervisor.
+func (a *Check) conflict(other *LiveDomain, mac, evidence string) *AddressConflictError {
 	e := &AddressConflictError{Address: a.Address, Domain: a.clone.Name, BaseDomain: a.Base, Owner: newAddressOwner(other, mac, evidence)}
-	if a.clone.Leases != "" {
+	if a.clone.Leases != "" && a.conn != nil {
 		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error has less detail
 		for _, l := range all {
 			if l.IPaddr == a.Address.String() {

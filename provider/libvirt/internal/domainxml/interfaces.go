@@ -134,6 +134,25 @@ func (b Bridges) segmentOf(i *libvirtxml.DomainInterface) (bridge, network strin
 	return bridge, network
 }
 
+// Running returns a clone that exists already, as far as its address and its identity are
+// concerned. segment is the [Clone.Segment] on which it has its address.
+func Running(definition *libvirtxml.Domain, segment string, known Bridges) *Clone {
+	c := &Clone{Name: definition.Name, UUID: definition.UUID, Definition: definition}
+	if definition.Devices == nil {
+		definition.Devices = &libvirtxml.DomainDeviceList{}
+	}
+	interfaces := definition.Devices.Interfaces
+	for n := range interfaces {
+		bridge, leases := known.segmentOf(&interfaces[n])
+		name := namesOf(&interfaces[n], known)[0]
+		if segment != "" && cmp.Or(bridge, name) == segment {
+			c.Network, c.Bridge, c.Leases = name, bridge, leases
+			return c
+		}
+	}
+	return c
+}
+
 // Segment names the network on which the clone's address is unique.
 func (c *Clone) Segment() string { return cmp.Or(c.Bridge, c.Network) }
 
