@@ -20,6 +20,7 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 
+	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/filelock"
 )
 
@@ -503,3 +504,21 @@ func suiteConfig() (config types.SuiteConfig) {
 	config, _ = GinkgoConfiguration()
 	return config
 }
+
+// libvirtdLog has the warnings and errors of the lab's libvirtd.
+const libvirtdLog = "/run/lab/log/libvirtd-warnings.log"
+
+var _ = Describe("the teardown of a clone", func() {
+	It("makes libvirt log no error about the clone's files", func(ctx SpecContext) {
+		configure(`quiet = ${booting}`)
+		up(ctx, "quiet")
+		name := clones("quiet")[0].Name
+		Expect(fixture.TearDown(ctx, "quiet")).To(Succeed())
+		Expect(leftovers("quiet")).To(BeEmpty())
+		text, err := os.ReadFile(libvirtdLog)
+		Expect(err).NotTo(HaveOccurred())
+		for line := range strings.Lines(string(text)) {
+			Expect(line).NotTo(ContainSubstring(name))
+		}
+	})
+})

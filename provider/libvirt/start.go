@@ -99,6 +99,7 @@ func (i *instance) launchAsync(ctx context.Context, c *domainxml.Clone, launch f
 		if !launching.Await(ctx) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
 		}
+		i.replaceUnlinked(conn, c)
 		return virt.RemoveDomain(conn, c.Name)
 	})
 	launching = virt.Async(func() error { return launch(ctx) })
@@ -238,6 +239,27 @@ func unlinkFiles(conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clo
 		return fmt.Errorf("unlinking its UEFI variables: %w", virt.StripCodes(err))
 	}
 	return nil
+}
+
+// replaceUnlinked creates empty files in the place of those that unlinkFiles has deleted,
+// for libvirt, which restores the owners of a domain's files when it stops the domain. A
+// missing file is an error, of which libvirt writes several lines to its log, from a
+// child process that shares the locks of libvirtd's threads and may wait for one forever.
+// The removal of the volumes, which follows, removes the empty files as well. If this
+// fails, the domain can be removed nevertheless.
+func (i *instance) replaceUnlinked(conn *libvirt.Connect, c *domainxml.Clone) {
+	if state, _, err := virt.StateOf(conn, c.Name); err != nil || state == libvirt.DOMAIN_SHUTOFF {
+		return
+	}
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if o.Unlinked.Load() && storage.CreateEmpty(conn, o.Pool, o.Volume) == nil {
+			o.Unlinked.Store(false)
+		}
+	}
+	if i.seed.volume != "" && i.config.Overlay == overlayUnlinked {
+		_ = storage.CreateEmpty(conn, i.seed.pool, i.seed.volume)
+	}
 }
 
 // shutDown asks the guest's system to shut down and waits for that, up to a limit. It does

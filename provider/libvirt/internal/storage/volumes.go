@@ -93,6 +93,25 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	return nil
 }
 
+// CreateEmpty creates a volume without content.
+func CreateEmpty(conn *libvirt.Connect, poolName, name string) error {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if err != nil {
+		return err
+	}
+	defer pool.Free()
+	volume := libvirtxml.StorageVolume{Name: name, Capacity: &libvirtxml.StorageVolumeSize{Value: 0}}
+	text, err := volume.Marshal()
+	if err != nil {
+		return err
+	}
+	made, err := pool.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return err
+	}
+	return made.Free()
+}
+
 // locateDisk sets the path and the capacity of the disk that an overlay is based on.
 func locateDisk(conn *libvirt.Connect, o *domainxml.Overlay, base string) error {
 	if o.Source.Volume != nil {
