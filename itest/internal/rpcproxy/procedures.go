@@ -34,6 +34,8 @@ var procedures = map[string]uint32{
 	"virStorageVolGetInfo":               98,
 	"virStorageVolGetXMLDesc":            99,
 	"virStorageVolGetPath":               100,
+	"virConnectDomainXMLToNative":        136,
+	"virStoragePoolIsActive":             154,
 	"virConnectGetURI":                   110,
 	"virStorageVolCreateXMLFrom":         125,
 	"virDomainIsActive":                  150,

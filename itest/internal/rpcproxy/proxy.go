@@ -3,6 +3,7 @@
 package rpcproxy
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -18,15 +19,15 @@ const (
 	Refuse Kind = "error"
 	// Fail lets libvirtd execute the call, and replaces its answer by an error.
 	Fail Kind = "error afterwards"
-	// Hang lets libvirtd execute the call, and delays its answer by [HangTime]. Other
-	// calls of the connection continue.
+	// Hang lets libvirtd execute the call, and delays its answer. Other calls of the
+	// connection continue.
 	Hang Kind = "hang"
 	// Drop lets libvirtd execute the call, and closes the connection instead of
 	// answering.
 	Drop Kind = "drop"
 )
 
-// HangTime is the delay of [Hang].
+// HangTime is how long [Hang] delays an answer by default.
 const HangTime = 15 * time.Second
 
 // Message is the message of the errors of [Refuse] and [Fail].
@@ -34,9 +35,11 @@ const Message = "injected fault"
 
 // Fault makes one call fail.
 type Fault struct {
-	Kind Kind
-	Call string // a function of libvirt's API; "" is any
-	Skip int    // matching calls, after Inject, that succeed before
+	Kind  Kind
+	Call  string        // a function of libvirt's API; "" is any
+	After string        // a call that is made before; "" is none
+	Skip  int           // matching calls that succeed before
+	Delay time.Duration // of [Hang]; 0 is [HangTime]
 }
 
 // Proxy passes packets between clients and libvirtd.
@@ -106,22 +109,29 @@ func (p *Proxy) Calls() []string {
 	return append([]string(nil), p.calls...)
 }
 
-// record records a call, and returns what happens to it, or "".
-func (p *Proxy) record(call packet) Kind {
+// record records a call, and returns the fault to inject, or the zero Fault.
+func (p *Proxy) record(call packet) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := nameOf(call)
 	p.calls = append(p.calls, name)
 	f := p.fault
 	switch {
-	case f == nil, f.Call != "" && f.Call != name:
-		return ""
+	case f == nil:
+		return Fault{}
+	case f.After != "":
+		if f.After == name {
+			f.After = ""
+		}
+		return Fault{}
+	case f.Call != "" && f.Call != name:
+		return Fault{}
 	case f.Skip > 0:
 		f.Skip--
-		return ""
+		return Fault{}
 	}
 	p.fault, p.fired = nil, name
-	return f.Kind
+	return *f
 }
 
 // track records a connection for Close, and reports whether it may be used.
@@ -153,7 +163,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.track(daemon) {
 		return
 	}
-	c := &connection{proxy: p, client: client, daemon: daemon, faults: map[uint32]Kind{}, ended: make(chan struct{})}
+	c := &connection{proxy: p, client: client, daemon: daemon, faults: map[uint32]Fault{}, ended: make(chan struct{})}
 	var both sync.WaitGroup
 	both.Go(func() { c.passCalls() })
 	c.passAnswers()
@@ -169,8 +179,8 @@ type connection struct {
 	ended          chan struct{}
 	delayed        sync.WaitGroup
 
-	mu     sync.Mutex      // for faults, and for writing to client
-	faults map[uint32]Kind // of calls that libvirtd executes, by their serial numbers
+	mu     sync.Mutex       // for faults, and for writing to client
+	faults map[uint32]Fault // of calls that libvirtd executes, by their serial numbers
 }
 
 // passCalls passes what the client sends, until the connection ends.
@@ -181,18 +191,18 @@ func (c *connection) passCalls() {
 		if err != nil {
 			return
 		}
-		kind := Kind("")
+		var fault Fault
 		if p.kind() == typeCall {
-			kind = c.proxy.record(p)
+			fault = c.proxy.record(p)
 		}
-		switch kind {
+		switch fault.Kind {
 		case "":
 		case Refuse:
 			c.answer(errorReply(p, Message))
 			continue
 		default:
 			c.mu.Lock()
-			c.faults[p.serial()] = kind
+			c.faults[p.serial()] = fault
 			c.mu.Unlock()
 		}
 		if _, err := c.daemon.Write(p); err != nil {
@@ -209,7 +219,7 @@ func (c *connection) passAnswers() {
 		if err != nil {
 			return
 		}
-		switch c.faultOf(p) {
+		switch fault := c.faultOf(p); fault.Kind {
 		case Drop:
 			return
 		case Fail:
@@ -217,7 +227,7 @@ func (c *connection) passAnswers() {
 		case Hang:
 			c.delayed.Go(func() {
 				select {
-				case <-time.After(HangTime):
+				case <-time.After(cmp.Or(fault.Delay, HangTime)):
 					c.answer(p)
 				case <-c.ended:
 				}
@@ -228,16 +238,16 @@ func (c *connection) passAnswers() {
 	}
 }
 
-// faultOf returns the fault of the call that a packet answers, or "".
-func (c *connection) faultOf(answer packet) Kind {
+// faultOf returns the fault of the call that a packet answers, or the zero Fault.
+func (c *connection) faultOf(answer packet) Fault {
 	if answer.kind() != typeReply {
-		return ""
+		return Fault{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	kind := c.faults[answer.serial()]
+	fault := c.faults[answer.serial()]
 	delete(c.faults, answer.serial())
-	return kind
+	return fault
 }
 
 // answer sends a packet to the client. If that fails, the connection has ended, and so do

@@ -84,9 +84,9 @@ func TestAFaultHitsOneCall(t *testing.T) {
 	for _, kind := range []Kind{Refuse, Fail} {
 		t.Run(string(kind), func(t *testing.T) {
 			p, client := connected(t)
-			p.Inject(Fault{Kind: kind, Call: "virDomainDestroy", Skip: 1})
+			p.Inject(Fault{Kind: kind, Call: "virDomainDestroy", After: "virDomainResume", Skip: 1})
 			var failed []uint32
-			for serial, name := range []string{"virDomainDestroy", "virConnectOpen", "virDomainDestroy", "virDomainDestroy"} {
+			for serial, name := range []string{"virDomainDestroy", "virDomainResume", "virDomainDestroy", "virConnectOpen", "virDomainDestroy", "virDomainDestroy"} {
 				answer, err := call(t, client, name, uint32(serial))
 				require.NoError(t, err)
 				assert.Equal(t, uint32(serial), answer.serial())
@@ -96,7 +96,7 @@ func TestAFaultHitsOneCall(t *testing.T) {
 					assert.Zero(t, len(answer)%4)
 				}
 			}
-			assert.Equal(t, []uint32{2}, failed)
+			assert.Equal(t, []uint32{4}, failed)
 			assert.Equal(t, "virDomainDestroy", p.Injected())
 		})
 	}
@@ -116,7 +116,7 @@ func TestAHangDelaysOneAnswer(t *testing.T) {
 		go answering(daemon)
 		p := &Proxy{}
 		p.Inject(Fault{Kind: Hang, Call: "virDomainDestroy"})
-		c := &connection{proxy: p, client: clientEnd, daemon: daemonEnd, faults: map[uint32]Kind{}, ended: make(chan struct{})}
+		c := &connection{proxy: p, client: clientEnd, daemon: daemonEnd, faults: map[uint32]Fault{}, ended: make(chan struct{})}
 		go c.passCalls()
 		go c.passAnswers()
 		start := time.Now()

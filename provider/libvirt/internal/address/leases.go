@@ -69,7 +69,11 @@ func checkLeasing(conn *libvirt.Connect, network *libvirt.Network) (*Leases, err
 	if err != nil {
 		return nil, err
 	}
-	if active, err := network.IsActive(); err != nil || !active {
+	active, err := network.IsActive()
+	if err != nil {
+		return nil, fmt.Errorf("reading the state of network %q: %w", definition.Name, virt.StripCodes(err))
+	}
+	if !active {
 		return nil, fmt.Errorf("network %q is not active: start it (virsh net-start %[1]s)", definition.Name)
 	}
 	for _, ip := range definition.IPs {

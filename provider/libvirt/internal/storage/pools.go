@@ -74,7 +74,11 @@ func checkPool(conn *libvirt.Connect, name string) (string, error) {
 		return "", fmt.Errorf("looking up overlayPool %q: %w", name, virt.StripCodes(err))
 	}
 	defer pool.Free()
-	if active, err := pool.IsActive(); err != nil || !active {
+	active, err := pool.IsActive()
+	if err != nil {
+		return "", fmt.Errorf("reading the state of overlayPool %q: %w", name, virt.StripCodes(err))
+	}
+	if !active {
 		return "", fmt.Errorf("overlayPool %q is not active: start it (virsh pool-start %[1]s)", name)
 	}
 	found, err := readPool(pool)

@@ -116,6 +116,9 @@ func (c *Connections) dial(to *Connection) error {
 		return connectError(to.URL, err)
 	}
 	if err := to.register(conn); err != nil {
+		if alive, errAlive := conn.IsAlive(); errAlive != nil || !alive {
+			err = fmt.Errorf("%w: %w", &ConnectionLostError{URL: to.URL, How: ClosedByLibvirtd}, err)
+		}
 		to.dispatcher.deregister(conn)
 		_, _ = conn.Close()
 		c.Loop.release()
