@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/filelock/filelocktest"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -133,6 +134,23 @@ func TestLeasesOfOtherMachinesAreFound(t *testing.T) {
 	assert.Empty(t, check.leasesOfOthers([]libvirt.NetworkDHCPLease{lease("10.0.0.9", cloneMAC, "", v4), lease("10.0.0.10", siblingMAC, "", v4)}), "none")
 }
 
+func TestLeaseThatHasMovedToAMachineThatIsGoneIsAConflict(t *testing.T) {
+	check, _ := conflictCheck(t, "")
+	check.clone.Base = domainxml.NewUUID()
+	filelocktest.RemoveAtEnd(t, clientIDRecordName(check.clone.Base))
+	const goneMAC = "52:54:00:06:06:06"
+	leases := []libvirt.NetworkDHCPLease{{IPaddr: check.Address.String(), Mac: goneMAC, Clientid: "ff:01", Type: libvirt.IP_ADDR_TYPE_IPV4}}
+	require.NoError(t, check.byLostLease(leases), "the clone may never have had it: the lease may be of an earlier machine")
+	check.leased = true
+	err := check.byLostLease(leases)
+	require.ErrorIs(t, err, provider.ErrAddressConflict)
+	require.ErrorContains(t, err, "belongs to another machine, MAC address "+goneMAC+": the DHCP server has moved its lease to that machine, which does not run any more: give one of them another address")
+	noteClientID(t.Context(), "web", check.clone.Base, "ff:01", goneMAC)
+	require.ErrorContains(t, check.byLostLease(leases), "which does not run any more: the system of base domain", "it was a clone of the same base")
+	leases[0].Mac = cloneMAC
+	require.NoError(t, check.byLostLease(leases))
+}
+
 func TestLeaseThatMovesBetweenClonesIsAConflict(t *testing.T) {
 	const id = "ff:01:02:03:04"
 	at := func(mac, id string) []libvirt.NetworkDHCPLease {
@@ -154,7 +172,7 @@ func TestLeaseThatMovesBetweenClonesIsAConflict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			check, _ := conflictCheck(t, "")
 			ids := newClientIDs(check, test.before)
-			for range 2 {
+			for range 2 { // at the first look that shows it, and at every later one
 				err := ids.conflict(t.Context(), test.then)
 				if test.conflict {
 					require.ErrorIs(t, err, provider.ErrAddressConflict)

@@ -2,8 +2,10 @@ package address
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,39 +104,70 @@ func (e *noDHCPServerError) Error() string {
 
 func (e *noDHCPServerError) Is(target error) bool { return e.final && target == strategy.ErrFinal }
 
+// hungDHCPServerError reports that the DHCP server of a network does not read requests.
+type hungDHCPServerError struct {
+	network, bridge string
+	unread          int // bytes
+}
+
+func (e *hungDHCPServerError) Error() string {
+	return fmt.Sprintf("the DHCP server on bridge %s of network %s does not read the requests that it receives (%d bytes wait): its dnsmasq hangs or is stopped: "+
+		"end it (kill -KILL), and make libvirt start it again (systemctl reload libvirtd, or virtnetworkd)", e.bridge, e.network, e.unread)
+}
+
 // dhcpSockets prints the UDP sockets of DHCP servers.
 const dhcpSockets = "ss -Hlun sport = :67"
 
 // CheckDHCPServer fails with a *noDHCPServerError if no DHCP server listens on the bridge
 // of a network. It succeeds if that cannot be determined.
 func CheckDHCPServer(ctx context.Context, gateway *virt.Gateway, network, bridge string) error {
+	err := checkDHCPServer(ctx, gateway, network, bridge)
+	var hung *hungDHCPServerError
+	if errors.As(err, &hung) {
+		return nil // it may only not have read the latest request yet
+	}
+	return err
+}
+
+// checkDHCPServer is CheckDHCPServer that also fails with a *hungDHCPServerError if the
+// server has not read requests. Only repeated failures count.
+func checkDHCPServer(ctx context.Context, gateway *virt.Gateway, network, bridge string) error {
 	if bridge == "" {
 		return nil
 	}
 	sockets, err := gateway.Run(ctx, dhcpSockets)
-	if err != nil || listensOn(sockets, bridge) {
+	if err != nil {
 		return nil
 	}
-	return &noDHCPServerError{network: network, bridge: bridge}
+	listens, unread := receives(sockets, bridge)
+	switch {
+	case !listens:
+		return &noDHCPServerError{network: network, bridge: bridge}
+	case unread > 0:
+		return &hungDHCPServerError{network, bridge, unread}
+	}
+	return nil
 }
 
-// listensOn reports whether one of the sockets that ss lists receives packets from a
-// bridge. Lines look like
+// receives reports whether one of the sockets that ss lists receives packets from a
+// bridge, and how many bytes of them the server has not read. Lines look like
 //
-//	UNCONN 0 0 0.0.0.0%virbr0:67 0.0.0.0:*
-func listensOn(sockets, bridge string) bool {
+//	UNCONN 768 0 0.0.0.0%virbr0:67 0.0.0.0:*
+func receives(sockets, bridge string) (listens bool, unread int) {
 	for line := range strings.Lines(sockets) {
-		const local = 3
+		const queue, local = 1, 3
 		words := strings.Fields(line)
 		if len(words) <= local {
 			continue
 		}
 		_, device, bound := strings.Cut(words[local], "%")
-		if !bound || strings.HasPrefix(device, bridge+":") {
-			return true
+		if bound && strings.HasPrefix(device, bridge+":") {
+			bytes, _ := strconv.Atoi(words[queue]) // ss prints a number
+			return true, bytes
 		}
+		listens = listens || !bound
 	}
-	return false
+	return listens, 0
 }
 
 // DHCPHealth looks for the reason why a clone has no lease.
@@ -146,7 +179,9 @@ type DHCPHealth struct {
 
 	since   time.Time // when the clone was first checked without a lease
 	next    time.Time // when the server is checked next
+	failure error     // of the last check
 	missing int       // number of successive checks that did not find it
+	hanging int       // number of successive checks that found unread requests
 }
 
 // Delay of the first check of the DHCP server, here and on another machine, where it
@@ -158,6 +193,7 @@ const (
 	healthPause    = 15 * time.Second
 	missingPause   = 2 * time.Second
 	missingTimes   = 2
+	hangingTimes   = 4 // a server that pings an address before it offers it reads nothing for 3 s
 )
 
 // check fails with a *noDHCPServerError, or with a [strategy.ErrNotYet] that says why
@@ -174,11 +210,7 @@ func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 		return nil
 	}
 	if !now.Before(h.next) {
-		h.missing++
-		h.next = now.Add(missingPause)
-		if CheckDHCPServer(ctx, h.gateway, h.definition.Name, h.bridge) == nil {
-			h.missing, h.next = 0, now.Add(healthPause)
-		}
+		h.note(checkDHCPServer(ctx, h.gateway, h.definition.Name, h.bridge), now)
 	}
 	if h.missing >= missingTimes {
 		missing := &noDHCPServerError{network: h.definition.Name, bridge: h.bridge}
@@ -188,10 +220,30 @@ func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 		missing.final = true
 		return missing
 	}
+	if h.hanging >= hangingTimes {
+		return strategy.NotYet("%v", h.failure)
+	}
 	if used := DHCPUsage(h.definition, leases); used.full() {
 		return strategy.NotYet("%v", &RangeFullError{h.definition.Name, used})
 	}
 	return nil
+}
+
+// note counts successive failures of the check of the server.
+func (h *DHCPHealth) note(failure error, now time.Time) {
+	var missing *noDHCPServerError
+	var hung *hungDHCPServerError
+	if h.failure = failure; failure == nil {
+		h.missing, h.hanging, h.next = 0, 0, now.Add(healthPause)
+		return
+	}
+	h.next = now.Add(missingPause)
+	if errors.As(failure, &missing) {
+		h.missing, h.hanging = h.missing+1, 0
+	}
+	if errors.As(failure, &hung) {
+		h.missing, h.hanging = 0, h.hanging+1
+	}
 }
 
 // RangeFullError reports that all addresses of the DHCP range of a network are in use.

@@ -48,12 +48,46 @@ func TestUsageOfADHCPRange(t *testing.T) {
 
 func TestListeningDHCPServerIsDetected(t *testing.T) {
 	const sockets = "UNCONN 0      0      0.0.0.0%virbr1:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%virbr10:67 0.0.0.0:* users:((\"dnsmasq\",pid=147,fd=3))\n"
-	assert.True(t, listensOn(sockets, "virbr1"))
-	assert.True(t, listensOn(sockets, "virbr10"))
-	assert.False(t, listensOn(sockets, "virbr0"))
-	assert.False(t, listensOn("", "virbr0"))
-	assert.True(t, listensOn("UNCONN 0 0 0.0.0.0:67 0.0.0.0:*\n", "virbr0"), "a server that listens everywhere")
-	assert.False(t, listensOn("Netid State\n", "virbr0"))
+	for name, test := range map[string]struct {
+		sockets, bridge string
+		listens         bool
+		unread          int
+	}{
+		"one of two":                        {sockets, "virbr1", true, 0},
+		"the other":                         {sockets, "virbr10", true, 0},
+		"none on this bridge":               {sockets, "virbr0", false, 0},
+		"none at all":                       {"", "virbr0", false, 0},
+		"a server that listens everywhere":  {"UNCONN 512 0 0.0.0.0:67 0.0.0.0:*\n", "virbr0", true, 0},
+		"a headline":                        {"Netid State\n", "virbr0", false, 0},
+		"a server that reads nothing":       {"UNCONN 768 0 0.0.0.0%virbr0:67 0.0.0.0:*\n" + sockets, "virbr0", true, 768},
+		"another server that reads nothing": {"UNCONN 768 0 0.0.0.0%virbr0:67 0.0.0.0:*\n" + sockets, "virbr1", true, 0},
+	} {
+		listens, unread := receives(test.sockets, test.bridge)
+		assert.Equal(t, test.listens, listens, name)
+		assert.Equal(t, test.unread, unread, name)
+	}
+}
+
+func TestOnlyRepeatedFailuresOfADHCPServerCount(t *testing.T) {
+	missing, hung := &noDHCPServerError{network: "n"}, &hungDHCPServerError{network: "n", unread: 300}
+	h := DHCPHealth{definition: &libvirtxml.Network{}}
+	reported := func(failures ...error) error {
+		h.since = time.Now().Add(-time.Minute)
+		h.next = time.Now().Add(time.Hour)
+		for _, failure := range failures {
+			h.note(failure, time.Now())
+		}
+		h.next = time.Now().Add(time.Hour)
+		return h.check(t.Context(), nil)
+	}
+	require.NoError(t, reported(missing))
+	require.ErrorIs(t, reported(missing), strategy.ErrFinal)
+	require.NoError(t, reported(hung, hung, hung), "it may ping an address")
+	require.NoError(t, reported(nil, hung, hung, hung))
+	err := reported(hung)
+	require.ErrorIs(t, err, strategy.ErrNotYet)
+	require.ErrorContains(t, err, "does not read the requests that it receives (300 bytes wait)")
+	require.NoError(t, reported(nil))
 }
 
 func TestMissingDHCPServerIsFinalForAllStrategiesOnlyLater(t *testing.T) {
