@@ -1,13 +1,19 @@
 package itest
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -130,7 +136,89 @@ var _ = Describe("a host with an image", Serial, func() {
 			r.ends()
 		}
 	}, NodeTimeout(5*time.Minute))
+
+	It("is a clone of an image from a URL, whose download continues after a cut", func(ctx SpecContext) {
+		image, definition := smallImage()
+		GinkgoT().Setenv("XDG_CACHE_HOME", GinkgoT().TempDir())
+		server := serveCut(image)
+		configure(`
+			wrong = ${guest} { libvirtBaseDomain = null, image { url = %[1]q, sha256 = %[4]q }, domainXML = %[3]q, networkDeviceId = my_nat_network, cloudInit.enabled = false }
+			from_url = ${wrong} { image.sha256 = "%[2]x" }
+		`, server.URL+"/small.qcow2", sha256.Sum256(server.content), definition, strings.Repeat("0", 64))
+		_, err := fixture.SetUp(ctx, "wrong")
+		Expect(err).To(MatchError(And(ContainSubstring("/small.qcow2"), ContainSubstring(strings.Repeat("0", 64)))))
+		Expect(layerDomains()).To(BeEmpty())
+
+		server.cutNext.Store(true)
+		server.ranges.Store(0)
+		var steps recordedSteps
+		Expect(run(logIn(up(steps.record(ctx), "from_url")), "cat /sys/block/vda/size")).NotTo(BeEmpty())
+		Expect(steps.count("imported image")).To(Equal(1), steps.all())
+		Expect(server.ranges.Load()).To(BeEquivalentTo(1), "requests for the rest of the file")
+	}, NodeTimeout(3*time.Minute))
+
+	It("is a clone of a volume of the hypervisor, which is not copied", func(ctx SpecContext) {
+		image, definition := smallImage()
+		volume := filepath.Join(imageDir, "small-volume.qcow2")
+		Expect(os.Rename(image, volume)).To(Succeed())
+		DeferCleanup(func() {
+			Expect(os.Remove(volume)).To(Succeed())
+			eventuallyRefresh("default")
+		})
+		eventuallyRefresh("default")
+		before := contentOf(volume)
+		configure(`from_volume = ${guest} { libvirtBaseDomain = null, image = "default/small-volume.qcow2", domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false }`, definition)
+		Expect(run(logIn(up(ctx, "from_volume")), "echo changed > /root/changed; sync; cat /root/changed")).To(Equal("changed\n"))
+		Expect(layerDomains()).To(BeEmpty())
+		Expect(contentOf(volume)).To(Equal(before))
+	}, NodeTimeout(3*time.Minute))
+
+	It("is imported once by two machines that import it at the same time", func() {
+		image, definition := smallImage()
+		text := `guest { image = "` + image + `", domainXML = "` + definition + `", networkDeviceId = my_nat_network, cloudInit.enabled = false, ipLookupStrategy = static, static.ip = "127.0.0.1" }`
+		runs := []*runOfOne{otherRun{config: text}.bringsUp("guest"), otherRun{config: text, via: anotherMachine}.bringsUp("guest")}
+		for _, r := range runs {
+			r.address()
+		}
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+		for _, r := range runs {
+			r.ends()
+		}
+	}, NodeTimeout(5*time.Minute))
 })
+
+// cutServer serves a file, and cuts the next answer in its middle if that is asked for.
+type cutServer struct {
+	*httptest.Server
+	content []byte
+	cutNext atomic.Bool
+	ranges  atomic.Int32 // requests for a part of the file
+}
+
+// serveCut serves a file for the length of a spec.
+func serveCut(file string) *cutServer {
+	GinkgoHelper()
+	content, err := os.ReadFile(file)
+	Expect(err).NotTo(HaveOccurred())
+	s := &cutServer{content: content}
+	s.Server = httptest.NewServer(s)
+	DeferCleanup(s.Close)
+	return s
+}
+
+func (s *cutServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Range") != "" {
+		s.ranges.Add(1)
+	}
+	w.Header().Set("ETag", `"one"`)
+	if s.cutNext.CompareAndSwap(true, false) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(s.content)))
+		_, _ = w.Write(s.content[:len(s.content)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.content))
+}
 
 // capacityOfDisk is the size of the first disk of a guest, in sectors.
 func capacityOfDisk(host *fixture.CloudHost) string {

@@ -2,7 +2,9 @@ package itest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -151,5 +153,72 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		overcast("gc", "-c", "qemu:///system") // as the next process does at its start
 		Expect(leftovers("killed")).To(BeEmpty())
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+	}, NodeTimeout(5*time.Minute))
+
+	It("has its tag computed on the machine of expirationTag.url", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		dir := openDir()
+		Expect(os.Chmod(dir, 0o777)).To(Succeed())
+		setTag := func(text string) { Expect(os.WriteFile(filepath.Join(dir, "tag"), []byte(text), 0o644)).To(Succeed()) }
+		configure(`remote_tag = ${guest} { provision { `+provisioning+`, expirationTag {
+			url = "ssh://user@linux-box?privateKeyFile="${user.home}"/.ssh/id_rsa&passphrase=bigsecret"
+			cmd = "cd %s; id -un >> users; cat tag"
+		} } }`, dir)
+		_, err := fixture.SetUp(ctx, "remote_tag")
+		Expect(err).To(MatchError(And(ContainSubstring("provision.expirationTag.cmd"), ContainSubstring("No such file"))))
+		var steps recordedSteps
+		setTag("one")
+		one := proofOf(ctx, &steps, "remote_tag")
+		setTag(" one\n")
+		Expect(proofOf(ctx, &steps, "remote_tag")).To(Equal(one))
+		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
+		Expect(os.ReadFile(filepath.Join(dir, "users"))).To(Equal([]byte("user\nuser\nuser\n")))
+	}, NodeTimeout(5*time.Minute))
+
+	It("keeps the builder whose provisioning fails, with keep = on-failure", func() {
+		configure(`kept_builder = ${guest} { keep = on-failure, provision { cache = true, cmd = "echo seen > /root/proof; echo broken >&2; exit 3" } }`)
+		DeferCleanup(removeLayers)
+		child := exec.Command(os.Args[0], "-test.run=^TestFailingChild$", "-test.v")
+		child.Env = append(os.Environ(), childVariable+"=kept_builder")
+		out, err := child.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(MatchRegexp(`(?s)building a layer: provisioning: provision.cmd exited with 3: broken.*domain overcast-layer-\S+ at qemu:///system is kept`))
+		address := regexp.MustCompile(`address: (\S+)`).FindSubmatch(out)
+		Expect(address).NotTo(BeNil(), string(out))
+		Expect(run(guestAt(string(address[1])), "cat /root/proof")).To(Equal("seen\n"))
+		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring("removed domain overcast-layer-"))
+		Expect(leftovers("layer")).To(BeEmpty())
+	}, NodeTimeout(5*time.Minute))
+
+	It("has its layer published once by two machines that build it at the same time", func() {
+		DeferCleanup(removeLayers)
+		inProcess := configureProcesses(`two_machines = ${guest} { provision { cache = true, cmd = "sleep 5; cat /proc/sys/kernel/random/uuid > /root/proof" } }`)
+		elsewhere := inProcess()
+		elsewhere.via = anotherMachine
+		runs := []*runOfOne{inProcess().bringsUp("two_machines"), elsewhere.bringsUp("two_machines")}
+		proofs := map[string]bool{}
+		output := ""
+		for _, r := range runs {
+			proofs[run(guestAt(r.address()), "cat /root/proof")] = true
+			output += string(r.Out.Contents())
+		}
+		Expect(strings.Count(output, "building layer: booting")).To(Equal(2), "both build")
+		Expect(strings.Count(output, "another machine has published it before")).To(Equal(1), output)
+		Expect(proofs).To(HaveLen(1), "both hosts are clones of one layer")
+		for _, r := range runs {
+			Expect(r.stdin.Close()).To(Succeed())
+			Eventually(r).WithTimeout(time.Minute).Should(gexec.Exit(0))
+		}
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+	}, NodeTimeout(8*time.Minute))
+
+	It("is provisioned without a layer if its base has a TPM, and says why", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		define(asAnother("my_base_domain", "tpm-base", "</devices>", "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>"))
+		configure(`with_tpm = ${guest} { libvirtBaseDomain = tpm-base, provision { cache = true, ` + provisioning + ` } }`)
+		var steps recordedSteps
+		Expect(proofOf(ctx, &steps, "with_tpm")).NotTo(BeEmpty())
+		Expect(steps.all()).To(ContainSubstring("with_tpm: not cached: its base has an emulated TPM, whose state a layer cannot have"))
+		Expect(layerDomains()).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
 })

@@ -21,6 +21,7 @@ type layerUse struct {
 	refresh bool
 	key     layers.Key         // "" before it is planned, and for a builder
 	found   *layers.Layer      // that the clone is made from; nil if it is missing
+	stale   *layers.Layer      // that the new one replaces; nil without refresh
 	parent  *libvirtxml.Domain // base that the layer is made from
 	refused string             // why the host cannot be cached; "" if it can
 }
@@ -41,7 +42,7 @@ func (i *instance) IsProvisioned() bool { return i.layer.found != nil }
 // useLayer replaces the base by the layer, if it exists.
 func (p *planning) useLayer(ctx context.Context) error {
 	use := &p.layer
-	use.found, use.refused, use.key = nil, "", ""
+	use.found, use.stale, use.refused, use.key = nil, nil, "", ""
 	if use.recipe == "" {
 		return nil
 	}
@@ -56,8 +57,12 @@ func (p *planning) useLayer(ctx context.Context) error {
 	}
 	use.key = key
 	found, err := layers.Find(p.on.Conn, key)
-	if err != nil || found == nil || (use.refresh && found.Created.Before(processStart)) {
+	if err != nil || found == nil {
 		return err
+	}
+	if use.refresh && found.Created.Before(processStart) {
+		use.stale = found
+		return nil
 	}
 	use.found, p.base = found, found.Definition
 	if err := p.beginClone(ctx); err != nil {
@@ -215,15 +220,22 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 		return fmt.Errorf("the guest did not shut down within %v", limit)
 	}
 	progress("shut down")
-	err := b.call(ctx, func(ctx context.Context, on *virt.Connection) error {
-		if err := layers.Discard(ctx, on.Conn, b.of.layer.key); err != nil { // one that is refreshed
-			return err
+	var published *layers.Layer
+	err := b.call(ctx, func(ctx context.Context, on *virt.Connection) (err error) {
+		if stale := b.of.layer.stale; stale != nil {
+			if err := stale.Replace(ctx, on.Conn); err != nil {
+				return err
+			}
 		}
-		_, err := layers.PublishProvisioned(on.Conn, b.of.layer.key, b.of.layer.parent, b.plan, b.of.label, provisioning)
+		published, err = layers.PublishProvisioned(on.Conn, b.of.layer.key, b.of.layer.parent, b.plan, b.of.label, provisioning)
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if !published.Has(b.plan.Overlays[0].Volume) {
+		progress("another machine has published it before")
+		return b.of.prepare(ctx) // TearDown removes what was built
 	}
 	progress("published")
 	_ = b.call(ctx, b.evictLayers) // the layer is published

@@ -129,7 +129,11 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 	if err != nil {
 		return nil, err
 	}
-	return publish(conn, definition, newMetadata(KindImage, key, i.Source, i.Label, uint64(info.Size())))
+	l, err := publish(conn, definition, newMetadata(KindImage, key, i.Source, i.Label, uint64(info.Size())))
+	if err != nil || l.Has(name) {
+		return l, err
+	}
+	return l, undo.Run(ctx, conn)
 }
 
 // createVolume creates a volume. What it contains is written later.

@@ -141,8 +141,12 @@ func (l *Layer) Touch(conn *libvirt.Connect) error {
 	return virt.StripCodes(domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, l.text(), "overcast", owner.LayerNamespace, libvirt.DOMAIN_AFFECT_CONFIG))
 }
 
-// publish defines the domain of a layer.
+// publish defines the domain of a layer. If another machine has published the layer
+// meanwhile, it returns that one.
 func publish(conn *libvirt.Connect, definition *libvirtxml.Domain, m *Metadata) (*Layer, error) {
+	if found, err := Find(conn, m.Key); err != nil || found != nil {
+		return found, err
+	}
 	inherited := ""
 	if definition.Metadata != nil {
 		inherited = owner.InheritedMetadata(definition.Metadata.XML)
@@ -158,5 +162,9 @@ func publish(conn *libvirt.Connect, definition *libvirtxml.Domain, m *Metadata) 
 		return nil, fmt.Errorf("defining domain %s: %w", m.Name, virt.StripCodes(err))
 	}
 	defer domain.Free()
-	return read(domain)
+	l, err := read(domain)
+	if err == nil && l == nil {
+		err = fmt.Errorf("domain %s was removed while its layer was published", m.Name)
+	}
+	return l, err
 }

@@ -77,6 +77,12 @@ func (l *Layer) volumes() map[string]string {
 	return found
 }
 
+// Has reports whether a volume was created for the layer.
+func (l *Layer) Has(volume string) bool {
+	_, ok := l.volumes()[volume]
+	return ok
+}
+
 // Users returns the domains and volumes that refer to the volumes of each layer, by
 // the name of the layer.
 func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {

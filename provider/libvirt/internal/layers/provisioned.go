@@ -109,7 +109,8 @@ func diskIdentity(conn *libvirt.Connect, o *domainxml.Overlay) (string, error) {
 }
 
 // PublishProvisioned makes the disks of a clone that has shut down a layer. base is the
-// definition that the clone was made from, and took how long it was provisioned.
+// definition that the clone was made from, and took how long it was provisioned. If another
+// machine has published the layer meanwhile, it returns that one.
 func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain, c *domainxml.Clone, label string, took time.Duration) (*Layer, error) {
 	definition := &libvirtxml.Domain{}
 	text, err := base.Marshal()
@@ -130,6 +131,9 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 			return nil, fmt.Errorf("reading the size of volume %s: %w", o.Volume, virt.StripCodes(err))
 		}
 		bytes += size
+	}
+	if found, err := Find(conn, key); err != nil || found != nil {
+		return found, err
 	}
 	if c.NeedsDefinition() {
 		if err := takeFirmware(conn, definition, c.Name); err != nil {
@@ -192,13 +196,27 @@ func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone st
 	return domain.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM)
 }
 
-// Discard removes a layer if it still exists. Its volumes stay while a domain or a volume
-// uses them; garbage collection removes them later.
+// Discard removes the layer with a key if it still exists.
 func Discard(ctx context.Context, conn *libvirt.Connect, key Key) error {
 	l, err := Find(conn, key)
 	if err != nil || l == nil {
 		return err
 	}
+	return l.discard(ctx, conn)
+}
+
+// Replace removes the layer unless another one has replaced it.
+func (l *Layer) Replace(ctx context.Context, conn *libvirt.Connect) error {
+	now, err := Find(conn, l.Key)
+	if err != nil || now == nil || !now.Created.Equal(l.Created) {
+		return err
+	}
+	return l.discard(ctx, conn)
+}
+
+// discard removes the layer. Its volumes stay while a domain or a volume uses them;
+// garbage collection removes them later.
+func (l *Layer) discard(ctx context.Context, conn *libvirt.Connect) error {
 	users, err := Users(conn, []*Layer{l})
 	if err != nil {
 		return err
