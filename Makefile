@@ -60,6 +60,7 @@ bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(LAB) $(GO) test -run '^$$' -bench Revert -benchtime 10x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench Memory -benchtime 1x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench FourProcesses -benchtime 5x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench 'CachedLayer|Import|ColdCache' -benchtime 5x ./itest
 	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
