@@ -173,7 +173,7 @@ var _ = Describe("a host with an image", Serial, func() {
 		Expect(contentOf(volume)).To(Equal(before))
 	}, NodeTimeout(3*time.Minute))
 
-	It("is imported once by two machines that import it at the same time", func() {
+	It("is imported once by two machines that import it at the same time", func(SpecContext) {
 		image, definition := smallImage()
 		text := `guest { image = "` + image + `", domainXML = "` + definition + `", networkDeviceId = my_nat_network, cloudInit.enabled = false, ipLookupStrategy = static, static.ip = "127.0.0.1" }`
 		runs := []*runOfOne{otherRun{config: text}.bringsUp("guest"), otherRun{config: text, via: anotherMachine}.bringsUp("guest")}

@@ -175,7 +175,7 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(os.ReadFile(filepath.Join(dir, "users"))).To(Equal([]byte("user\nuser\nuser\n")))
 	}, NodeTimeout(5*time.Minute))
 
-	It("keeps the builder whose provisioning fails, with keep = on-failure", func() {
+	It("keeps the builder whose provisioning fails, with keep = on-failure", func(SpecContext) {
 		configure(`kept_builder = ${guest} { keep = on-failure, provision { cache = true, cmd = "echo seen > /root/proof; echo broken >&2; exit 3" } }`)
 		DeferCleanup(removeLayers)
 		child := exec.Command(os.Args[0], "-test.run=^TestFailingChild$", "-test.v")
@@ -190,7 +190,7 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(leftovers("layer")).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
 
-	It("has its layer published once by two machines that build it at the same time", func() {
+	It("has its layer published once by two machines that build it at the same time", func(SpecContext) {
 		DeferCleanup(removeLayers)
 		inProcess := configureProcesses(`two_machines = ${guest} { provision { cache = true, cmd = "sleep 5; cat /proc/sys/kernel/random/uuid > /root/proof" } }`)
 		elsewhere := inProcess()
