@@ -71,6 +71,9 @@ func (w *DomainWatcher) resume(ctx context.Context) bool {
 		return false
 	}
 	w.connection, w.release = on, append(w.release, release)
+	if w.state.Phase != PhaseStopped { // the end is reported by watch
+		w.report(w.outage) // for AwaitWatched, which waits for this connection
+	}
 	return true
 }
 
