@@ -20,32 +20,16 @@ exclusive_own {
 exclusive_static = ${exclusive_own} { libvirtBaseDomain = lab-static, ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP} }
 `
 
-var _ = Describe("a suite of two processes", Serial, func() {
-	It("boots its static host once, uses it in one spec at a time, and restores it only there", func() {
-		said := failingSuite("exclusive", exclusiveConfig)
-		Expect(said).To(ContainSubstring("10 Passed | 2 Failed"))
-		Expect(said).To(ContainSubstring(`host "exclusive_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("exclusive_static"))`))
-		Expect(said).To(ContainSubstring(`host "exclusive_static" is shared by 2 processes, and Pristine would change it for their specs: add BeforeEach(hosts.Exclusive("exclusive_static")) before BeforeEach(hosts.Pristine("exclusive_static"))`))
-		Expect(leftovers("exclusive_static")).To(BeEmpty())
-		Expect(leftovers("exclusive_own")).To(BeEmpty())
-	})
-})
-
 // failingSuite runs the suite testdata/NAME in two processes with a configuration. It
 // returns its output when the suite has failed.
 func failingSuite(name, config string, flags ...string) string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
 	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(config), 0o644)).To(Succeed())
-	for _, args := range [][]string{
-		{"build", "-o", filepath.Join(dir, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"},
-		{"test", "-c", "-o", filepath.Join(dir, name+".test"), "./testdata/" + name},
-	} {
-		out, err := exec.Command("go", args...).CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), string(out))
-	}
+	out, err := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, name+".test"), "./testdata/"+name).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
 	args := append([]string{"-procs=2", "--no-color", "--timeout=4m"}, flags...)
-	cmd := exec.Command(filepath.Join(dir, "ginkgo"), append(args, name+".test")...)
+	cmd := exec.Command(ginkgoBinary(), append(args, name+".test")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "OVERCAST_SET=")
 	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)

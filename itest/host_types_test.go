@@ -21,13 +21,6 @@ func up(ctx context.Context, label string) *fixture.CloudHost {
 }
 
 var _ = Describe("a host", func() {
-	// One address, one clone: Serial keeps the other processes from having one, too.
-	It("is set up at the static address of its system", Serial, func(ctx SpecContext) {
-		host := up(ctx, "static_host")
-		Expect(host.HostName()).To(Equal(os.Getenv("LAB_STATIC_IP")))
-		run(logIn(host), "touch /root/proof")
-	})
-
 	It("is found on a routed network and mounts the folders of fsMapping", fast, func(ctx SpecContext) {
 		dir := openDir()
 		Expect(os.WriteFile(filepath.Join(dir, "hello"), []byte("from outside"), 0o644)).To(Succeed())

@@ -104,6 +104,41 @@ func clones(label string) []libvirtxml.Domain {
 	return found
 }
 
+// ownClone returns the name of the clone of a host of this process.
+func ownClone(label string) string {
+	GinkgoHelper()
+	var own []string
+	for _, clone := range clones(label) {
+		if strings.Contains(clone.Name, fmt.Sprintf("-%d-", os.Getpid())) {
+			own = append(own, clone.Name)
+		}
+	}
+	return only(own)
+}
+
+// pidOfQEMU returns the ID of the QEMU process of a clone.
+func pidOfQEMU(clone string) string {
+	GinkgoHelper()
+	out, err := exec.Command("pgrep", "-f", "guest="+clone+",").Output()
+	Expect(err).NotTo(HaveOccurred())
+	return strings.TrimSpace(string(out))
+}
+
+// fileOfQEMU returns a path of a file that the QEMU of a clone has open. The file may be
+// unlinked; its last path had the suffix.
+func fileOfQEMU(clone, suffix string) string {
+	GinkgoHelper()
+	links, err := filepath.Glob("/proc/" + pidOfQEMU(clone) + "/fd/*")
+	Expect(err).NotTo(HaveOccurred())
+	for _, link := range links {
+		if path, err := os.Readlink(link); err == nil && strings.HasSuffix(strings.TrimSuffix(path, " (deleted)"), suffix) {
+			return link
+		}
+	}
+	Fail("the QEMU of " + clone + " has no file open whose path ends in " + suffix)
+	return ""
+}
+
 // leftovers are the domains, volumes and files whose names belong to a label.
 func leftovers(label string) []string {
 	GinkgoHelper()

@@ -14,49 +14,49 @@ import (
 	"github.com/onsi/gomega/gexec"
 
 	"github.com/overcast-go/overcast/fixture"
-	"github.com/overcast-go/overcast/internal/host"
 )
 
-var _ = Describe("a host with provision.cache", Serial, func() {
+// Ordered keeps the specs on one process: each expects no layers but its own.
+var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func() {
 	It("is provisioned once, and later hosts are clones of the layer", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
 		copied := filepath.Join(GinkgoT().TempDir(), "copied")
 		Expect(os.WriteFile(copied, []byte("one"), 0o600)).To(Succeed())
 		configure(`
-			first = ${guest} { provision { cache = true, copy = [%q, /root/copied], cmd = "date >> /root/provisioned; echo >> /root/provisioned" } }
-			second = ${first}
+			layered = ${guest} { provision { cache = true, copy = [%q, /root/copied], cmd = "date >> /root/provisioned; echo >> /root/provisioned" } }
+			layered_too = ${layered}
 		`, copied)
 		base := contentOf(imageDir + "/my_base_domain.qcow2")
 		var steps recordedSteps
-		first := up(steps.record(ctx), "first")
-		Expect(steps.all()).To(ContainSubstring("first: building layer: booted, provisioned, shut down, published"))
+		first := up(steps.record(ctx), "layered")
+		Expect(steps.all()).To(ContainSubstring("layered: building layer: booted, provisioned, shut down, published"))
 		Expect(steps.count("using cached layer")).To(Equal(1), steps.all())
 		seen := run(logIn(first), "cat /root/provisioned /root/copied")
 		Expect(seen).To(HaveSuffix("one"))
-		Expect(fixture.TearDown(ctx, "first")).To(Succeed())
+		Expect(fixture.TearDown(ctx, "layered")).To(Succeed())
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 
-		second := up(steps.record(ctx), "second")
-		Expect(steps.all()).To(MatchRegexp(`second: using cached layer [0-9a-f]{12} \(\d+ (s|min) old\)`))
+		second := up(steps.record(ctx), "layered_too")
+		Expect(steps.all()).To(MatchRegexp(`layered_too: using cached layer [0-9a-f]{12} \(\d+ (s|min) old\)`))
 		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
 		Expect(run(logIn(second), "cat /root/provisioned /root/copied")).To(Equal(seen), "it was not provisioned again")
-		Expect(host.Default.Status("second", 0).Saved).To(BeNumerically(">", 0), "the time that provisioning took")
-		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  first  my_base_domain  .*overcast-second-`))
+		Expect(registry.Status("layered_too", 0).Saved).To(BeNumerically(">", 0), "the time that provisioning took")
+		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  layered  my_base_domain  .*overcast-layered_too-`))
 		Expect(contentOf(imageDir + "/my_base_domain.qcow2")).To(Equal(base))
 	}, NodeTimeout(5*time.Minute))
 
 	It("is made without a layer that does not boot, which is discarded", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
-		configure(`broken = ${guest} { provision { cache = true, cmd = "echo provisioned > /root/proof" } }`)
-		up(ctx, "broken")
-		Expect(fixture.TearDown(ctx, "broken")).To(Succeed())
+		configure(`layer_broken = ${guest} { provision { cache = true, cmd = "echo provisioned > /root/proof" } }`)
+		up(ctx, "layer_broken")
+		Expect(fixture.TearDown(ctx, "layer_broken")).To(Succeed())
 		for _, volume := range leftovers("layer") {
 			if filepath.Ext(volume) == ".qcow2" {
 				Expect(os.WriteFile(filepath.Join(imageDir, volume), []byte("broken"), 0o600)).To(Succeed())
 			}
 		}
 		var steps recordedSteps
-		host := up(steps.record(ctx), "broken")
+		host := up(steps.record(ctx), "layer_broken")
 		Expect(steps.count("discarded layer:")).To(Equal(1), steps.all())
 		Expect(run(logIn(host), "cat /root/proof")).To(Equal("provisioned\n"))
 		Expect(layerDomains()).To(BeEmpty())
@@ -143,15 +143,15 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 
 	It("has its layer built by another process after the builder was killed", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
-		inProcess := configureProcesses(`killed = ${guest} { provision { cache = true, cmd = "sleep 2; echo provisioned > /root/proof" } }`)
-		builder := inProcess().bringsUp("killed")
+		inProcess := configureProcesses(`builder_killed = ${guest} { provision { cache = true, cmd = "sleep 2; echo provisioned > /root/proof" } }`)
+		builder := inProcess().bringsUp("builder_killed")
 		Eventually(builder).WithTimeout(2 * time.Minute).Should(gbytes.Say("building layer: booted"))
 		builder.Kill().Wait(30 * time.Second)
 		var steps recordedSteps
-		Expect(proofOf(ctx, &steps, "killed")).To(Equal("provisioned\n"))
+		Expect(proofOf(ctx, &steps, "builder_killed")).To(Equal("provisioned\n"))
 		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
 		overcast("gc", "-c", "qemu:///system") // as the next process does at its start
-		Expect(leftovers("killed")).To(BeEmpty())
+		Expect(leftovers("builder_killed")).To(BeEmpty())
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 	}, NodeTimeout(5*time.Minute))
 
@@ -173,21 +173,6 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(proofOf(ctx, &steps, "remote_tag")).To(Equal(one))
 		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
 		Expect(os.ReadFile(filepath.Join(dir, "users"))).To(Equal([]byte("user\nuser\nuser\n")))
-	}, NodeTimeout(5*time.Minute))
-
-	It("keeps the builder whose provisioning fails, with keep = on-failure", func(SpecContext) {
-		configure(`kept_builder = ${guest} { keep = on-failure, provision { cache = true, cmd = "echo seen > /root/proof; echo broken >&2; exit 3" } }`)
-		DeferCleanup(removeLayers)
-		child := exec.Command(os.Args[0], "-test.run=^TestFailingChild$", "-test.v")
-		child.Env = append(os.Environ(), childVariable+"=kept_builder")
-		out, err := child.CombinedOutput()
-		Expect(err).To(HaveOccurred())
-		Expect(string(out)).To(MatchRegexp(`(?s)building a layer: provisioning: provision.cmd exited with 3: broken.*domain overcast-layer-\S+ at qemu:///system is kept`))
-		address := regexp.MustCompile(`address: (\S+)`).FindSubmatch(out)
-		Expect(address).NotTo(BeNil(), string(out))
-		Expect(run(guestAt(string(address[1])), "cat /root/proof")).To(Equal("seen\n"))
-		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring("removed domain overcast-layer-"))
-		Expect(leftovers("layer")).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
 
 	It("has its layer published once by two machines that build it at the same time", func(SpecContext) {
@@ -220,5 +205,23 @@ var _ = Describe("a host with provision.cache", Serial, func() {
 		Expect(proofOf(ctx, &steps, "with_tpm")).NotTo(BeEmpty())
 		Expect(steps.all()).To(ContainSubstring("with_tpm: not cached: its base has an emulated TPM, whose state a layer cannot have"))
 		Expect(layerDomains()).To(BeEmpty())
+	}, NodeTimeout(5*time.Minute))
+})
+
+// Serial keeps the gc of another spec from removing the builder.
+var _ = Describe("the builder of a layer", Serial, func() {
+	It("is kept when provisioning fails, with keep = on-failure", func(SpecContext) {
+		configure(`kept_builder = ${guest} { keep = on-failure, provision { cache = true, cmd = "echo seen > /root/proof; echo broken >&2; exit 3" } }`)
+		DeferCleanup(removeLayers)
+		child := exec.Command(os.Args[0], "-test.run=^TestFailingChild$", "-test.v")
+		child.Env = append(os.Environ(), childVariable+"=kept_builder")
+		out, err := child.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(MatchRegexp(`(?s)building a layer: provisioning: provision.cmd exited with 3: broken.*domain overcast-layer-\S+ at qemu:///system is kept`))
+		address := regexp.MustCompile(`address: (\S+)`).FindSubmatch(out)
+		Expect(address).NotTo(BeNil(), string(out))
+		Expect(run(guestAt(string(address[1])), "cat /root/proof")).To(Equal("seen\n"))
+		Expect(overcast("gc", "-c", "qemu:///system")).To(ContainSubstring("removed domain overcast-layer-"))
+		Expect(leftovers("layer")).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
 })

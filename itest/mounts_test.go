@@ -131,64 +131,6 @@ var _ = Describe("a folder of fsMapping", func() {
 		Expect(leftovers("stuck")).To(BeEmpty())
 	})
 
-	It("is writable only with readOnly = false", func(ctx SpecContext) {
-		closed, open := share(), share()
-		configure(`writes = ${guest} { fsMapping { closed { hostPath = %q, mountAt = /closed }, open { hostPath = %q, readOnly = false, accessMode = mapped, mountAt = /open } } }`, closed, open)
-		host := up(ctx, "writes")
-		in(ctx, host, "echo mine >/open/file")
-		Expect(os.ReadFile(filepath.Join(open, "file"))).To(Equal([]byte("mine\n")))
-		fails(ctx, host, "touch /closed/file", "Read-only file system")
-		in(ctx, host, "umount /closed && mount -t 9p -o rw,trans=virtio closed /closed")
-		Expect(host).NotTo(HaveMounted("/closed").ReadOnly())
-		fails(ctx, host, "touch /closed/file", "Read-only file system")
-		Expect(filepath.Join(closed, "file")).NotTo(BeAnExistingFile())
-	})
-
-	It("has the owners of its access mode", func(ctx SpecContext) {
-		mapped, squashed := ext4(), ext4()
-		Expect(os.WriteFile(filepath.Join(mapped, "theirs"), nil, 0o644)).To(Succeed())
-		Expect(os.Chown(filepath.Join(mapped, "theirs"), 1234, 1235)).To(Succeed())
-		Expect(os.WriteFile(filepath.Join(squashed, "other's"), nil, 0o644)).To(Succeed())
-		Expect(os.Chmod(filepath.Join(squashed, "other's"), 0o666)).To(Succeed())
-		Expect(os.Chown(filepath.Join(squashed, "other's"), 1234, 1235)).To(Succeed())
-		configure(`owners = ${guest} { fsMapping {
-			mapped   { hostPath = %q, readOnly = false, accessMode = Mapped, mountAt = /mapped }
-			squashed { hostPath = %q, readOnly = false, accessMode = SQUASH, mountAt = /squashed }
-			passed   { hostPath = %[2]q, readOnly = false, mountAt = /passed }
-		} }`, mapped, squashed)
-		host := up(ctx, "owners")
-		in(ctx, host, "cd / && touch mapped/mapped-mine squashed/squashed-mine && chown 1000:1001 mapped/mapped-mine")
-		fails(ctx, host, "chown 1000:1001 /squashed/squashed-mine", "Operation not permitted")
-		fails(ctx, host, "touch /passed/passed-mine", "Operation not permitted")
-		in(ctx, host, "echo more >>/passed/other\\'s")
-		Expect(says(ctx, host, "stat -c '%n %u:%g' /mapped/theirs /mapped/mapped-mine")).To(Equal("/mapped/theirs 1234:1235\n/mapped/mapped-mine 1000:1001\n"))
-		qemu := numberOf("libvirt-qemu")
-		Expect(says(ctx, host, "stat -c %u /squashed/squashed-mine /passed/other\\'s")).To(Equal(fmt.Sprintf("%d\n1234\n", qemu)))
-		for _, file := range []string{filepath.Join(mapped, "mapped-mine"), filepath.Join(squashed, "squashed-mine")} {
-			info, err := os.Stat(file)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(info.Sys().(*syscall.Stat_t).Uid).To(BeEquivalentTo(qemu), file)
-		}
-		uid := make([]byte, 4)
-		size, err := syscall.Getxattr(filepath.Join(mapped, "mapped-mine"), "user.virtfs.uid", uid)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(uid[:size]).To(Equal([]byte{0xe8, 0x03, 0, 0}), "1000")
-	})
-
-	It("can contain many files", func(ctx SpecContext) {
-		dir := share()
-		const many = 10_000
-		for n := range many {
-			Expect(os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%05d", n)), nil, 0o644)).To(Succeed())
-		}
-		configure(`crowded = ${guest} { fsMapping { crowd { hostPath = %q, mountAt = /crowd }, fast { hostPath = %[1]q, mountAt = /fast, driver = virtiofs, readOnly = false } } }`, dir)
-		host := up(ctx, "crowded")
-		for _, point := range []string{"/crowd", "/fast"} {
-			Expect(says(ctx, host, "ls "+point+" | grep -c ^file-")).To(Equal(fmt.Sprintln(many)))
-			Expect(says(ctx, host, "ls "+point+" | sort -u | wc -l")).To(Equal(fmt.Sprintln(many + 1)))
-		}
-	})
-
 	It("uses virtiofs with shared memory", fast, func(ctx SpecContext) {
 		dir := share()
 		Expect(os.WriteFile(filepath.Join(dir, "root's"), []byte("secret"), 0o600)).To(Succeed())
@@ -214,6 +156,70 @@ var _ = Describe("a folder of fsMapping", func() {
 		variant("mapped-base", "<serial type", "<filesystem type='mount'><source dir='/nowhere'/><target dir='data'/></filesystem><serial type")
 		configure(`replaced = ${guest} { libvirtBaseDomain = mapped-base, fsMapping.data.hostPath = %q }`, mine)
 		Eventually(up(ctx, "replaced")).Should(HaveFile("/data/hello"))
+	})
+})
+
+var _ = Describe("folders of fsMapping of one host", Ordered, func() {
+	const many = 10_000
+	var host *fixture.CloudHost
+	var closed, open, mapped, squashed string
+	BeforeAll(func(ctx SpecContext) {
+		closed, open, mapped, squashed = share(), share(), ext4(), ext4()
+		Expect(os.WriteFile(filepath.Join(mapped, "theirs"), nil, 0o644)).To(Succeed())
+		Expect(os.Chown(filepath.Join(mapped, "theirs"), 1234, 1235)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(squashed, "other's"), nil, 0o644)).To(Succeed())
+		Expect(os.Chmod(filepath.Join(squashed, "other's"), 0o666)).To(Succeed())
+		Expect(os.Chown(filepath.Join(squashed, "other's"), 1234, 1235)).To(Succeed())
+		crowd := share()
+		for n := range many {
+			Expect(os.WriteFile(filepath.Join(crowd, fmt.Sprintf("file-%05d", n)), nil, 0o644)).To(Succeed())
+		}
+		configure(`several = ${guest} { fsMapping {
+			closed   { hostPath = %q, mountAt = /closed }
+			open     { hostPath = %q, readOnly = false, accessMode = mapped, mountAt = /open }
+			mapped   { hostPath = %q, readOnly = false, accessMode = Mapped, mountAt = /mapped }
+			squashed { hostPath = %q, readOnly = false, accessMode = SQUASH, mountAt = /squashed }
+			passed   { hostPath = %[4]q, readOnly = false, mountAt = /passed }
+			crowd    { hostPath = %[5]q, mountAt = /crowd }
+			fast     { hostPath = %[5]q, mountAt = /fast, driver = virtiofs, readOnly = false }
+		} }`, closed, open, mapped, squashed, crowd)
+		host = up(ctx, "several")
+	})
+
+	It("are writable only with readOnly = false", func(ctx SpecContext) {
+		in(ctx, host, "echo mine >/open/file")
+		Expect(os.ReadFile(filepath.Join(open, "file"))).To(Equal([]byte("mine\n")))
+		fails(ctx, host, "touch /closed/file", "Read-only file system")
+		in(ctx, host, "umount /closed && mount -t 9p -o rw,trans=virtio closed /closed")
+		Expect(host).NotTo(HaveMounted("/closed").ReadOnly())
+		fails(ctx, host, "touch /closed/file", "Read-only file system")
+		Expect(filepath.Join(closed, "file")).NotTo(BeAnExistingFile())
+	})
+
+	It("have the owners of their access modes", func(ctx SpecContext) {
+		in(ctx, host, "cd / && touch mapped/mapped-mine squashed/squashed-mine && chown 1000:1001 mapped/mapped-mine")
+		fails(ctx, host, "chown 1000:1001 /squashed/squashed-mine", "Operation not permitted")
+		fails(ctx, host, "touch /passed/passed-mine", "Operation not permitted")
+		in(ctx, host, "echo more >>/passed/other\\'s")
+		Expect(says(ctx, host, "stat -c '%n %u:%g' /mapped/theirs /mapped/mapped-mine")).To(Equal("/mapped/theirs 1234:1235\n/mapped/mapped-mine 1000:1001\n"))
+		qemu := numberOf("libvirt-qemu")
+		Expect(says(ctx, host, "stat -c %u /squashed/squashed-mine /passed/other\\'s")).To(Equal(fmt.Sprintf("%d\n1234\n", qemu)))
+		for _, file := range []string{filepath.Join(mapped, "mapped-mine"), filepath.Join(squashed, "squashed-mine")} {
+			info, err := os.Stat(file)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(info.Sys().(*syscall.Stat_t).Uid).To(BeEquivalentTo(qemu), file)
+		}
+		uid := make([]byte, 4)
+		size, err := syscall.Getxattr(filepath.Join(mapped, "mapped-mine"), "user.virtfs.uid", uid)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(uid[:size]).To(Equal([]byte{0xe8, 0x03, 0, 0}), "1000")
+	})
+
+	It("can contain many files", func(ctx SpecContext) {
+		for _, point := range []string{"/crowd", "/fast"} {
+			Expect(says(ctx, host, "ls "+point+" | grep -c ^file-")).To(Equal(fmt.Sprintln(many)))
+			Expect(says(ctx, host, "ls "+point+" | sort -u | wc -l")).To(Equal(fmt.Sprintln(many + 1)))
+		}
 	})
 })
 

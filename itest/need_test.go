@@ -15,7 +15,7 @@ need_unused = ${need_used}
 need_broken = ${need_used} { libvirtBaseDomain = no_such_domain }
 `
 
-var _ = Describe("a suite whose specs need hosts", Serial, func() {
+var _ = Describe("a suite whose specs need hosts", func() {
 	It("does not boot a host that no focused spec needs, and fails the spec whose host does not boot", func() {
 		output := failingSuite("need", needConfig, "-v", "--focus", "the (used|broken) host")
 		Expect(output).To(ContainSubstring("3 Passed | 1 Failed"))

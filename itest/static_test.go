@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -26,22 +27,45 @@ const staticConfig = `static_host {
 // anotherMachine is one as far as locks go: it has none of this one's.
 var anotherMachine = []string{"unshare", "--mount", "--uts", "sh", "-ec", `mount -t tmpfs lock /run/lock; hostname elsewhere; exec "$@"`, "sh"}
 
-// libvirtsLog has libvirtd itself write down what happens to all domains.
-func libvirtsLog() *gexec.Session {
-	GinkgoHelper()
-	session, err := gexec.Start(exec.Command("virsh", "-c", "qemu:///system", "event", "--all", "--loop"), nil, GinkgoWriter)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
-	// It is known to listen once it tells of something.
-	Eventually(func() string {
-		virsh("start", "--paused", "lab-two-disks")
-		virsh("destroy", "lab-two-disks")
-		return string(session.Out.Contents())
-	}).Should(ContainSubstring("lab-two-disks"))
-	return session
+// eventLog is the log of what happens to all domains, as libvirtd reports it.
+type eventLog struct {
+	*gexec.Session
+	domain string // whose start marks a moment
 }
 
-var lifecycle = regexp.MustCompile(`event 'lifecycle' for domain '?(overcast-static_host-[^':]+)'?: (Started|Stopped)`)
+// libvirtsLog starts a log that ends with the spec.
+func libvirtsLog() eventLog {
+	GinkgoHelper()
+	log := eventLog{domain: fmt.Sprintf("marks-log-%d", GinkgoParallelProcess())}
+	define("<domain type='qemu'><name>" + log.domain + "</name><memory unit='MiB'>8</memory><os><type arch='x86_64'>hvm</type></os></domain>")
+	var err error
+	log.Session, err = gexec.Start(exec.Command("virsh", "-c", "qemu:///system", "event", "--all", "--loop"), nil, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { log.Kill().Wait(30 * time.Second) })
+	log.marks()
+	return log
+}
+
+// marks waits until the log has everything that has happened before the call.
+func (l eventLog) marks() {
+	GinkgoHelper()
+	before := len(l.events(l.domain))
+	Eventually(func() int { // the log may not have begun
+		virsh("start", "--paused", l.domain)
+		virsh("destroy", l.domain)
+		return len(l.events(l.domain))
+	}).WithTimeout(30 * time.Second).Should(BeNumerically(">", before))
+}
+
+// events returns the lifecycle events of the domains whose name begins with a text, such
+// as "Started".
+func (l eventLog) events(domain string) (events []string) {
+	event := regexp.MustCompile(`event 'lifecycle' for domain '?` + regexp.QuoteMeta(domain) + `[^':]*'?: (\w+)`)
+	for _, match := range event.FindAllStringSubmatch(string(l.Out.Contents()), -1) {
+		events = append(events, match[1])
+	}
+	return events
+}
 
 // firstUp waits for the first of several runs that has its host.
 func firstUp(runs []*runOfOne) (first *runOfOne) {
@@ -54,22 +78,23 @@ func firstUp(runs []*runOfOne) (first *runOfOne) {
 			}
 		}
 		return nil, nil
-	}).WithTimeout(time.Minute).ShouldNot(BeNil())
+	}).WithTimeout(2 * time.Minute).ShouldNot(BeNil())
 	return first
 }
 
 // expectOneAtATime checks libvirtd's own log: that number of clones ran, and never two
 // at a time. A clone that was not let start has no event.
-func expectOneAtATime(log *gexec.Session, clones int) {
+func expectOneAtATime(log eventLog, clones int) {
 	GinkgoHelper()
 	var running, started int
 	Eventually(func() int {
 		running, started = 0, 0
-		for _, event := range lifecycle.FindAllStringSubmatch(string(log.Out.Contents()), -1) {
-			if event[2] == "Started" {
+		for _, event := range log.events("overcast-static_host-") {
+			switch event {
+			case "Started":
 				started++
 				running++
-			} else {
+			case "Stopped":
 				running--
 			}
 			Expect(running).To(BeNumerically("<=", 1), "%s", log.Out.Contents())
@@ -79,7 +104,24 @@ func expectOneAtATime(log *gexec.Session, clones int) {
 	Expect(started).To(Equal(clones), "%s", log.Out.Contents())
 }
 
-var _ = Describe("a static address", Serial, func() {
+// One address, one clone: Ordered keeps all specs that use the address on one process.
+var _ = Describe("a static address", Ordered, ContinueOnFailure, func() {
+	It("is that of the guest's system", func(ctx SpecContext) {
+		host := up(ctx, "static_host")
+		Expect(host.HostName()).To(Equal(os.Getenv("LAB_STATIC_IP")))
+		run(logIn(host), "touch /root/proof")
+		Expect(fixture.TearDown(ctx, "static_host")).To(Succeed())
+	})
+
+	It("is used by one spec at a time in a suite of two processes, which boots the host once and restores it only for that spec", func() {
+		said := failingSuite("exclusive", exclusiveConfig)
+		Expect(said).To(ContainSubstring("10 Passed | 2 Failed"))
+		Expect(said).To(ContainSubstring(`host "exclusive_static" has a static address and is shared by 2 processes, and this spec does not have exclusive use of it: add BeforeEach(hosts.Exclusive("exclusive_static"))`))
+		Expect(said).To(ContainSubstring(`host "exclusive_static" is shared by 2 processes, and Pristine would change it for their specs: add BeforeEach(hosts.Exclusive("exclusive_static")) before BeforeEach(hosts.Pristine("exclusive_static"))`))
+		Expect(leftovers("exclusive_static")).To(BeEmpty())
+		Expect(leftovers("exclusive_own")).To(BeEmpty())
+	})
+
 	It("is used by one clone at a time, on one machine and across machines, also after a kill", func() {
 		log := libvirtsLog()
 		first := otherRun{config: staticConfig}.bringsUp("static_host")
