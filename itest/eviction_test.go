@@ -21,13 +21,13 @@ func importedLayer(content byte) string {
 	return regexp.MustCompile(`overcast-layer-[0-9a-f]+`).FindString(overcast("image", "import", "-c", "qemu:///system", file))
 }
 
-var usedAt = regexp.MustCompile(`used>[^<]*<`)
+var usedAt = regexp.MustCompile(`(<(?:\w+:)?used>)[^<]*`)
 
 // unused makes a layer one that was last used some days ago.
 func unused(layer string, days int) {
 	GinkgoHelper()
 	at := time.Now().Add(-time.Duration(days) * 24 * time.Hour).UTC().Format(time.RFC3339)
-	text := usedAt.ReplaceAllString(virsh("dumpxml", "--inactive", layer), "used>"+at+"<")
+	text := usedAt.ReplaceAllString(virsh("dumpxml", "--inactive", layer), "${1}"+at)
 	Expect(text).To(ContainSubstring(at))
 	file := filepath.Join(GinkgoT().TempDir(), layer+".xml")
 	Expect(os.WriteFile(file, []byte(text), 0o644)).To(Succeed())
