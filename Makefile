@@ -11,7 +11,7 @@ UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outs
 VULNDB  ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo examples examples-lab pristine-seeds reference itest itest-fast itest-other itest-cloud kills lab-test bench lint vulnerabilities lab-shell clean
+.PHONY: help deps build test demo examples examples-lab pristine-seeds reference itest itest-fast itest-other itest-cloud faults kills lab-test bench lint vulnerabilities lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,8 +75,14 @@ itest-other: deps ## itest-fast in a root of another release of Debian: 13 on De
 itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are emulated: a cloud image, a layer of a systemd guest (as root)
 	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|of their own with provision.cache' ./itest
 
+faults: deps $(LAB) $(GINKGO) ## make each libvirt call of a set-up and teardown fail, hang or lose its connection (as root)
+	ITEST_FAULTS=1 $(LAB) $(GINKGO) -p --label-filter faults ./itest
+
+# 100 where nothing else is said: make kills KILLS=300
+KILLS   ?= 100
+
 kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite at random moments, in the lab (as root)
-	ITEST_KILLS=100 $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest
+	ITEST_KILLS=$(KILLS) $(LAB) $(GINKGO) -v --focus 'small suite that is killed' ./itest
 
 lab-test: deps ## the tests of the lab (as root)
 	$(GO) test -count=1 ./itest/outside

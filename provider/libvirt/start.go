@@ -253,8 +253,9 @@ func (i *instance) replaceUnlinked(conn *libvirt.Connect, c *domainxml.Clone) {
 	}
 	for n := range c.Overlays {
 		o := &c.Overlays[n]
-		if o.Unlinked.Load() && storage.CreateEmpty(conn, o.Pool, o.Volume) == nil {
-			o.Unlinked.Store(false)
+		if o.Unlinked.Load() {
+			o.Unlinked.Store(false) // also if this fails: libvirt may have created the file
+			_ = storage.CreateEmpty(conn, o.Pool, o.Volume)
 		}
 	}
 	if i.seed.volume != "" && i.config.Overlay == overlayUnlinked {
