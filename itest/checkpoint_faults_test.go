@@ -2,16 +2,19 @@ package itest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/overcast-go/overcast/fixture"
-	hostpkg "github.com/overcast-go/overcast/internal/host"
 	. "github.com/overcast-go/overcast/matchers"
 )
 
@@ -20,9 +23,7 @@ import (
 func killWhileReading(clone string) (killed chan struct{}) {
 	GinkgoHelper()
 	const some = 8 << 20
-	out, err := exec.Command("pgrep", "-f", "guest="+clone+",").Output()
-	Expect(err).NotTo(HaveOccurred())
-	pid := strings.TrimSpace(string(out))
+	pid := pidOfQEMU(clone)
 	read := func() (bytes int) {
 		text, _ := os.ReadFile("/proc/" + pid + "/io")
 		_, _ = fmt.Sscanf(string(text), "rchar: %d", &bytes)
@@ -47,37 +48,36 @@ func killWhileReading(clone string) (killed chan struct{}) {
 }
 
 var _ = Describe("a revert", func() {
+	BeforeEach(hosts.Pristine("nat_host"))
+
 	It("fails when QEMU dies while it loads the state, and Pristine sets the host up anew", func(ctx SpecContext) {
-		configure(`dying_host = ${guest}`)
-		host := up(ctx, "dying_host")
-		clone := clones("dying_host")[0].Name
+		host := fixture.Host("nat_host")
+		clone := ownClone("nat_host")
 		checkpoint, err := host.Checkpoint(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		killed := killWhileReading(clone)
 		err = checkpoint.Revert(ctx)
 		Expect(killed).To(BeClosed())
-		expectStopped(err, ContainSubstring("reverting to a checkpoint: dying_host: "))
+		expectStopped(err, ContainSubstring("reverting to a checkpoint: nat_host: "))
 
 		pristine := func() {
 			GinkgoHelper()
-			Expect(hostpkg.Default.Pristine(ctx, []string{"dying_host"}, false)).To(Succeed())
+			Expect(registry.Pristine(ctx, []string{"nat_host"}, false)).To(Succeed())
 		}
 		pristine()
-		again := clones("dying_host")[0].Name
+		again := ownClone("nat_host")
 		Expect(again).NotTo(Equal(clone))
-		in(ctx, fixture.Host("dying_host"), "touch /root/used")
+		in(ctx, host, "touch /root/used")
 		killed = killWhileReading(again)
 		pristine()
 		Expect(killed).To(BeClosed())
-		Expect(clones("dying_host")).To(HaveLen(1))
-		Expect(clones("dying_host")[0].Name).NotTo(Equal(again))
-		Expect(fixture.Host("dying_host")).NotTo(HaveFile("/root/used"))
+		Expect(ownClone("nat_host")).NotTo(Equal(again))
+		Expect(host).NotTo(HaveFile("/root/used"))
 		Expect(checkpoint.Revert(ctx)).To(MatchError(fixture.ErrCheckpointGone))
 	})
 
 	It("works after libvirtd has restarted", Serial, func(ctx SpecContext) {
-		configure(`kept_state = ${guest}`)
-		host := up(ctx, "kept_state")
+		host := fixture.Host("nat_host")
 		in(ctx, host, "echo before >/root/state")
 		checkpoint, err := host.Checkpoint(ctx)
 		Expect(err).NotTo(HaveOccurred())
@@ -85,7 +85,68 @@ var _ = Describe("a revert", func() {
 		restartLibvirtd()
 		Expect(checkpoint.Revert(ctx)).To(Succeed())
 		Expect(says(ctx, host, "cat /root/state")).To(Equal("before\n"))
-		Expect(fixture.TearDown(ctx, "kept_state")).To(Succeed())
-		Expect(leftovers("kept_state")).To(BeEmpty())
+		Expect(checkpoint.Delete(ctx)).To(Succeed())
+	})
+})
+
+// TestRevertingChild saves and restores the state of hosts until it is killed.
+func TestRevertingChild(t *testing.T) {
+	if os.Getenv(childVariable) == "" {
+		t.Skip("a helper process of specs, which set " + childVariable)
+	}
+	labels := strings.Split(os.Getenv(childVariable), ",")
+	host := fixture.UpAll(t, labels...)[0]
+	fmt.Println("up at", host.HostName())
+	for t.Context().Err() == nil {
+		checkpoint, err := host.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := registry.Pristine(t.Context(), labels, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkpoint.Revert(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkpoint.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var _ = Describe("a process that is killed at any moment of a checkpoint or a revert", func() {
+	It("leaves nothing after overcast gc, 10 times, or 100 times (make kills)", func() {
+		const atOnce, within = 2, 1500 * time.Millisecond
+		kills := 10
+		if more, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
+			kills = more
+		}
+		define(strings.Replace(still, "<name>still<", "<name>reverted-base<", 1))
+		var labels []string
+		var all sync.WaitGroup
+		for n := range atOnce {
+			unlinked, file := fmt.Sprintf("unlinked%d_%d", n, os.Getpid()), fmt.Sprintf("file%d_%d", n, os.Getpid())
+			labels = append(labels, unlinked, file)
+			config := fmt.Sprintf(`%s { libvirtURL = "qemu:///system", libvirtBaseDomain = reverted-base, ipLookupStrategy = static, static.ip = "127.0.0.1", clock = keep }
+				%s = ${%[1]s} { overlay = file }`, unlinked, file)
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range kills / atOnce {
+					run := otherRun{config: config}.runs("TestRevertingChild", childVariable+"="+unlinked+","+file)
+					run.address()
+					Consistently(run.ExitCode).WithTimeout(rand.N(within)).Should(Equal(-1), "it runs until it is killed")
+					run.Kill().Wait(30 * time.Second)
+				}
+			})
+		}
+		all.Wait()
+		for _, label := range labels {
+			Eventually(clones).WithArguments(label).WithTimeout(30 * time.Second).Should(BeEmpty())
+			Eventually(func() error { return exec.Command("pgrep", "-f", "guest=overcast-"+label+"-").Run() }).WithTimeout(30*time.Second).ShouldNot(Succeed(), "no QEMU is left")
+		}
+		for _, label := range labels {
+			overcast("gc", label, "-c", "qemu:///system") // and nothing of other specs
+			Expect(leftovers(label)).To(BeEmpty())
+		}
 	})
 })
