@@ -134,3 +134,16 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		Expect(bios).To(BeReachableOnSSH().Within(time.Minute))
 	})
 })
+
+var _ = Describe("a connection to libvirtd that is lost while a guest with systemd boots", Serial, func() {
+	It("is named first by the error", func(ctx SpecContext) {
+		debianBase("lab-debian", "debian-cut")
+		configure(debianDefaults + `debian_cut = ${debian} { libvirtBaseDomain = debian-cut }`)
+		_, failed := settingUp(ctx, "debian_cut")
+		restartLibvirtd()
+		var err error
+		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
+		expectLost(err, "debian_cut")
+		Expect(leftovers("debian_cut")).To(BeEmpty())
+	})
+})

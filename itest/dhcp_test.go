@@ -144,6 +144,22 @@ var _ = Describe("a libvirt network whose dnsmasq is dead", func() {
 	})
 })
 
+var _ = Describe("a libvirt network whose dnsmasq hangs", func() {
+	It("is named by the error", func(ctx SpecContext) {
+		network("hung", 136, 20, "", noPing)
+		define(asAnother("lab-agent", "hung-base", "my_nat_network", "hung"))
+		Expect(exec.Command("pkill", "-STOP", "-f", "dnsmasq/hung.conf").Run()).To(Succeed())
+		DeferCleanup(func() { Expect(exec.Command("pkill", "-CONT", "-f", "dnsmasq/hung.conf").Run()).To(Succeed()) })
+		configure(`hung_lease = ${guest} %s { ipLookupStrategy = lease }, hung_auto = ${guest} %[1]s`,
+			`{ libvirtBaseDomain = hung-base, networkDeviceId = hung, connection = null, addressTimeout = 60 }`)
+		for _, o := range setUpAtOnce(ctx, "hung_lease", "hung_auto") {
+			Expect(o.err).To(MatchError(fixture.ErrAddressNotFound))
+			Expect(o.err).To(MatchError(MatchRegexp(`the DHCP server on bridge virbr136 of network hung does not read the requests that it receives \(\d+ bytes wait\)`)))
+			Expect(o.err).NotTo(MatchError(ContainSubstring("no DHCP request seen")))
+		}
+	})
+})
+
 var _ = Describe("a guest that does not talk to the hypervisor", func() {
 	It("is found by ARP requests for all addresses of its bridge", fast, func(ctx SpecContext) {
 		variant("silent-guest", "quiet", "quiet lab.silent")
