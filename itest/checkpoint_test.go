@@ -53,6 +53,8 @@ var _ = Describe("a checkpoint", func() {
 			g.Expect(err).NotTo(HaveOccurred())
 			return n
 		}
+		in(ctx, host, "rm -f /run/stop /run/stopped /root/lines")
+		DeferCleanup(func(ctx SpecContext) { in(ctx, host, "touch /run/stop") })
 		in(ctx, host, `(n=0; until [ -e /run/stop ]; do n=$((n+1)); echo $n | dd of=/root/lines oflag=append conv=notrunc,fsync 2>/dev/null; done; touch /run/stopped) </dev/null >/dev/null 2>&1 &`)
 		Eventually(lines).WithTimeout(time.Minute).Should(BeNumerically(">", 5))
 		checkpoint, err := host.Checkpoint(ctx)
@@ -72,7 +74,7 @@ var _ = Describe("a checkpoint", func() {
 		Expect(says(ctx, host, "cat /root/lines")).To(Equal(want.String()))
 		Expect(says(ctx, host, "dmesg | grep -ci 'ext4.*error\\|i/o error' || true")).To(Equal("0\n"))
 		expectCleanDisk(ctx, host)
-		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		Expect(checkpoint.Revert(ctx)).To(Succeed()) // the file system is writable again
 	})
 })
 
