@@ -84,7 +84,7 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 				config = append(config, fmt.Sprintf("%s = ${guest} { libvirtBaseDomain = %s, ipLookupStrategy = %s }", labels[n], base, strategy))
 			}
 			configure("%s", strings.Join(config, "\n"))
-			addresses := map[string]bool{}
+			addresses, known := map[string]bool{}, false
 			for _, o := range setUpAtOnce(ctx, labels...) {
 				if o.err == nil {
 					Expect(addresses).NotTo(HaveKey(o.address))
@@ -92,6 +92,7 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 					continue
 				}
 				Expect(o.err).To(MatchError(fixture.ErrAddressConflict))
+				known = known || strings.Contains(o.err.Error(), "(ff:")
 				Expect(o.err).To(MatchError(And(
 					// The identifier is not known once the lease has moved on.
 					MatchRegexp(`clones( of base domain "%s")? send the same DHCP client identifier( \(ff:0a:0b:0c:0%d\)|: )`, base, n),
@@ -99,6 +100,9 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 			}
 			Expect(len(addresses)).To(BeNumerically("<", 3))
 
+			if !known {
+				return
+			}
 			// The danger is known from now on.
 			said, code := doctor(fmt.Sprintf("nat_host { libvirtBaseDomain = %s, networkDeviceId = my_nat_network }", base))
 			Expect(code).To(BeZero())
@@ -134,7 +138,7 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 					addresses[r.address()] = true
 					continue
 				}
-				Expect(string(r.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-same-\S+ belongs to domain overcast-same-\S+ .* base domain "%s" .*send the same DHCP client identifier`, base))
+				Expect(string(r.Out.Contents())).To(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-same-\S+ belongs to (domain overcast-same-|another machine, MAC address )\S+.* base domain "%s" .*send the same DHCP client identifier`, base))
 			}
 			Expect(len(addresses)).To(BeNumerically("<", 3))
 		})

@@ -115,11 +115,11 @@ func TestRevertingChild(t *testing.T) {
 }
 
 var _ = Describe("a process that is killed at any moment of a checkpoint or a revert", func() {
-	It("leaves nothing after overcast gc, 10 times, or 100 times (make kills)", func() {
+	It("leaves nothing after overcast gc, 100 times (make kills)", func() {
 		const atOnce, within = 2, 1500 * time.Millisecond
-		kills := 10
-		if more, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
-			kills = more
+		kills, err := strconv.Atoi(os.Getenv(killsVariable))
+		if err != nil {
+			Skip(killsVariable + " is not set: make kills sets it. libvirtd 9.0 was seen to end while its clients were killed, which fails other specs")
 		}
 		define(strings.Replace(still, "<name>still<", "<name>reverted-base<", 1))
 		var labels []string

@@ -282,11 +282,7 @@ func (a *Check) byLostLease(all []libvirt.NetworkDHCPLease) error {
 		if l.IPaddr != a.Address.String() || a.clone.HasMAC(l.Mac) {
 			continue
 		}
-		err := a.conflict(nil, l.Mac, "the DHCP server has moved its lease to that machine, which does not run any more")
-		if _, sibling := ReadClientIDs(a.clone.Base)[strings.ToLower(l.Mac)]; sibling {
-			err.Owner.BaseDomain = a.Base
-		}
-		return err
+		return a.conflict(nil, l.Mac, "the DHCP server has moved its lease to that machine, which does not run any more")
 	}
 	return nil
 }
@@ -478,6 +474,11 @@ func parseIdentity(text string) (uuid string, macs []string) {
 // the machine is no running domain of the hypervisor.
 func (a *Check) conflict(other *LiveDomain, mac, evidence string) *AddressConflictError {
 	e := &AddressConflictError{Address: a.Address, Domain: a.clone.Name, BaseDomain: a.Base, Owner: newAddressOwner(other, mac, evidence)}
+	if other == nil && a.clone.Base != "" {
+		if _, sibling := ReadClientIDs(a.clone.Base)[strings.ToLower(mac)]; sibling { // a clone that is gone
+			e.Owner.BaseDomain = a.Base
+		}
+	}
 	if a.clone.Leases != "" && a.conn != nil {
 		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error has less detail
 		for _, l := range all {
