@@ -40,11 +40,11 @@ func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 			if test.processes > 1 {
 				end = ` in process [12]`
 			}
-			summary := regexp.MustCompile(`(?m)^ *overcast: hosts set up: a in \d+\.\ds, b in \d+\.\ds`+end+`$`).FindAllString(output, -1)
+			summary := regexp.MustCompile(`(?m)^[ •]*overcast: hosts set up: a in \d+\.\ds, b in \d+\.\ds`+end+`$`).FindAllString(output, -1)
 			assert.Len(t, summary, test.processes, output)
 			for _, label := range []string{"a", "b"} {
 				for _, step := range []string{"cloned as " + label, "address"} {
-					lines := regexp.MustCompile(`(?m)^ *overcast: `+label+`: `+step+` .*after \d+\.\ds`+end+`$`).FindAllString(output, -1)
+					lines := regexp.MustCompile(`(?m)^[ •]*overcast: `+label+`: `+step+` .*after \d+\.\ds`+end+`$`).FindAllString(output, -1)
 					assert.Len(t, lines, test.processes, "%s of %s in:\n%s", step, label, output)
 				}
 			}
