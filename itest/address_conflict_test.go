@@ -59,6 +59,8 @@ func setUpAtOnce(ctx SpecContext, labels ...string) []outcome {
 // UUID.
 func identified(ctx context.Context, host *fixture.CloudHost, uuid string) error {
 	GinkgoHelper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	const command = "cat /sys/class/dmi/id/product_uuid"
 	for _, run := range []func() (fixture.Result, error){
 		func() (fixture.Result, error) { return host.RunAs(ctx, fixture.Login{}, command) },
@@ -71,6 +73,20 @@ func identified(ctx context.Context, host *fixture.CloudHost, uuid string) error
 		Expect(strings.TrimSpace(strings.ToLower(result.Stdout))).To(Equal(uuid))
 	}
 	return nil
+}
+
+// upBeforeAnother sets up the host first_NAME, and then starts a run that sets up the host
+// second_NAME, with more configuration, whose system sends the same client identifier. It
+// returns the first host with the UUID of its clone, and the run.
+func upBeforeAnother(ctx context.Context, name, clientID, more string) (first *fixture.CloudHost, uuid string, second *runOfOne) {
+	GinkgoHelper()
+	base := "same-client-" + name
+	sameClient(base, clientID)
+	host := fmt.Sprintf(" { libvirtBaseDomain = %s, ipLookupStrategy = lease, addressTimeout = 10 minutes }\n", base)
+	configure("%s", "first_"+name+" = ${guest}"+host)
+	first = up(ctx, "first_"+name)
+	uuid = strings.ToLower(only(clones("first_" + name)).UUID)
+	return first, uuid, otherRun{config: "second_" + name + host + more}.bringsUp("second_" + name)
 }
 
 var _ = Describe("clones with one DHCP client identifier", func() {
@@ -145,37 +161,21 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 	}
 
 	It("do not run each other's commands when one that has failed is kept", func(ctx SpecContext) {
-		sameClient("same-client-kept", "ff0c0b0c01")
-		const host = ` { libvirtBaseDomain = same-client-kept, ipLookupStrategy = lease, addressTimeout = 10 minutes }`
-		configure("%s", "first_kept = ${guest}"+host)
-		first := up(ctx, "first_kept")
-		own := strings.ToLower(only(clones("first_kept")).UUID)
-		second := otherRun{config: "second_kept" + host + "\nsecond_kept.keep = always\n"}.bringsUp("second_kept")
+		first, own, second := upBeforeAnother(ctx, "kept", "ff0c0b0c01", "second_kept.keep = always\n")
 		DeferCleanup(func() {
 			for _, c := range clones("second_kept") {
 				virsh("destroy", c.Name)
 			}
 		})
 		Eventually(second).WithTimeout(2 * time.Minute).Should(gexec.Exit(1))
-		Eventually(func() error {
-			limited, cancel := context.WithTimeout(ctx, 20*time.Second)
-			defer cancel()
-			return identified(limited, first, own)
-		}).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
+		Eventually(func() error { return identified(ctx, first, own) }).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
 	})
 
 	It("name the conflict when one of them cuts off another that is up, also when it is gone", func(ctx SpecContext) {
-		sameClient("same-client-cut", "ff0d0d0d01")
-		const host = ` { libvirtBaseDomain = same-client-cut, ipLookupStrategy = lease, addressTimeout = 10 minutes }`
-		configure("%s", "first_cut = ${guest}"+host)
-		first := up(ctx, "first_cut")
-		own := strings.ToLower(only(clones("first_cut")).UUID)
-		second := otherRun{config: "second_cut" + host + "\n"}.bringsUp("second_cut")
+		first, own, second := upBeforeAnother(ctx, "cut", "ff0d0d0d01", "")
 		var failures []error
 		attempt := func() {
-			limited, cancel := context.WithTimeout(ctx, 20*time.Second)
-			defer cancel()
-			err := identified(limited, first, own)
+			err := identified(ctx, first, own)
 			GinkgoWriter.Println(err)
 			// Without these, the guest was only slow.
 			if errors.Is(err, fixture.ErrConnectionLost) || (err != nil && strings.Contains(err.Error(), "ssh to ")) {

@@ -135,8 +135,7 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		}
 		Expect(published).To(Equal(1))
 		for _, r := range runs {
-			Expect(r.stdin.Close()).To(Succeed())
-			Eventually(r).WithTimeout(time.Minute).Should(gexec.Exit(0))
+			r.ends()
 		}
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 	}, NodeTimeout(5*time.Minute))
@@ -191,8 +190,7 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		Expect(strings.Count(output, "another machine has published it before")).To(Equal(1), output)
 		Expect(proofs).To(HaveLen(1), "both hosts are clones of one layer")
 		for _, r := range runs {
-			Expect(r.stdin.Close()).To(Succeed())
-			Eventually(r).WithTimeout(time.Minute).Should(gexec.Exit(0))
+			r.ends()
 		}
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 	}, NodeTimeout(8*time.Minute))

@@ -90,19 +90,27 @@ func expectOutage(ctx context.Context, host *fixture.CloudHost, results map[stri
 	Expect(registry.Diagnostics(ctx, host.Label(), "outage").String()).To(HavePrefix(host.Label() + ": " + how))
 }
 
+// powerOffDuringCalls powers a guest off, checks that all calls under way end with that,
+// and returns the error of the call that has done it.
+func powerOffDuringCalls(ctx context.Context, host *fixture.CloudHost) error {
+	GinkgoHelper()
+	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	results := callsUnderWay(limited, host)
+	soon, cancel := context.WithTimeout(ctx, outageLimit)
+	defer cancel()
+	_, err := host.Run(soon, "poweroff -f")
+	Expect(err).To(MatchError(fixture.ErrHostStopped))
+	expectOutage(ctx, host, results, fixture.ErrHostStopped, "shut off: the guest powered itself off")
+	return err
+}
+
 var _ = Describe("a host whose machine does not run", func() {
 	It("fails the calls under way when the guest powers itself off", func(ctx SpecContext) {
 		configure(`off_host = ${guest}`)
 		host := up(ctx, "off_host")
-		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		defer cancel()
-		results := callsUnderWay(limited, host)
-		soon, cancel := context.WithTimeout(ctx, outageLimit)
-		defer cancel()
-		_, err := host.Run(soon, "poweroff -f")
-		Expect(err).To(MatchError(fixture.ErrHostStopped))
+		err := powerOffDuringCalls(ctx, host)
 		expectStopped(err, ContainSubstring("is shut off: the guest powered itself off"))
-		expectOutage(ctx, host, results, fixture.ErrHostStopped, "shut off: the guest powered itself off")
 		Expect(InterceptGomegaFailures(func() { Eventually(host).WithTimeout(time.Minute).Should(BeReachableOnSSH()) })).
 			To(ConsistOf(And(HavePrefix("No future change is possible."), ContainSubstring("the guest powered itself off"))))
 	})

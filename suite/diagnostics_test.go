@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -56,9 +55,8 @@ func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 func TestStepsOfParallelProcessesAppearInAPipeAsTheyHappen(t *testing.T) {
 	seen := filepath.Join(t.TempDir(), "seen")
 	out := &watcher{needle: "overcast: b: cloned as b", file: seen}
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--timeout=1m", binary("child.test"))
-	cmd.Env = append(os.Environ(), "CHILD_LOG="+filepath.Join(t.TempDir(), "log"), "CHILD_HOSTS=a b", "OVERCAST_CONF=", "HOME="+t.TempDir(),
-		fmt.Sprintf(`OVERCAST_SET=a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = %q }`, seen))
+	conf := fmt.Sprintf(`a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = %q }`, seen)
+	cmd, _ := childCommand(t, []string{"-procs=2"}, conf, "a b")
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Run(), out.text.String())
 }
@@ -109,10 +107,8 @@ func TestAFailureAddsTheHostsToAllReports(t *testing.T) {
 }
 
 func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", binary("child.test"))
-	cmd.Env = append(os.Environ(), "CHILD_LOG="+path, "CHILD_HOSTS=a b", "CHILD_SPECS=/nowhere", "OVERCAST_CONF=", "HOME="+t.TempDir(), "OVERCAST_ARTIFACTS="+t.TempDir(), sharing,
-		`OVERCAST_SET=a.noted = "10.0.0.1", b { noted = "10.0.0.2", scope = suite }`)
+	cmd, path := childCommand(t, []string{"-procs=2"}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", scope = suite }`, "a b",
+		"CHILD_SPECS=/nowhere", "CHILD_SPEC_TIMEOUT=20s", "OVERCAST_ARTIFACTS="+t.TempDir(), sharing)
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -154,8 +154,8 @@ func (w *watcher) Write(p []byte) (int, error) {
 func runUntil(t *testing.T, needle, file, conf, hosts string, more ...string) string {
 	t.Helper()
 	out := &watcher{needle: needle, file: file}
-	cmd := exec.Command(binary("ginkgo"), "-procs=2", "--no-color", "--poll-progress-after=50ms", "--poll-progress-interval=50ms", "--timeout=1m", binary("child.test"))
-	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + filepath.Join(t.TempDir(), "log"), "CHILD_HOSTS=" + hosts, "OVERCAST_CONF=", "HOME=" + t.TempDir(), "OVERCAST_SET=" + conf, sharing}, more...)...)
+	args := []string{"-procs=2", "--poll-progress-after=50ms", "--poll-progress-interval=50ms"}
+	cmd, _ := childCommand(t, args, conf, hosts, append([]string{sharing}, more...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Run(), out.text.String())
 	return out.text.String()

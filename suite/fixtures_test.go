@@ -22,11 +22,7 @@ func run(t *testing.T, conf, hosts string, more ...string) (log []string, output
 // runWith is run with arguments for ginkgo.
 func runWith(t *testing.T, args []string, conf, hosts string, more ...string) (log []string, output string, passed bool) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command(binary("ginkgo"), append(args, "--no-color", "--timeout=1m", binary("child.test"))...)
-	cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir(),
-		"XDG_CONFIG_HOME=" + built, // ginkgo runs go, which may still write there when the test has ended
-	}, more...)...)
+	cmd, path := childCommand(t, args, conf, hosts, more...)
 	out, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)
 	if readErr != nil && !os.IsNotExist(readErr) {
@@ -34,6 +30,18 @@ func runWith(t *testing.T, args []string, conf, hosts string, more ...string) (l
 	}
 	log = strings.Split(strings.TrimSpace(string(text)), "\n")
 	return log, string(out), err == nil
+}
+
+// childCommand returns the command that runs the child suite with arguments for ginkgo,
+// and the path of the log that its processes write.
+func childCommand(t *testing.T, args []string, conf, hosts string, more ...string) (cmd *exec.Cmd, log string) {
+	t.Helper()
+	log = filepath.Join(t.TempDir(), "log")
+	cmd = exec.Command(binary("ginkgo"), slices.Concat(args, []string{"--no-color", "--timeout=1m", binary("child.test")})...)
+	cmd.Env = slices.Concat(os.Environ(), []string{"CHILD_LOG=" + log, "CHILD_HOSTS=" + hosts, "OVERCAST_SET=" + conf, "OVERCAST_CONF=", "HOME=" + t.TempDir(),
+		"XDG_CONFIG_HOME=" + built, // ginkgo runs go, which may still write there when the test has ended
+	}, more)
+	return cmd, log
 }
 
 // built is the folder of the programs that TestMain builds.

@@ -33,10 +33,7 @@ func TestProcessesTearDownWhenTheGinkgoCommandIsKilled(t *testing.T) {
 			hosts: "a b", when: []string{"1: set up a", "1: set up b", "2: set up a"}, more: []string{sharing}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "log")
-			cmd := exec.Command(binary("ginkgo"), "-procs=2", binary("child.test"))
-			cmd.Env = append(os.Environ(), append([]string{"CHILD_LOG=" + path, "CHILD_HOSTS=" + test.hosts, "CHILD_SPECS=" + test.specs, "OVERCAST_CONF=", "HOME=" + t.TempDir(), "XDG_CONFIG_HOME=" + built,
-				"OVERCAST_SET=" + test.conf}, test.more...)...)
+			cmd, path := childCommand(t, []string{"-procs=2"}, test.conf, test.hosts, append([]string{"CHILD_SPECS=" + test.specs}, test.more...)...)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			require.NoError(t, cmd.Start())
 			log := func() string { text, _ := os.ReadFile(path); return string(text) }

@@ -251,8 +251,8 @@ func (h *Host) createsAccounts() bool {
 }
 
 // IsPermanent reports whether a retry cannot help: the configuration or a key is
-// wrong, or another machine has the address. One refused login is not permanent, see refusals; but the hypervisor is not
-// booting.
+// wrong, or another machine has the address. One refused login is not permanent, see
+// refusals; but the hypervisor is not booting.
 func IsPermanent(err error) bool {
 	return errors.Is(err, ErrNoLogin) || errors.Is(err, provider.ErrAddressConflict) || sshclient.IsPermanent(err) ||
 		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))

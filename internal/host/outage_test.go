@@ -181,6 +181,16 @@ func endless(t *testing.T) (server *sshtest.Server, running chan struct{}) {
 	}}), running
 }
 
+// runInBackground runs a command that does not end, and returns where its error appears.
+func runInBackground(ctx context.Context, host *Host) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := run(ctx, host, "sleep 1234")
+		ended <- err
+	}()
+	return ended
+}
+
 func TestAConnectionThatIsLostWaitsForTheReasonThatTheProviderReports(t *testing.T) {
 	for name, test := range map[string]struct{ report, want, not error }{
 		"a system that has shut itself down": {outagetest.ErrPoweredOff, provider.ErrHostStopped, sshclient.ErrConnectionLost},
@@ -191,11 +201,7 @@ func TestAConnectionThatIsLostWaitsForTheReasonThatTheProviderReports(t *testing
 			t.Parallel()
 			server, running := endless(t)
 			host, outages := watchedHost(t, "127.0.0.1", server.URL("hostKey=insecure"))
-			ended := make(chan error, 1)
-			go func() {
-				_, err := run(limited(t), host, "sleep 1234")
-				ended <- err
-			}()
+			ended := runInBackground(limited(t), host)
 			<-running
 			server.Drop()
 			select {
@@ -218,11 +224,7 @@ func TestAConnectionThatIsLostIsTheReasonWhereNothingIsReportedInTime(t *testing
 	host, _ := watchedHost(t, "127.0.0.1", server.URL("hostKey=insecure"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := run(ctx, host, "sleep 1234")
-		ended <- err
-	}()
+	ended := runInBackground(ctx, host)
 	select {
 	case <-running:
 	case err := <-ended:
@@ -266,8 +268,7 @@ func TestTheEndOfAContextIsNoOutage(t *testing.T) {
 func TestNothingIsSentToAMachineThatHasStopped(t *testing.T) {
 	server, running := endless(t)
 	host, outages := watchedHost(t, "127.0.0.1", server.URL("hostKey=insecure"))
-	ended := make(chan error, 1)
-	go func() { _, err := run(limited(t), host, "sleep 1234"); ended <- err }()
+	ended := runInBackground(limited(t), host)
 	<-running
 	before := server.Commands()
 	outages.Report(outagetest.ErrPoweredOff)

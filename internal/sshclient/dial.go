@@ -82,8 +82,9 @@ type dialing struct {
 	verify   verifier // may be nil
 }
 
-// login connects, logs in and verifies the machine. If only the fingerprint of the host key is known, it
-// connects again for each type of key until the machine shows the right one.
+// login connects, logs in and verifies the machine. If only the fingerprint of the host
+// key is known, it connects again for each type of key until the machine shows the right
+// one.
 func (d dialing) login(ctx context.Context, cred *credentials.Credentials) (*wireClient, error) {
 	e := d.endpoint
 	algorithms := hostkey.Preferring(e.HostKeys.Algorithms(e.Addr()))

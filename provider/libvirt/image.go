@@ -153,15 +153,22 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	if !host.KVM && i.config.DomainXML == "" {
 		provider.Report(ctx, stepEmulation, "the hypervisor has no hardware virtualization: guests are slow")
 	}
-	hardware := i.hardware()
-	if i.config.source.Kind == image.Volume {
-		return layers.VolumeBase(on.Conn, i.config.source.Pool, i.config.source.Volume, hardware, host)
+	var l *layers.Layer
+	if i.config.source.Kind != image.Volume {
+		if l, err = i.importImage(ctx, on.Conn, i.hardware(), host); err != nil {
+			return nil, err
+		}
 	}
-	l, err := i.importImage(ctx, on.Conn, hardware, host)
-	if err != nil {
-		return nil, err
+	return i.generateBase(on.Conn, l, host)
+}
+
+// generateBase returns the definition for the layer of an image, or for a volume of the
+// hypervisor if the layer is nil.
+func (i *instance) generateBase(conn *libvirt.Connect, l *layers.Layer, on layers.Host) (*libvirtxml.Domain, error) {
+	if l == nil {
+		return layers.VolumeBase(conn, i.config.source.Pool, i.config.source.Volume, i.hardware(), on)
 	}
-	return l.Base(hardware, host)
+	return l.Base(i.hardware(), on)
 }
 
 // hardware is that of a machine with an image.
@@ -242,7 +249,10 @@ func (d *diagnosis) checkImage(p *planning) bool {
 		d.warn("plan", "the devices, network, memory and look-up are checked when the image is imported: overcast image import")
 		return false
 	}
-	p.base, err = d.generateBase(p.on.Conn, l)
+	host, err := layers.ReadHost(p.on.Conn)
+	if err == nil {
+		p.base, err = d.generateBase(p.on.Conn, l, host)
+	}
 	return err == nil || d.report("base domain", "", err)
 }
 
@@ -270,17 +280,4 @@ func (d *diagnosis) findImage(conn *libvirt.Connect) (seen string, _ *layers.Lay
 	}
 	pool, err := storage.ImagePool(conn, d.config.OverlayPool)
 	return fmt.Sprintf("%s, which the first set-up imports into pool %s", from, pool), nil, err
-}
-
-// generateBase returns the definition for a layer, or for a volume of the hypervisor if
-// the layer is nil.
-func (i *instance) generateBase(conn *libvirt.Connect, l *layers.Layer) (*libvirtxml.Domain, error) {
-	host, err := layers.ReadHost(conn)
-	if err != nil {
-		return nil, err
-	}
-	if l == nil {
-		return layers.VolumeBase(conn, i.config.source.Pool, i.config.source.Volume, i.hardware(), host)
-	}
-	return l.Base(i.hardware(), host)
 }

@@ -113,7 +113,7 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 	undo.Record(fmt.Sprintf("volume %s in pool %s", name, i.Pool), func(_ context.Context, conn *libvirt.Connect) error {
 		return storage.DeleteVolume(conn, i.Pool, name)
 	})
-	volume, err := createVolume(conn, i.Pool, libvirtxml.StorageVolume{
+	volume, err := storage.CreateVolume(conn, i.Pool, libvirtxml.StorageVolume{
 		Name:     name,
 		Capacity: &libvirtxml.StorageVolumeSize{Value: uint64(i.Image.VirtualSize)},
 		Target:   &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: string(i.Image.Format)}},
@@ -134,25 +134,6 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 		return l, err
 	}
 	return l, undo.Run(ctx, conn)
-}
-
-// createVolume creates a volume. What it contains is written later.
-func createVolume(conn *libvirt.Connect, pool string, v libvirtxml.StorageVolume) (*libvirt.StorageVol, error) {
-	p, err := conn.LookupStoragePoolByName(pool)
-	if err != nil {
-		return nil, fmt.Errorf("looking up pool %s: %w", pool, virt.StripCodes(err))
-	}
-	defer p.Free()
-	v.Allocation = &libvirtxml.StorageVolumeSize{Value: 0}
-	text, err := v.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	volume, err := p.StorageVolCreateXML(text, 0)
-	if err != nil {
-		return nil, fmt.Errorf("creating volume %s: %w", v.Name, virt.StripCodes(err))
-	}
-	return volume, nil
 }
 
 // uploadBlock is how much is sent in one message: the largest that libvirt takes.
@@ -260,7 +241,7 @@ func VolumeFormat(conn *libvirt.Connect, poolName, name string) (string, error) 
 // CreateSecretVolume creates a raw volume that other users of the hypervisor's
 // machine cannot read, writes the content, and returns its path.
 func CreateSecretVolume(ctx context.Context, conn *libvirt.Connect, pool, name string, content []byte) (string, error) {
-	volume, err := createVolume(conn, pool, libvirtxml.StorageVolume{
+	volume, err := storage.CreateVolume(conn, pool, libvirtxml.StorageVolume{
 		Name:     name,
 		Capacity: &libvirtxml.StorageVolumeSize{Value: uint64(len(content))},
 		Target: &libvirtxml.StorageVolumeTarget{

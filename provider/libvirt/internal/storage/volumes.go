@@ -93,23 +93,32 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	return nil
 }
 
+// CreateVolume creates a volume. What it contains is written later.
+func CreateVolume(conn *libvirt.Connect, pool string, v libvirtxml.StorageVolume) (*libvirt.StorageVol, error) {
+	p, err := conn.LookupStoragePoolByName(pool)
+	if err != nil {
+		return nil, fmt.Errorf("looking up pool %s: %w", pool, virt.StripCodes(err))
+	}
+	defer p.Free()
+	v.Allocation = &libvirtxml.StorageVolumeSize{Value: 0}
+	text, err := v.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	volume, err := p.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("creating volume %s: %w", v.Name, virt.StripCodes(err))
+	}
+	return volume, nil
+}
+
 // CreateEmpty creates a volume without content.
-func CreateEmpty(conn *libvirt.Connect, poolName, name string) error {
-	pool, err := conn.LookupStoragePoolByName(poolName)
+func CreateEmpty(conn *libvirt.Connect, pool, name string) error {
+	volume, err := CreateVolume(conn, pool, libvirtxml.StorageVolume{Name: name, Capacity: &libvirtxml.StorageVolumeSize{Value: 0}})
 	if err != nil {
 		return err
 	}
-	defer pool.Free()
-	volume := libvirtxml.StorageVolume{Name: name, Capacity: &libvirtxml.StorageVolumeSize{Value: 0}}
-	text, err := volume.Marshal()
-	if err != nil {
-		return err
-	}
-	made, err := pool.StorageVolCreateXML(text, 0)
-	if err != nil {
-		return err
-	}
-	return made.Free()
+	return volume.Free()
 }
 
 // locateDisk sets the path and the capacity of the disk that an overlay is based on.
