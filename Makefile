@@ -72,8 +72,8 @@ itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addr
 itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
 
-itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are emulated: a cloud image, a layer of a systemd guest (as root)
-	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|of their own with provision.cache' ./itest
+itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are emulated: a cloud image, systemd guests with addresses of their own (as root)
+	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|systemd-networkd, in three processes have addresses' ./itest
 
 faults: deps $(LAB) $(GINKGO) ## make each libvirt call of a set-up and teardown fail, hang or lose its connection (as root)
 	ITEST_FAULTS=1 $(LAB) $(GINKGO) -p --label-filter faults ./itest

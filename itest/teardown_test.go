@@ -437,12 +437,12 @@ const killsVariable = "ITEST_KILLS"
 
 // killedRuns is that number, and killedAtOnce how many of them run at once.
 const (
-	killedRuns   = 20
+	killedRuns   = 10
 	killedAtOnce = 5
 )
 
 var _ = Describe("a small suite that is killed at any moment", Serial, func() {
-	It("leaves nothing after overcast gc, 20 times, or 100 times (make kills)", func() {
+	It("leaves nothing after overcast gc, 10 times, or 100 times (make kills)", func() {
 		kills := killedRuns
 		if more, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
 			kills = more
