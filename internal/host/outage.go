@@ -63,7 +63,12 @@ const conflictLimit = 2 * time.Second
 // could not be reached, or nil.
 func (h *Host) addressConflict(ctx context.Context, err error) error {
 	checker, ok := h.instance.(provider.ConflictChecker)
-	if !ok || !h.verified.Load() || !isUnreached(err) || errors.Is(ctx.Err(), context.Canceled) {
+	if !ok || !h.verified.Load() || errors.Is(err, provider.ErrAddressConflict) || errors.Is(ctx.Err(), context.Canceled) {
+		return nil
+	}
+	// The cause of an expired context can be any error.
+	expired := errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.Cause(ctx))
+	if !expired && !isUnreached(err) {
 		return nil
 	}
 	// The deadline of the caller may be over, and the cause is still worth naming.

@@ -3,6 +3,7 @@ package sshclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -110,6 +111,7 @@ type operation[T any] struct {
 
 // do waits for the operation. When ctx ends, it interrupts the operation and waits for
 // at most its grace: on a half-open connection, no call returns before keepalive ends
+// the connection. The error is then the cause of ctx, and what is known to be wrong with
 // the connection. An operation that goes on after that is a task of the client, for
 // which Close waits.
 func do[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
@@ -147,16 +149,19 @@ func do[T any](ctx context.Context, c *Client, op operation[T]) (T, error) {
 		if o.err == nil && op.discard != nil {
 			op.discard(o.value)
 		}
-		if errors.Is(o.err, cause) {
+		switch {
+		case errors.Is(o.err, cause):
 			cause = o.err // and what was waited for
+		case errors.Is(o.err, ErrConnectionLost) && !errors.Is(o.err, ErrClosed):
+			cause = fmt.Errorf("%w (%w)", o.err, cause)
 		}
 	}) {
 		return zero, c.Err()
 	}
 	if waitTimeout(ended, op.grace, c.ctx.Done()) {
-		return zero, cause
+		return zero, c.first.explain(cause)
 	}
-	return zero, context.Cause(ctx)
+	return zero, c.first.explain(context.Cause(ctx))
 }
 
 // waitTimeout reports whether a channel is closed within the limit and before

@@ -105,6 +105,32 @@ func TestContextEndsOnAHalfOpenConnection(t *testing.T) {
 	c.Close() // waits for what Run left behind
 }
 
+func TestContextEndsWithWhatIsWrongWithTheConnection(t *testing.T) {
+	for name, tc := range map[string]struct {
+		misses int
+		lost   bool
+		text   string
+	}{
+		"it does not answer": {100_000, false, "context deadline exceeded: no answer to keepalive requests for "},
+		"it has ended":       {5, true, ": no answer to keepalive requests for 50ms (context deadline exceeded)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := sshtest.Start(t, sshtest.Config{})
+			opts := lonely(t)
+			opts.KeepAlive, opts.KeepAliveMisses = 10*time.Millisecond, tc.misses
+			c := connect(t, server.URL(), opts)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			server.Freeze()
+			_, err := c.Run(ctx, "true")
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sshclient.ErrConnectionLost) != tc.lost || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestAnsweredKeepAlivesKeepTheConnection(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	opts := lonely(t)

@@ -21,8 +21,9 @@ type connection struct {
 	received *atomic.Int64
 	done     chan struct{} // closed when the connection has ended
 
-	mu    sync.Mutex
-	cause error // why it ended
+	mu     sync.Mutex
+	cause  error         // why it ended
+	silent time.Duration // how long a keepalive request has had no answer
 }
 
 // A wireClient is an SSH connection with the number of bytes that the machine has
@@ -97,6 +98,30 @@ func (n *connection) err() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s: %w", ErrConnectionLost, n.client, cause)
+}
+
+// setSilent sets how long a keepalive request has had no answer.
+func (n *connection) setSilent(silent time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.silent = silent
+}
+
+// explain adds to the cause of a context that has ended what is known to be wrong with
+// the connection: it has ended, or does not answer.
+func (n *connection) explain(cause error) error {
+	lost := n.err()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case errors.Is(cause, ErrConnectionLost), errors.Is(lost, ErrClosed):
+		return cause
+	case lost != nil:
+		return fmt.Errorf("%w (%w)", lost, cause)
+	case n.silent > 0:
+		return fmt.Errorf("%w: no answer to keepalive requests for %s", cause, n.silent)
+	}
+	return cause
 }
 
 // orLost replaces the error of an operation by the reason why the connection
@@ -178,12 +203,14 @@ func (n *connection) keepAlive() {
 				return // the connection has ended
 			}
 			waiting, missed = false, 0
+			n.setSilent(0)
 		case <-ticker.C:
 			if received := n.received.Load(); received != seen {
 				seen, missed = received, 0
 			} else if waiting {
 				missed++
 			}
+			n.setSilent(time.Duration(missed) * opts.KeepAlive)
 			if missed >= opts.KeepAliveMisses {
 				n.end(fmt.Errorf("no answer to keepalive requests for %s", time.Duration(missed)*opts.KeepAlive))
 				return
