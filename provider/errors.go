@@ -24,9 +24,9 @@ var (
 	// ErrNotEnoughMemory means that the host does not fit into the
 	// hypervisor's memory.
 	ErrNotEnoughMemory = errors.New("not enough memory")
-	// ErrHypervisorNotReachable means that the connection to the hypervisor was
-	// lost, or that the login to its machine failed through which the host is
-	// reached. The host itself may be running.
+	// ErrHypervisorNotReachable means that the connection to the hypervisor could
+	// not be opened or was lost, or that the login to its machine failed through
+	// which the host is reached. The host itself may be running.
 	ErrHypervisorNotReachable = errors.New("hypervisor is not reachable")
 	// ErrHostStopped means that the host has stopped: it crashed, powered itself
 	// off, or was destroyed. It does not run again.

@@ -67,9 +67,9 @@
 //     [provider.ErrHostPaused]. A set-up fails only if a fault paused the clone, such as
 //     an I/O error of a disk. If an administrator suspended it, the set-up waits until it
 //     is resumed or a timeout expires.
-//   - If the connection is lost, or libvirtd does not answer for 10 seconds, a set-up ends
-//     with a [provider.ErrHypervisorNotReachable]. A clone that is already set up can still
-//     be used over SSH, but its state is unknown.
+//   - If the connection cannot be opened or is lost, or libvirtd does not answer for 10
+//     seconds, a set-up ends with a [provider.ErrHypervisorNotReachable]. A clone that is
+//     already set up can still be used over SSH, but its state is unknown.
 //
 // # Address of a clone
 //

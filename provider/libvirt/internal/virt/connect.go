@@ -10,11 +10,13 @@ import (
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/internal/urlparts"
+	"github.com/overcast-go/overcast/provider"
 	"libvirt.org/go/libvirt"
 )
 
 // ConnectError reports that no connection to a hypervisor could be opened, and
-// which part failed.
+// which part failed. It is a [provider.ErrHypervisorNotReachable], except for
+// [ErrPassword].
 type ConnectError struct {
 	URL  string // without secrets
 	Part string // name, port, host key, login, certificate, socket permission, daemon, or "" if that is not known
@@ -33,6 +35,11 @@ func (e *ConnectError) Error() string {
 
 // Unwrap returns libvirt's error.
 func (e *ConnectError) Unwrap() error { return e.Err }
+
+// Is makes an error of libvirt's a [provider.ErrHypervisorNotReachable].
+func (e *ConnectError) Is(target error) bool {
+	return target == provider.ErrHypervisorNotReachable && e.Err != ErrPassword
+}
 
 // connectFailures recognise the part that failed by the message: libvirt has one
 // error code for all of them, and its message includes the standard error of ssh.

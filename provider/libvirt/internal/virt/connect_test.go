@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/overcast-go/overcast/provider"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirt"
@@ -32,6 +33,7 @@ func TestConnectErrorNamesThePartThatFailed(t *testing.T) {
 		if assert.ErrorAs(t, err, &e, message) {
 			assert.Equal(t, part, e.Part, message)
 		}
+		assert.ErrorIs(t, err, provider.ErrHypervisorNotReachable)
 		assert.Contains(t, err.Error(), message)
 		assert.NotContains(t, err.Error(), "sesame")
 	}
@@ -118,6 +120,7 @@ func TestURLsWithAPasswordAreRefusedBeforeDialling(t *testing.T) {
 			var e *ConnectError
 			require.ErrorAs(t, err, &e)
 			require.ErrorIs(t, err, ErrPassword)
+			assert.NotErrorIs(t, err, provider.ErrHypervisorNotReachable)
 			assert.Contains(t, err.Error(), "keyfile=")
 			assert.NotContains(t, err.Error(), "s3cret")
 			assert.Empty(t, pool.open, "nothing was dialled")
