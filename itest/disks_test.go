@@ -205,8 +205,8 @@ var _ = Describe("a teardown that fails", func() {
 		virsh("pool-destroy", "shut")
 		Expect(process.Process.Kill()).To(Succeed())
 		Expect(process.Wait()).NotTo(Succeed())
-		virsh("pool-start", "shut")
 		Expect(os.ReadDir(dir)).To(HaveLen(1))
+		virsh("pool-start", "shut")
 		Eventually(func() []os.DirEntry {
 			overcast("gc", "-c", "qemu:///system")
 			left, err := os.ReadDir(dir)
