@@ -54,7 +54,7 @@ func layerListCommand(short, group string, listed func(libvirt.Layer) bool) *cob
 		Short: short,
 		Example: fmt.Sprintf(`  overcast %s ls
   overcast %[1]s ls --json -c qemu:///system`, group),
-		Args:              cobra.NoArgs,
+		Args:              arguments(0, 0, ""),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			urls, err := at.list(cmd.Context())
@@ -118,7 +118,7 @@ themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.`,
 		Example: `  overcast cache prune
   overcast cache prune --older-than 48h
   overcast cache prune --all`,
-		Args:              cobra.NoArgs,
+		Args:              arguments(0, 0, ""),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			urls, err := at.list(cmd.Context())
@@ -177,7 +177,7 @@ downloads and unpacks the image, and uploads it to a pool. A hypervisor that
 has the image keeps it. A later set-up finds it by its digest.`,
 		Example: `  overcast image import images/debian-12.qcow2
   overcast image import --sha256 5f70bf18a08660... https://example.org/debian.qcow2`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1, "an image (FILE or URL)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			urls, err := at.list(cmd.Context())
 			if err != nil {

@@ -30,7 +30,7 @@ or names a file but no host; otherwise it is a LABEL.`,
   overcast config nat_host              # one host
   overcast config --json ./other.conf   # one file, as JSON
   overcast config --schema > overcast.schema.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1, ""),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 			labels, _ := completeLabel(cmd, args, toComplete)
 			return labels, cobra.ShellCompDirectiveDefault // files, too
@@ -60,6 +60,9 @@ func printConfig(argument string, asJSON bool, stdout, stderr io.Writer) error {
 	root := config.Root()
 	p := &printer{findSecrets(root, !oneFile || isOvercastConfig(argument, root))}
 	noteMissingIncludes(stderr, config, p.secrets)
+	if argument == "" && len(root.Keys()) == 0 && len(config.Files()) == 0 {
+		fmt.Fprintf(stderr, "note: %v\n", errNoConfiguration)
+	}
 	printed := p.root(root)
 	if argument != "" && !oneFile {
 		section, err := checkedSection(config, argument)

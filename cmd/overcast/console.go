@@ -18,7 +18,7 @@ func screenshotCommand() *cobra.Command {
 		Short: "save the screen of a running host as a PNG file",
 		Example: `  overcast screenshot nat_host
   overcast screenshot nat_host -o boot.png`,
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1, "a label"),
 		ValidArgsFunction: completeLabel,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withRunning(cmd.Context(), args[0], func(h *host.Host) error {
@@ -52,7 +52,7 @@ another host up reads its console for the reports of failures, so --force takes 
 away from it.`,
 		Example: `  overcast console nat_host
   overcast console nat_host --force`,
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1, "a label"),
 		ValidArgsFunction: completeLabel,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			url, err := urlOf(cmd, args[0])

@@ -22,8 +22,8 @@ func doctorCommand() *cobra.Command {
 the configuration. For a libvirt host, it plans a clone as set-up does, and reports
 each step: configuration, login, connection, base domain, permissions, devices,
 disks, pool, firmware, TPM, folders and memory. Then it checks /dev/kvm, console,
-network, the look-up of the address, and how the host is reached. It prints a line
-for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says what to
+network, the look-up of the address, and how the host is reached. It logs in to an
+existing machine (hostname). It prints a line for each check, "ok", "WARN" or "FAILED" first; a line that is not "ok" says what to
 do. It stops at the first step that fails. No clone, volume or network is created.`,
 		Example: `  overcast doctor            # every host
   overcast doctor nat_host`,
@@ -68,10 +68,13 @@ func doctor(ctx context.Context, stdout io.Writer, labels []string) error {
 	return nil
 }
 
+// errNoConfiguration is the error if no source of the configuration exists.
+var errNoConfiguration = errors.New("no configuration was found: write ./overcast.conf (overcast init does), or set OVERCAST_CONF to the path of a file")
+
 // noHosts is the error of a configuration that declares no host.
 func noHosts(config *fixture.Config) error {
 	if len(config.Files()) == 0 {
-		return errors.New("no configuration was found: write ./overcast.conf, or set OVERCAST_CONF to the path of a file")
+		return errNoConfiguration
 	}
 	return fmt.Errorf("the configuration declares no host (read from %s): add a section with the key libvirtBaseDomain, image or hostname", strings.Join(config.Files(), ", "))
 }

@@ -48,7 +48,7 @@ logs in to it. It overwrites no file. LABEL is the label of the host, web_host b
 		Example: `  overcast init
   overcast init --yes --plain
   overcast init db_host --base debian-12 --user admin`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              arguments(0, 1, ""),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.label = cmp.Or(strings.Join(args, ""), "web_host")

@@ -35,7 +35,7 @@ names, or at each URL: domains and volumes, their owners, and what gc would do
 about them. Domains that Overcast for Java has created are listed, too.`,
 		Example: `  overcast ls
   overcast ls --json -c qemu:///system`,
-		Args:              cobra.NoArgs,
+		Args:              arguments(0, 0, ""),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			urls, err := at.list(cmd.Context())

@@ -36,6 +36,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addCompletion(root)
 	command, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	var exit exitError
@@ -78,6 +79,7 @@ overcast has created, and reaches hosts that run.`,
 		SilenceUsage:               true,
 		DisableFlagsInUseLine:      true,
 		SuggestionsMinimumDistance: 2,
+		Version:                    versionLine(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("a command is missing: %s", names(cmd))
@@ -91,6 +93,7 @@ overcast has created, and reaches hosts that run.`,
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		progressCommand(), versionCommand(),
 	)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -116,6 +119,48 @@ func checkArgs(command *cobra.Command) {
 	for _, sub := range command.Commands() {
 		checkArgs(sub)
 	}
+}
+
+const anyNumber = -1
+
+// arguments accepts at least least and at most most arguments, or anyNumber of them.
+// missing is what an invalid command line lacks.
+func arguments(least, most int, missing string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("%s is missing", missing)
+		case most != anyNumber && len(args) > most:
+			return fmt.Errorf("unexpected argument %q", args[most])
+		}
+		return nil
+	}
+}
+
+// addCompletion adds cobra's command for completion, with examples. A missing or unknown
+// shell is an error. Its scripts go to the output that root has now.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd("completion")
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		panic(err) // it was added above
+	}
+	completion.Use = "completion SHELL"
+	completion.Short = "print a completion script for bash, zsh, fish or powershell"
+	completion.Long = "completion prints a script that completes commands, flags, labels, pools and layers\nin a shell. \"overcast completion SHELL --help\" says how to load it."
+	completion.Example = `  source <(overcast completion bash)
+  overcast completion fish > ~/.config/fish/completions/overcast.fish`
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("a shell is missing: %s", names(cmd))
+		}
+		return usagef("unknown shell %q: there are %s", args[0], names(cmd))
+	}
+	for _, shell := range completion.Commands() {
+		shell.Short = "print a completion script for " + shell.Name()
+	}
+	checkArgs(completion)
 }
 
 func names(cmd *cobra.Command) string {
@@ -157,7 +202,7 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "print the version of overcast and of Go",
 		Example: "  overcast version",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			return err

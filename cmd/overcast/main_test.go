@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
+	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,6 +68,26 @@ func TestVersionNamesGo(t *testing.T) {
 	code, out, _ := overcast(t, "", "version")
 	assert.Equal(t, 0, code)
 	assert.Regexp(t, `^overcast \S+.*, go1\.\S+ \w+/\w+\n$`, out)
+	_, flag, _ := overcast(t, "", "--version")
+	assert.Equal(t, out, flag)
+}
+
+func TestWrongNumbersOfArgumentsAreNamed(t *testing.T) {
+	for line, want := range map[string]string{
+		"up":            "overcast: a label is missing\n",
+		"ssh-config":    "overcast: a label is missing\n",
+		"console":       "overcast: a label is missing\n",
+		"console a b":   `overcast: unexpected argument "b"` + "\n",
+		"cp a:x":        "overcast: SOURCE or TARGET is missing\n",
+		"image import":  "overcast: an image (FILE or URL) is missing\n",
+		"version a":     `overcast: unexpected argument "a"` + "\n",
+		"init web db":   `overcast: unexpected argument "db"` + "\n",
+		"config web db": `overcast: unexpected argument "db"` + "\n",
+	} {
+		code, _, stderr := overcast(t, "", strings.Fields(line)...)
+		assert.Equal(t, 2, code, line)
+		assert.True(t, strings.HasPrefix(stderr, want), stderr)
+	}
 }
 
 func TestCompletionScripts(t *testing.T) {
@@ -74,6 +96,13 @@ func TestCompletionScripts(t *testing.T) {
 		assert.Equal(t, 0, code, stderr)
 		assert.Contains(t, out, "overcast")
 	}
+	code, out, stderr := overcast(t, "", "completion", "tcsh")
+	assert.Equal(t, 2, code)
+	assert.Empty(t, out)
+	assert.Contains(t, stderr, `unknown shell "tcsh": there are bash, fish, powershell, zsh`)
+	code, _, stderr = overcast(t, "", "completion")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, stderr, "a shell is missing: bash, fish, powershell, zsh")
 }
 
 // completions are the words that a shell would offer.
@@ -96,6 +125,17 @@ db { libvirtBaseDomain = a, libvirtURL = "qemu:///session" }`
 	assert.ElementsMatch(t, []string{"qemu+ssh://u:********@big/system", "qemu:///session"}, completions(t, conf, "ls", "-c", ""))
 }
 
+func TestConfigNotesThatThereIsNoConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("OVERCAST_SET", "")
+	t.Setenv("OVERCAST_CONF", "")
+	var out, stderr strings.Builder
+	assert.Equal(t, 0, run([]string{"config"}, &out, &stderr))
+	assert.Empty(t, out.String())
+	assert.Contains(t, stderr.String(), "note: no configuration was found: write ./overcast.conf")
+}
+
 func TestDoctorWithoutHostsFails(t *testing.T) {
 	code, _, stderr := overcast(t, "a = 1", "doctor")
 	assert.Equal(t, 1, code)
@@ -106,6 +146,21 @@ func TestAdviceIsNotMasked(t *testing.T) {
 	for _, err := range []error{credentials.ErrKeyEncrypted} {
 		assert.Equal(t, err.Error(), redact.Text(err.Error()))
 	}
+}
+
+func TestDoctorLogsInToAnExistingMachine(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	conf := fmt.Sprintf("web { hostname = %q, connection.url = %q }", server.Host(), server.URL())
+	code, out, _ := overcast(t, conf, "doctor")
+	assert.Equal(t, 0, code)
+	assert.Regexp(t, `(?m)^ok +web: reach: logged in as ssh://`, out)
+
+	conf = `web { hostname = "127.0.0.1", connection.url = "ssh://me:bigsecret@{0}:1", provision.copy = [ nowhere.tar, /tmp ] }`
+	code, out, _ = overcast(t, conf, "doctor")
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, `(?m)^FAILED  web: reach: logging in as ssh://me:\*+@127\.0\.0\.1:1.*refused: check hostname and that the machine runs$`, out)
+	assert.Regexp(t, `(?m)^FAILED  web: provision\.copy: overcast\.conf:1:\d+: web\.provision\.copy: local path "nowhere\.tar" does not exist in the current folder /`, out)
+	assert.NotContains(t, out, "bigsecret")
 }
 
 func TestDoctorSkipsTemplatesAndChecksAllLabels(t *testing.T) {

@@ -24,7 +24,7 @@ then prints a progress report to the output of the test: the running spec, and f
 host what its set-up waits for and the last line of its console. A test without Ginkgo
 ignores the signal. It needs /proc, so it works on Linux.`,
 		Example: `  overcast progress`,
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tests, err := runningTests("/proc")
 			if err != nil {

@@ -84,7 +84,7 @@ func sshConfigCommand() *cobra.Command {
 it under its label. ssh checks the host key of a host that "overcast up" has set up.`,
 		Example: `  overcast ssh-config nat_host > ~/.ssh/overcast
   ssh -F ~/.ssh/overcast nat_host`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, anyNumber, "a label"),
 		ValidArgsFunction: completeLabels,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var out strings.Builder
@@ -119,7 +119,7 @@ func cpCommand() *cobra.Command {
 		Long:  `cp copies a file or folder. Either SOURCE or TARGET is LABEL:PATH, a path on a running host.`,
 		Example: `  overcast cp ./app nat_host:/opt/app
   overcast cp nat_host:/var/log/app.log .`,
-		Args: cobra.ExactArgs(2),
+		Args: arguments(2, 2, "SOURCE or TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			label, copyFile, err := parseCopy(args[0], args[1])
 			if err != nil {

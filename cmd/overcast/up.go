@@ -40,7 +40,7 @@ They do not tear it down.`,
 		Example: `  overcast up nat_host
   OVERCAST_ATTACH=1 go test ./...
   overcast down nat_host`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, anyNumber, "a label"),
 		ValidArgsFunction: completeLabels,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if idle < 0 {

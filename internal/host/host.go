@@ -35,6 +35,8 @@ type Host struct {
 	shared       *sshclient.SharedClient // the connection that all users of the host share
 	refusalLimit time.Duration           // see refusals
 
+	loginFailure atomic.Pointer[string] // the error of the last attempt to log in at set-up
+
 	verified atomic.Bool // the address is the host's, so that later logins are checked
 
 	saved time.Duration // by the cached layer that the host is a clone of; set before it is up

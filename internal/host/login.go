@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/mark"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
@@ -174,7 +176,7 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 	defer cancel()
 	try := h.loginAttempts(target)
 	refused := refusals{limit: h.refusalLimit}
-	pause := firstLoginPause
+	pause, begun := firstLoginPause, time.Now()
 	var last error
 	for attempts := 1; ; attempts++ {
 		err := try(ctx)
@@ -183,10 +185,15 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 		}
 		if ctx.Err() == nil || last == nil { // an attempt that the timeout ends says nothing new
 			last = refused.note(err, time.Now())
+			failure := redact.Text(last.Error())
+			h.loginFailure.Store(&failure)
 		}
 		failed := fmt.Errorf("logging in as %s: %w after %d attempts: %w", target, ErrNotReachable, attempts, last)
 		if IsPermanent(last) {
 			return failed
+		}
+		if isUnknownName(last) && attempts >= minRefusals && time.Since(begun) >= h.refusalLimit {
+			return fmt.Errorf("%w: correct the name, or add it to DNS or to /etc/hosts", failed)
 		}
 		if refused.areFinal(time.Now()) && !h.createsAccounts() {
 			return refused.err(target)
@@ -256,6 +263,12 @@ func (h *Host) createsAccounts() bool {
 func IsPermanent(err error) bool {
 	return errors.Is(err, ErrNoLogin) || errors.Is(err, provider.ErrAddressConflict) || sshclient.IsPermanent(err) ||
 		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))
+}
+
+// isUnknownName reports whether a login failed because DNS does not know the name.
+func isUnknownName(err error) bool {
+	var lookup *net.DNSError
+	return errors.As(err, &lookup) && lookup.IsNotFound
 }
 
 // Refused logins of a booting machine: its accounts and home directories may appear

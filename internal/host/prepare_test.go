@@ -14,10 +14,10 @@ func TestCheckOfTheLoginAllowsTheKeyThatTheFirstSetUpGenerates(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir, err := cloudinit.DefaultKeyDir()
 	require.NoError(t, err)
-	result := checkLogin("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(cloudinit.LoginKeyPath(dir)))
-	require.NoError(t, result.Err)
-	assert.Equal(t, "admin, with a key that the first set-up generates", result.Detail)
+	login, err := checkKeyFile("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(cloudinit.LoginKeyPath(dir)))
+	require.NoError(t, err)
+	assert.Equal(t, "admin, with a key that the first set-up generates", login)
 
-	result = checkLogin("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(filepath.Join(dir, "other")))
-	assert.ErrorContains(t, result.Err, "does not exist")
+	_, err = checkKeyFile("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(filepath.Join(dir, "other")))
+	assert.ErrorContains(t, err, "does not exist")
 }

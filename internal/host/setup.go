@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,13 @@ func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.
 	if err != nil {
 		return nil, err
 	}
-	results := []provider.Result{checkLogin(prepared.Common().ConnectionURL())}
+	results := []provider.Result{checkLogin(prepared)}
+	if len(prepared.Common().Provision.Copy) > 0 {
+		results = append(results, provider.Result{Name: "provision.copy", Detail: "the local files exist", Err: checkLocalFiles(prepared)})
+	}
+	if p, ok := prepared.Instance.(provider.Persistent); ok && p.IsPersistent() && results[0].Err == nil && prepared.Common().ConnectionURL() != "" {
+		results = append(results, tryLogin(ctx, prepared))
+	}
 	if checker, ok := prepared.Provider.(provider.Checker); ok {
 		results = append(results, checker.Check(ctx, label, section)...)
 	}
@@ -54,22 +61,61 @@ func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.
 }
 
 // checkLogin checks what can be checked of a login before the host exists.
-func checkLogin(url string) provider.Result {
-	result := provider.Result{Name: "login", Detail: "none configured"}
-	if url == "" {
-		return result
-	}
-	target, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address"))
-	if err == nil {
-		result.Detail, err = target.User, credentials.CheckKeyFile(target)
-		if errors.Is(err, credentials.ErrKeyFileMissing) && isGeneratedKey(target.PrivateKeyFile) {
-			result.Detail, err = target.User+", with a key that the first set-up generates", nil
-		}
-	}
-	if err != nil {
-		result.Err = fmt.Errorf("connection.url: %w", err)
+func checkLogin(p Prepared) provider.Result {
+	result := provider.Result{Name: "login", Detail: "none configured", Err: checkKeyFiles(p)}
+	if url := p.Common().ConnectionURL(); url != "" && result.Err == nil {
+		result.Detail, result.Err = checkKeyFile(url)
 	}
 	return result
+}
+
+// tryLogin logs in to an existing machine, once.
+func tryLogin(ctx context.Context, p Prepared) provider.Result {
+	result := provider.Result{Name: "reach"}
+	h := newHost(p.Instance)
+	target, err := h.target()
+	if err == nil {
+		err = h.loginAttempts(target)(ctx)
+	}
+	err = errors.Join(err, h.stop(context.WithoutCancel(ctx)))
+	if err != nil {
+		result.Err = fmt.Errorf("logging in as %s: %w: check hostname and that the machine runs", target, err)
+		return result
+	}
+	result.Detail = "logged in as " + target.String()
+	return result
+}
+
+// checkKeyFiles checks the key files that the connection URLs of a host name, so that a
+// missing or unusable one is an error before anything boots. The error has the position
+// of the URL.
+func checkKeyFiles(p Prepared) error {
+	settings := p.Common()
+	for _, login := range []struct{ key, url string }{{"connection.url", settings.Connection.URL}, {"provision.url", settings.Provision.URL}} {
+		if login.url == "" {
+			continue
+		}
+		if _, err := checkKeyFile(login.url); err != nil {
+			invalid := p.Section.Invalid(login.key, "%v", err)
+			invalid.Err = err
+			return invalid
+		}
+	}
+	return nil
+}
+
+// checkKeyFile checks the key file that a connection URL names, if it names one, and
+// returns how the URL logs in.
+func checkKeyFile(url string) (login string, err error) {
+	target, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address"))
+	if err != nil {
+		return "", err
+	}
+	err = credentials.CheckKeyFile(target)
+	if errors.Is(err, credentials.ErrKeyFileMissing) && isGeneratedKey(target.PrivateKeyFile) {
+		return target.User + ", with a key that the first set-up generates", nil
+	}
+	return target.User, err
 }
 
 // isGeneratedKey reports whether a path is that of the key that set-ups generate for
@@ -165,7 +211,7 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options S
 			prepared, err = prepare(e.label)
 		}
 		if err == nil {
-			err = checkLocalFiles(prepared)
+			err = cmp.Or(checkLocalFiles(prepared), checkKeyFiles(prepared))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))
@@ -276,7 +322,7 @@ func (b *batch) start() error {
 	}
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
 		s := byLabel[label]
-		defer s.remind(reminderInterval, s.host.lastConsoleLine)()
+		defer s.remind(reminderInterval, s.host.lastSeen)()
 		if err := s.startFromLayer(provider.WithReporter(b.ctx, s.report)); err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
 		}

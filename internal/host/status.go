@@ -192,8 +192,8 @@ func (p *progress) elapsed(inProgress bool) time.Duration {
 const reminderInterval = 15 * time.Second
 
 // remind reports after each interval without a step that the set-up still waits, with
-// the last step and the last line of the console. The returned function ends it.
-func (p *progress) remind(interval time.Duration, lastLine func() string) (stop func()) {
+// the last step and what was seen last. The returned function ends it.
+func (p *progress) remind(interval time.Duration, lastSeen func() string) (stop func()) {
 	if p.callback == nil {
 		return func() {}
 	}
@@ -217,8 +217,8 @@ func (p *progress) remind(interval time.Duration, lastLine func() string) (stop 
 			reminded = now
 			timer.Reset(interval)
 			detail := "since " + cmp.Or(last.Step, "the beginning")
-			if line := lastLine(); line != "" {
-				detail += "; console: " + line
+			if seen := lastSeen(); seen != "" {
+				detail += "; " + seen
 			}
 			p.tell(provider.Progress{Step: provider.StepWaiting, Detail: detail + ";", Elapsed: now}, p.label)
 		}
@@ -226,12 +226,16 @@ func (p *progress) remind(interval time.Duration, lastLine func() string) (stop 
 	return func() { close(done); running.Wait() }
 }
 
-// lastConsoleLine is the last line of the host's console, or "".
-func (h *Host) lastConsoleLine() string {
+// lastSeen is the last line of the host's console or, without one, the error of the last
+// login, or "".
+func (h *Host) lastSeen() string {
 	if c, ok := h.instance.(provider.ConsoleReader); ok {
 		if lines := c.Console(1); len(lines) > 0 {
-			return lines[len(lines)-1]
+			return "console: " + lines[len(lines)-1]
 		}
+	}
+	if failed := h.loginFailure.Load(); failed != nil {
+		return "last login: " + *failed
 	}
 	return ""
 }

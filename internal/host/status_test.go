@@ -20,7 +20,7 @@ func TestASilentSetUpReportsWhatItWaitsFor(t *testing.T) {
 	p := newProgress(ctx, "web")
 	p.report(provider.StepStarted, "")
 	assert.Equal(t, provider.StepStarted, (<-told).Step)
-	stop := p.remind(time.Millisecond, func() string { return "eth0: link is up" })
+	stop := p.remind(time.Millisecond, func() string { return "console: eth0: link is up" })
 	for range 2 { // again and again
 		waiting := <-told
 		assert.Equal(t, provider.StepWaiting, waiting.Step)
