@@ -179,9 +179,9 @@ var unitNames = map[time.Duration]string{
 // off. It fails with *[ValueError] for other values, and for a duration of more
 // than 292 years.
 func (v *Value) Duration(defaultUnit time.Duration) (time.Duration, error) {
-	wanted := "a duration"
+	wanted := "a duration, such as 2 minutes"
 	if name := unitNames[defaultUnit]; name != "" {
-		wanted = "a number of " + name + " or a duration"
+		wanted = "a number of " + name + " or a duration, such as 30 or 2 minutes"
 	}
 	number, name, ok := v.number()
 	if !ok {
@@ -238,7 +238,7 @@ func sizeTable() map[string]*big.Int {
 // bytes. Fractions of a byte are cut off. It fails with *[ValueError] for other
 // values, for a negative size, and for one that does not fit 64 bits.
 func (v *Value) Bytes() (int64, error) {
-	const wanted = "a number of bytes or a size"
+	const wanted = "a number of bytes or a size, such as 512 MiB or 20 GB"
 	number, name, ok := v.number()
 	if !ok {
 		return 0, v.isNot(wanted)

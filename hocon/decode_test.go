@@ -87,7 +87,7 @@ func TestDecodeKeepsDefaults(t *testing.T) {
 
 func TestDecodeErrors(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"duration", "SSH { url = u\n    timeout = soon }", `overcast.conf:2:15: SSH.timeout: "soon" is not a number of seconds or a duration`},
+		{"duration", "SSH { url = u\n    timeout = soon }", `overcast.conf:2:15: SSH.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
 		{"misspelt", "\n  libvirtBaseDomian = x", `overcast.conf:2:3: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?`},
 		{"misspelt below", "SSH { url = u, timeuot = 1 }", `overcast.conf:1:16: SSH: unknown key "timeuot", did you mean "timeout"?`},
 		{"unknown", "zebra = x", `overcast.conf:1:1: unknown key "zebra"`},
@@ -96,7 +96,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"secret", "SSH { url = u, passphrase = bigsecret }", `overcast.conf:1:29: SSH.passphrase: the value (hidden) is not a whole number`},
 		{"text", "address = nowhere", `overcast.conf:1:11: address: "nowhere" is not an IP address`},
 		{"range", "ports = [22, 70000]", `overcast.conf:1:14: ports[1]: 70000 is negative or does not fit 16 bits`},
-		{"size", "memory = 1 bit", `overcast.conf:1:10: memory: "1 bit" is not a number of bytes or a size`},
+		{"size", "memory = 1 bit", `overcast.conf:1:10: memory: "1 bit" is not a number of bytes or a size, such as 512 MiB or 20 GB`},
 		{"type", "SSH = 3", `overcast.conf:1:7: SSH: 3 is not an object`},
 		{"all", "on = maybe\nSSH = 3\nzebra = x", "overcast.conf:1:6: on: \"maybe\" is not true or false\novercast.conf:2:7: SSH: 3 is not an object\novercast.conf:3:1: unknown key \"zebra\""},
 	}
@@ -133,15 +133,15 @@ func TestDecodeErrorsShowNoSecrets(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"in place of a section", `given = bigsecret`, `overcast.conf:1:9: given: the value (hidden) is not an object`},
 		{"secret in a section", `given.pin = bigsecret`, `overcast.conf:1:13: given.pin: the value (hidden) is not a whole number`},
-		{"not secret, in a section", `given.timeout = soon`, `overcast.conf:1:17: given.timeout: "soon" is not a number of seconds or a duration`},
-		{"URL", `plain = "ssh://u:bigsecret@h"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
-		{"URL with a passphrase", `plain = "ssh://h?PassPhrase=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
-		{"parameter", `plain = "suPassword=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration`},
+		{"not secret, in a section", `given.timeout = soon`, `overcast.conf:1:17: given.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
+		{"URL", `plain = "ssh://u:bigsecret@h"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration, such as 30 or 2 minutes`},
+		{"URL with a passphrase", `plain = "ssh://h?PassPhrase=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration, such as 30 or 2 minutes`},
+		{"parameter", `plain = "suPassword=bigsecret"`, `overcast.conf:1:9: plain: the value (hidden) is not a number of seconds or a duration, such as 30 or 2 minutes`},
 		{"URL for a text", `ip = "ssh://u:bigsecret@h"`, `overcast.conf:1:6: ip: the value (hidden) is not an IP address`},
-		{"harmless URL", `plain = "ssh://host"`, `overcast.conf:1:9: plain: "ssh://host" is not a number of seconds or a duration`},
+		{"harmless URL", `plain = "ssh://host"`, `overcast.conf:1:9: plain: "ssh://host" is not a number of seconds or a duration, such as 30 or 2 minutes`},
 		{"URL as a key", `"ssh://u:bigsecret@h" = 1`, `overcast.conf:1:1: unknown key (hidden): it looks like a URL or a password`},
-		{"URL in a path", `map { "ssh://u:bigsecret@h" { timeout = soon } }`, `overcast.conf:1:41: map: "soon" is not a number of seconds or a duration`},
-		{"harmless URL in a path", `map { "ssh://h" { timeout = soon } }`, `overcast.conf:1:29: map."ssh://h".timeout: "soon" is not a number of seconds or a duration`},
+		{"URL in a path", `map { "ssh://u:bigsecret@h" { timeout = soon } }`, `overcast.conf:1:41: map: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
+		{"harmless URL in a path", `map { "ssh://h" { timeout = soon } }`, `overcast.conf:1:29: map."ssh://h".timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -169,7 +169,7 @@ func (e *LimitError) Error() string {
 type ValueError struct {
 	Pos  Position
 	Path string // path expression of the value, "nat_host.SSH.timeout"; may be empty
-	Msg  string // `"soon" is not a number of seconds or a duration`
+	Msg  string // `"soon" is not a number of seconds or a duration, such as 30 or 2 minutes`
 	Err  error  // the error of another package that rejected the value; may be nil
 }
 

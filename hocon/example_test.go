@@ -61,7 +61,7 @@ SSH {
 	// my_base_domain 2m0s <nil>
 	// overcast.conf:1:1: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?
 	// overcast.conf:2:1: SSH: "url" is required but missing
-	// overcast.conf:2:17: SSH.timeout: "soon" is not a number of seconds or a duration
+	// overcast.conf:2:17: SSH.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes
 }
 
 func ExampleParseFile() {

@@ -26,7 +26,7 @@ func conversion[T any](value T, err error) string {
 }
 
 func TestConversions(t *testing.T) {
-	const seconds, bytes = "a number of seconds or a duration", "a number of bytes or a size"
+	const seconds, bytes = "a number of seconds or a duration, such as 30 or 2 minutes", "a number of bytes or a size, such as 512 MiB or 20 GB"
 	tests := []struct{ text, to, want string }{
 		{`30`, "duration", "30s"},
 		{`"30"`, "duration", "30s"},

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/mark"
 )
 
@@ -101,7 +102,7 @@ func Of(section *hocon.Value) (name string, p Provider, err error) {
 		all = append(all, p.Keys()...)
 	}
 	return "", nil, mark.As(&hocon.ValueError{Pos: section.Position(), Path: section.Path(), Msg: fmt.Sprintf(
-		"no provider is known for this host: it has %s, and none of %s%s", listKeys(section.Keys()), strings.Join(all, ", "), hint(section))}, ErrInvalidConfiguration)
+		"no provider is known for this host: it has %s, and none of %s%s", listKeys(section.Keys()), strings.Join(all, ", "), hint(section, all))}, ErrInvalidConfiguration)
 }
 
 // hasKeyOf reports whether a section has a key of a provider.
@@ -119,8 +120,14 @@ func listKeys(keys []string) string {
 	return strings.Join(keys, ", ")
 }
 
-// hint is about the most likely mistake: the import of the provider is missing.
-func hint(section *hocon.Value) string {
+// hint is about the most likely mistakes: a misspelt key, or the import of the provider
+// is missing.
+func hint(section *hocon.Value, known []string) string {
+	for _, key := range section.Keys() {
+		if near := editdistance.Nearest(key, known, len(key)/4); near != "" {
+			return fmt.Sprintf("; did you mean %s?", near)
+		}
+	}
 	if _, registered := registry.byName["libvirt"]; registered {
 		return ""
 	}

@@ -58,6 +58,8 @@ func TestNewChoosesTheProviderByTheKeys(t *testing.T) {
 	_, _, err = provider.Of(section(t, `{ colour = red }`))
 	require.ErrorIs(t, err, provider.ErrInvalidConfiguration)
 	require.EqualError(t, err, `test.conf:1:6: host: no provider is known for this host: it has colour, and none of hostname, plain`)
+	_, _, err = provider.Of(section(t, `{ hostnmae = web }`))
+	require.EqualError(t, err, `test.conf:1:6: host: no provider is known for this host: it has hostnmae, and none of hostname, plain; did you mean hostname?`)
 }
 
 func TestNewChecksTheCommonSettings(t *testing.T) {

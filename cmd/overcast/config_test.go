@@ -110,7 +110,7 @@ func TestConfigOfInvalidInputPrintsThePosition(t *testing.T) {
 		"syntax":         {"a {\n  b = ]\n}", []string{}, "overcast.conf:2:7: "},
 		"unresolved":     {"a = ${nowhere}", []string{}, "overcast.conf:1:5: "},
 		"misspelt key":   {"web {\n  libvirtBaseDomain = a\n  networkDevceId = b\n}", []string{"web"}, `overcast.conf:3:3: web: unknown key "networkDevceId", did you mean "networkDeviceId"?`},
-		"not a number":   {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration`},
+		"not a number":   {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
 		"unknown label":  {seed, []string{"wbe"}, `host "wbe" is not in the configuration (it has nat_host; read from overcast.conf)`},
 		"misspelt label": {seed, []string{"nat_hots"}, `host "nat_hots" is not in the configuration, did you mean "nat_host"? (it has nat_host; `},
 		"two conditions": {"web { libvirtBaseDomain = a\n ready = [{ port = 80 }, { port = 80, cmd = x }] }", []string{"web"}, `overcast.conf:2:10: web.ready: condition 2 must set exactly one of port, http, log with file, and cmd`},

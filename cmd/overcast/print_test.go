@@ -113,8 +113,8 @@ func TestConfigErrorsMaskSecrets(t *testing.T) {
 // In a section that may contain a URL, other values are not masked.
 func TestConfigErrorsShowValuesThatAreNotSecret(t *testing.T) {
 	for conf, want := range map[string]string{
-		`SSH.timeout = soon`:            `web.SSH.timeout: "soon" is not a number of seconds or a duration`,
-		`provision.startTimeout = soon`: `web.provision.startTimeout: "soon" is not a number of seconds or a duration`,
+		`SSH.timeout = soon`:            `web.SSH.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`,
+		`provision.startTimeout = soon`: `web.provision.startTimeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`,
 		`connection.ulr = x`:            `web.connection: unknown key "ulr", did you mean "url"?`,
 	} {
 		_, _, stderr := overcast(t, "web { libvirtBaseDomain = base, "+conf+" }", "config", "web")

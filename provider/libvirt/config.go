@@ -1,12 +1,14 @@
 package libvirt
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
@@ -184,7 +186,11 @@ func (c *config) validate(section *hocon.Value) error {
 		c.Scope = provider.ScopeSuite // one address: one host for all processes
 		return nil
 	}
-	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`)
+	near := editdistance.Nearest(c.Lookup, []string{lookupAuto, lookupLease, "SSH", lookupStatic, lookupAgent, lookupARP}, 2)
+	if near != "" {
+		near = fmt.Sprintf(": did you mean %q?", near)
+	}
+	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"%s`, near)
 }
 
 // asksSSH reports whether the address is looked up by SSH.command.

@@ -96,6 +96,7 @@ func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 		"an unknown key":       {"nat_host {\n  libvirtBaseDomain = base\n  netwrkDeviceId = br0\n}", `overcast.conf:3:3: nat_host: unknown key "netwrkDeviceId", did you mean "networkDeviceId"?`},
 		"both names":           {`nat_host { libvirtBaseDomain = a, baseDomain = b }`, `baseDomain`},
 		"no strategy":          {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = guess }`, `overcast.conf:1:54: nat_host.ipLookupStrategy: it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"`},
+		"a misspelt strategy":  {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = agnet }`, `"agent" and "arp": did you mean "agent"?`},
 		"a negative wait":      {`nat_host { libvirtBaseDomain = a, static { ip = 10.0.0.5, wait = -1 } }`, `nat_host.static.wait: is negative`},
 		"auto without SSH.url": {`nat_host { libvirtBaseDomain = a, SSH.command = "true {0}" }`, `nat_host.SSH.url: is missing`},
 		"no address":           {`nat_host { libvirtBaseDomain = a, ipLookupStrategy = static }`, `nat_host.static.ip: is missing`},
@@ -118,7 +119,7 @@ func TestInvalidConfigIsAnErrorWithItsPosition(t *testing.T) {
 		"negative cache age":   {`nat_host { libvirtBaseDomain = a, cacheMaxAge = -1 }`, `nat_host.cacheMaxAge: is negative`},
 		"negative cache size":  {`nat_host { libvirtBaseDomain = a, cacheMaxSize = -1 }`, `nat_host.cacheMaxSize: -1 is a negative size`},
 		"zero start timeout":   {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = 0 }`, `nat_host.libvirtStartTimeout: `},
-		"not a duration":       {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration`},
+		"not a duration":       {`nat_host { libvirtBaseDomain = a, libvirtStartTimeout = soon }`, `overcast.conf:1:57: nat_host.libvirtStartTimeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
 		"not even a list":      {`nat_host { libvirtBaseDomain = [a] }`, `overcast.conf:1:32: nat_host.libvirtBaseDomain: `},
 	} {
 		t.Run(name, func(t *testing.T) {
