@@ -9,7 +9,7 @@ import (
 
 // Agent polls the guest agent in the machine for its addresses.
 type Agent struct {
-	// Source is the way to the agent.
+	// Source returns the addresses that the agent reports.
 	Source Source
 	// Reach chooses between several addresses; it may be nil.
 	Reach Reach
@@ -17,8 +17,7 @@ type Agent struct {
 
 var _ Strategy = Agent{}
 
-// Address answers with the address of the interface, or the best of several;
-// see [Best].
+// Address returns the address of the interface, or the best of several: see [Best].
 func (a Agent) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	return asked{
 		strategy: "agent", source: a.Source, reach: a.Reach,

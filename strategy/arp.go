@@ -7,9 +7,9 @@ import (
 	"net/netip"
 )
 
-// ARP waits until the machine has been seen by its neighbours.
+// ARP polls a neighbour table until it has an entry for the machine.
 type ARP struct {
-	// Source knows the neighbours' table.
+	// Source returns the addresses in the neighbour table.
 	Source Source
 	// Reach chooses between several addresses; it may be nil.
 	Reach Reach
@@ -17,8 +17,8 @@ type ARP struct {
 
 var _ Strategy = ARP{}
 
-// Address answers with the address that the interface was seen with, or the
-// best of several; see [Best].
+// Address returns the address that the table has for the interface, or the best of
+// several: see [Best].
 func (a ARP) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	return asked{
 		strategy: "arp", source: a.Source, reach: a.Reach,

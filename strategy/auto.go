@@ -15,15 +15,15 @@ import (
 
 // Auto runs strategies in parallel and returns the first result.
 type Auto struct {
-	// Strategies are those that can work.
+	// Strategies run at the same time.
 	Strategies []Strategy
 }
 
 var _ Strategy = Auto{}
 
-// Address returns the first answer of any strategy. It fails at once when a
-// strategy fails with an [ErrFinal], and else when the last one has failed: the
-// error then says what each of them saw.
+// Address returns the first result of any strategy. It fails at once when a
+// strategy fails with an [ErrFinal], and otherwise when all have failed: the error
+// then has the last result of each.
 func (a Auto) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	start := time.Now()
 	type answer struct {

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Reach says whether something answers at an address. It returns when ctx
-// ends at the latest.
+// Reach reports whether a machine answers at an address. It returns when ctx ends at
+// the latest.
 type Reach func(ctx context.Context, addr netip.Addr) bool
 
-// reachLimit bounds the choice between several addresses.
+// reachLimit limits the choice between several addresses.
 const reachLimit = time.Second
 
-// Best picks one of the addresses of an interface, and none if there is none
-// that others could use. The order is:
+// Best returns the best address of an interface, and false if other machines can use
+// none of them. The order is:
 //
 //  1. addresses that can be reached, according to reach;
 //  2. IPv4 addresses before IPv6 ones, as more networks carry them;
-//  3. lower addresses, so that every process picks the same one.
+//  3. lower addresses, so that every process chooses the same one.
 //
-// Loopback, link-local, multicast and unspecified addresses are of no use to
-// others. reach may be nil, and is not asked about a single address: a machine
-// that is booting has its address before it answers.
+// Other machines cannot use loopback, link-local, multicast and unspecified addresses.
+// reach may be nil. It is not called for a single address: a machine that boots has its
+// address before it answers.
 func Best(ctx context.Context, addrs []netip.Addr, reach Reach) (netip.Addr, bool) {
 	var usable []netip.Addr
 	for _, a := range addrs {
@@ -46,7 +46,7 @@ func Best(ctx context.Context, addrs []netip.Addr, reach Reach) (netip.Addr, boo
 	return usable[0], true
 }
 
-// reached asks about all at once.
+// reached calls reach for all addresses at the same time.
 func reached(ctx context.Context, addrs []netip.Addr, reach Reach) []bool {
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// Lease waits for a DHCP lease.
+// Lease polls the leases of a DHCP server until it has one for the machine.
 type Lease struct {
 	// Source returns the DHCP leases.
 	Source Source
@@ -17,8 +17,8 @@ type Lease struct {
 
 var _ Strategy = Lease{}
 
-// Address answers with the address that is leased to the interface, or the
-// best of several; see [Best].
+// Address returns the address that is leased to the interface, or the best of several:
+// see [Best].
 func (l Lease) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	return asked{
 		strategy: "lease", source: l.Source, reach: l.Reach,

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Source knows addresses of network interfaces.
+// Source returns the addresses of network interfaces, such as the leases of a DHCP server.
 type Source interface {
 	// Addresses returns the current addresses of an interface, or none. After an
 	// [ErrNotYet], which says why there is none, the source is polled again; any other
@@ -24,24 +24,24 @@ var ErrNotYet = errors.New("not yet")
 // such as an address that two machines have. It ends all strategies of [Auto].
 var ErrFinal = errors.New("no strategy can find the address")
 
-// notYetError is an ErrNotYet without its words.
+// notYetError is an ErrNotYet with a message of its own.
 type notYetError struct{ text string }
 
 func (e *notYetError) Error() string        { return e.text }
 func (e *notYetError) Is(target error) bool { return target == ErrNotYet }
 
-// NotYet is an [ErrNotYet] that says what is missing.
+// NotYet returns an [ErrNotYet] whose message says what is missing.
 func NotYet(format string, args ...any) error { return &notYetError{fmt.Sprintf(format, args...)} }
 
-// How often a source is asked: at first often, for a machine that is there
-// already, and then often enough to notice an address within 300 ms, the time
-// that the answer takes included.
+// Intervals between two calls of a source: short at first, for a machine that runs
+// already, and then long enough to find an address within 300 ms, the duration of the
+// call included.
 const (
 	firstPause = 25 * time.Millisecond
 	lastPause  = 150 * time.Millisecond
 )
 
-// errAskAgain is what poll's ask answers with while there is no address.
+// errAskAgain is the error of the function ask of poll while there is no address.
 var errAskAgain = errors.New("ask again")
 
 // poll asks until there is an address, the context ends, or asking fails.

@@ -24,16 +24,15 @@ type SSH struct {
 	// may contain a password: String and errors hide it.
 	URL string
 	// Command is run by the shell of the machine, with the MAC address in place of
-	// every {0}. It prints the address as soon as it knows it, and nothing before.
-	// Its exit code does not matter.
+	// every {0}. It prints the address, or nothing while there is none: it is then
+	// run again. Its exit code is ignored.
 	Command string
 	// Timeout limits the look-up, the login included.
 	Timeout time.Duration
-	// Reach helps to choose if several addresses are printed; see [Best]. It may
-	// be nil.
+	// Reach chooses between several addresses; it may be nil.
 	Reach Reach
-	// Stale reports whether an address is that of an earlier machine with the
-	// same MAC address. The command is run again in that case. It may be nil.
+	// Stale reports whether an address belonged to an earlier machine with the
+	// same MAC address. The command is then run again. It may be nil.
 	Stale func(ctx context.Context, addr netip.Addr) bool
 }
 

@@ -6,14 +6,14 @@ import (
 	"net/netip"
 )
 
-// Static answers with an address that the machine is known to give itself.
+// Static returns an address that the system of the machine configures itself.
 type Static struct {
 	IP netip.Addr
 }
 
 var _ Strategy = Static{}
 
-// Address answers at once, with an error only if ctx has ended.
+// Address returns at once. It fails only if ctx has ended.
 func (s Static) Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error) {
 	if ctx.Err() != nil {
 		return netip.Addr{}, &NotFoundError{Strategy: "static", MAC: mac, Seen: "not begun", Cause: context.Cause(ctx)}

@@ -16,17 +16,18 @@ type Strategy interface {
 	Address(ctx context.Context, mac net.HardwareAddr) (netip.Addr, error)
 }
 
-// ErrNotFound is what every [NotFoundError] is.
+// ErrNotFound means that a strategy found no address: see [NotFoundError].
 var ErrNotFound = errors.New("no address found")
 
-// NotFoundError says that a strategy had no answer when its time was over.
+// NotFoundError reports that a strategy found no address until its context ended, or
+// that it cannot find one. It is an [ErrNotFound].
 type NotFoundError struct {
 	Strategy string           // as the configuration names it
-	MAC      net.HardwareAddr // of the interface that was asked for
-	Attempts int              // how often the source was asked
+	MAC      net.HardwareAddr // of the interface
+	Attempts int              // calls of the source
 	Waited   time.Duration    // since the first attempt
-	Seen     string           // what the source said last
-	Cause    error            // why the wait ended: a context's cause
+	Seen     string           // last result of the source
+	Cause    error            // why the wait ended, such as the cause of the context
 }
 
 // Error names the strategy, the MAC address, the attempts and the last result.
@@ -38,5 +39,5 @@ func (e *NotFoundError) Error() string {
 // Is makes the error an [ErrNotFound].
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *NotFoundError) Unwrap() error { return e.Cause }
