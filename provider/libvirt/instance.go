@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -50,7 +52,7 @@ type instance struct {
 
 	mu      sync.Mutex
 	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
-	lease   *owner.Renewal
+	renewal *owner.Renewal
 }
 
 var (
@@ -110,7 +112,7 @@ func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.Explain(err))
 	}
 	w := i.getWatcher()
-	i.lease = owner.Renew(func() *libvirt.Connect { return w.Connection().Conn }, c.Name, i.config.OwnerLease)
+	i.renewal = owner.Renew(func() *libvirt.Connect { return w.Connection().Conn }, c.Name, i.config.OwnerLease)
 	return i.findAddress(ctx, c, i.find)
 }
 
@@ -207,10 +209,10 @@ func (i *instance) getWatcher() *virt.DomainWatcher {
 	return i.watcher
 }
 
-// stopWatching stops the renewal of the lease and the watcher.
+// stopWatching stops the renewal of the ownership and the watcher.
 func (i *instance) stopWatching() {
-	i.lease.Stop()
-	i.lease = nil
+	i.renewal.Stop()
+	i.renewal = nil
 	i.mu.Lock()
 	w := i.watcher
 	i.watcher = nil
@@ -228,6 +230,16 @@ func (i *instance) Outage() (changed <-chan struct{}, err error) {
 		return w.Outage()
 	}
 	return nil, nil
+}
+
+var _ provider.StateReporter = (*instance)(nil)
+
+// State returns the state of the clone as virsh shows it, as events have reported it.
+func (i *instance) State() string {
+	if w := i.getWatcher(); w != nil {
+		return w.StateName()
+	}
+	return ""
 }
 
 // Console returns up to that many of the last lines of the clone's serial console.
@@ -282,3 +294,47 @@ var _ provider.Cloned = (*instance)(nil)
 
 // BaseDomain returns the name of the domain that was cloned.
 func (i *instance) BaseDomain() string { return i.config.BaseDomain }
+
+// Keep leaves the clone as it is, also if it is paused, and returns how to reach and remove
+// it. It returns "" if there is no clone or it has stopped: TearDown then removes the rest.
+func (i *instance) Keep(ctx context.Context) (string, error) {
+	w := i.getWatcher()
+	if w == nil || !w.Exists() {
+		return "", nil
+	}
+	i.renewal.Stop()
+	err := i.changeMetadata(ctx, w.Domain, func(m *owner.Metadata) {
+		m.Kept = &owner.MetadataKept{Since: time.Now().UTC().Truncate(time.Second)}
+	})
+	if err != nil {
+		return "", fmt.Errorf("marking domain %s as kept: %w", w.Domain, virt.StripCodes(err))
+	}
+	i.stopWatching()
+	err = i.undo.Forget(ctx)
+	i.disconnect()
+	return i.keptHint(w.Domain), err
+}
+
+// changeMetadata changes the metadata of the clone, after changes that are under way.
+func (i *instance) changeMetadata(ctx context.Context, domain string, change func(*owner.Metadata)) error {
+	if i.renewal != nil {
+		return i.renewal.Change(ctx, change)
+	}
+	conn := i.on.Conn
+	return virt.WithContext(ctx, conn, func() error { return owner.ChangeMetadata(conn, domain, change) })
+}
+
+// keptHint returns the commands that reach and remove a kept clone.
+func (i *instance) keptHint(domain string) string {
+	virsh := "virsh -c '" + redact.Text(i.config.URL) + "'"
+	lines := []string{"domain " + domain + " at " + redact.Text(i.config.URL) + " is kept"}
+	if i.address.IsValid() {
+		lines = append(lines, "address: "+i.address.String())
+	}
+	remove := "overcast gc, as soon as this process has ended"
+	if i.config.Overlay == overlayUnlinked {
+		remove += "; or " + virsh + " destroy " + domain // it has no files that would stay
+	}
+	lines = append(lines, "look at it: "+virsh+" console "+domain, "remove it:  "+remove)
+	return strings.Join(lines, "\n  ")
+}

@@ -60,13 +60,13 @@ func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.St
 	return by, err
 }
 
-// byLease reads libvirt's leases. Without a DHCP server, it fails after patience.
-func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, patience time.Duration) (strategy.Strategy, error) {
+// byLease reads libvirt's leases. Without a DHCP server, it fails after serverTimeout.
+func (i *instance) byLease(conn *libvirt.Connect, c *domainxml.Clone, serverTimeout time.Duration) (strategy.Strategy, error) {
 	network, err := i.leasesBefore(conn, c)
 	if err != nil {
 		return nil, err
 	}
-	network.Health.Patience = patience
+	network.Health.ServerTimeout = serverTimeout
 	return strategy.Lease{Source: network, Reach: answers}, nil
 }
 
@@ -102,9 +102,9 @@ const (
 	arpScanAfterRace = 10 * time.Second
 )
 
-// serverPatience is how long a guest may take to configure an address on a network without
+// missingServerTimeout is how long a guest may take to configure an address on a network without
 // a DHCP server.
-const serverPatience = 30 * time.Second
+const missingServerTimeout = 30 * time.Second
 
 func (i *instance) byARP(conn *libvirt.Connect, c *domainxml.Clone, scanAfter time.Duration) strategy.Strategy {
 	return strategy.ARP{Source: address.NewNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
@@ -121,7 +121,7 @@ func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Stra
 	if i.config.SSH.Command != "" {
 		add(i.bySSH(conn, c))
 	}
-	add(i.byLease(conn, c, serverPatience))
+	add(i.byLease(conn, c, missingServerTimeout))
 	add(i.byAgent(conn, c))
 	add(i.byARP(conn, c, arpScanAfterRace), nil)
 	return all
@@ -213,7 +213,7 @@ func (i *instance) checkAddress(ctx context.Context, c *domainxml.Clone) error {
 		return nil
 	}
 	i.check = i.newAddressCheck(i.on.Conn, c)
-	return i.check.CheckFound(ctx, i.lease.Change)
+	return i.check.CheckFound(ctx, i.renewal.Change)
 }
 
 var (

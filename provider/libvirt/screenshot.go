@@ -13,18 +13,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-var (
-	_ provider.Screenshotter = (*instance)(nil)
-	_ provider.StateReporter = (*instance)(nil)
-)
-
-// State returns the state of the clone as virsh shows it, as events have reported it.
-func (i *instance) State() string {
-	if w := i.getWatcher(); w != nil {
-		return w.StateName()
-	}
-	return ""
-}
+var _ provider.Screenshotter = (*instance)(nil)
 
 // Screenshot returns the content of the clone's first screen.
 func (i *instance) Screenshot(ctx context.Context) ([]byte, error) {

@@ -172,10 +172,10 @@ func receives(sockets, bridge string) (listens bool, unread int) {
 
 // DHCPHealth looks for the reason why a clone has no lease.
 type DHCPHealth struct {
-	definition *libvirtxml.Network
-	gateway    *virt.Gateway
-	bridge     string
-	Patience   time.Duration // how long a missing server is not an error: other strategies may find an address
+	definition    *libvirtxml.Network
+	gateway       *virt.Gateway
+	bridge        string
+	ServerTimeout time.Duration // how long a missing server is not an error: other strategies may find an address
 
 	since   time.Time // when the clone was first checked without a lease
 	next    time.Time // when the server is checked next
@@ -214,7 +214,7 @@ func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 	}
 	if h.missing >= missingTimes {
 		missing := &noDHCPServerError{network: h.definition.Name, bridge: h.bridge}
-		if now.Sub(h.since) < h.Patience {
+		if now.Sub(h.since) < h.ServerTimeout {
 			return strategy.NotYet("%v", missing)
 		}
 		missing.final = true

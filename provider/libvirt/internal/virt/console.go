@@ -23,8 +23,8 @@ type Console struct {
 	stopped bool // reading
 }
 
-func newConsole(hangUp func()) *Console {
-	return &Console{ended: make(chan struct{}), closed: make(chan struct{}), closeStream: hangUp}
+func newConsole(closeStream func()) *Console {
+	return &Console{ended: make(chan struct{}), closed: make(chan struct{}), closeStream: closeStream}
 }
 
 // maxConsoleBytes limits the output of a console that is kept.
