@@ -45,11 +45,11 @@ func (e *entry) attachStanding(ctx context.Context, prepared Prepared) (bool, er
 }
 
 func sharedHostOf(record *standing.Record) (sharedHost, error) {
-	var shared inventory
+	var shared sharedHosts
 	if err := json.Unmarshal(record.Shared, &shared); err != nil {
 		return sharedHost{}, fmt.Errorf("reading the record of %s: %w", record.Label, err)
 	}
-	if shared.Version != inventoryVersion {
+	if shared.Version != sharedHostsVersion {
 		return sharedHost{}, fmt.Errorf("%s was set up by another version of overcast: overcast down %s", record.Label, record.Label)
 	}
 	return shared.Hosts[record.Label], nil

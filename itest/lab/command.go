@@ -15,12 +15,12 @@ import (
 
 // runCommand runs the command as a process group of its own and passes signals
 // on to it.
-func runCommand(command []string, p plan, env []string, signals <-chan syscall.Signal) int {
+func runCommand(command []string, lab settings, env []string, signals <-chan syscall.Signal) int {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if p.Foreground {
+	if lab.Foreground {
 		tty, err := os.Open("/dev/tty")
 		if err == nil {
 			defer tty.Close()

@@ -53,7 +53,7 @@ var baseDomains = []baseDomain{
 }
 
 // hypervisor is the lab's libvirt.
-type hypervisor struct{ plan plan }
+type hypervisor struct{ settings settings }
 
 func (h *hypervisor) keyPath() string { return filepath.Join(labDir, "id_ed25519") }
 
@@ -68,10 +68,10 @@ func (h *hypervisor) copyImages() error {
 		to, from string
 		mode     os.FileMode
 	}{
-		{bootDir + "/vmlinux", h.plan.Image.Kernel, 0o644},
-		{bootDir + "/initrd", h.plan.Image.Initrd, 0o644},
-		{h.keyPath(), h.plan.Image.Key, 0o600},
-		{h.keyPath() + ".pub", h.plan.Image.Key + ".pub", 0o644},
+		{bootDir + "/vmlinux", h.settings.Image.Kernel, 0o644},
+		{bootDir + "/initrd", h.settings.Image.Initrd, 0o644},
+		{h.keyPath(), h.settings.Image.Key, 0o600},
+		{h.keyPath() + ".pub", h.settings.Image.Key + ".pub", 0o644},
 	}
 	for _, c := range copies {
 		if err := copyFile(c.to, c.from, c.mode); err != nil {
@@ -83,7 +83,7 @@ func (h *hypervisor) copyImages() error {
 			path := filepath.Join(imageDir, disk.File)
 			var err error
 			if i == 0 {
-				err = copyFile(path, h.plan.Image.Root, 0o600)
+				err = copyFile(path, h.settings.Image.Root, 0o600)
 			} else {
 				err = tool("qemu-img", "create", "-q", "-f", disk.Format, path, "16M")
 			}
@@ -132,7 +132,7 @@ func (h *hypervisor) defineNetworks() error {
 		return err
 	}
 	names := []string{natNetwork, routedNetwork}
-	if h.plan.Debian != "" {
+	if h.settings.Debian != "" {
 		names = append(names, byMACNetwork)
 	}
 	for _, name := range names {
@@ -158,7 +158,7 @@ func (h *hypervisor) defineDomains() error {
 	}
 	for _, domain := range baseDomains {
 		var text bytes.Buffer
-		err := tmpl.Execute(&text, map[string]any{"Domain": domain, "KVM": h.plan.Accel == kvm, "ImageDir": imageDir, "BootDir": bootDir})
+		err := tmpl.Execute(&text, map[string]any{"Domain": domain, "KVM": h.settings.Accel == kvm, "ImageDir": imageDir, "BootDir": bootDir})
 		if err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (d debianDomain) disk() string { return filepath.Join(imageDir, d.Name+".qc
 // defineDebian gives each of the Debian domains a disk of its own and defines
 // it, if the lab was asked for them.
 func (h *hypervisor) defineDebian() error {
-	if h.plan.Debian == "" {
+	if h.settings.Debian == "" {
 		return nil
 	}
 	tmpl, err := template.ParseFS(files, "files/debian.xml.tmpl")
@@ -233,11 +233,11 @@ func (h *hypervisor) defineDebian() error {
 		return err
 	}
 	for _, domain := range debianDomains {
-		if err := copyFile(domain.disk(), h.plan.Debian, 0o600); err != nil {
+		if err := copyFile(domain.disk(), h.settings.Debian, 0o600); err != nil {
 			return err
 		}
 		var text bytes.Buffer
-		err := tmpl.Execute(&text, map[string]any{"Domain": domain, "Disk": domain.disk(), "Network": natNetwork, "KVM": h.plan.Accel == kvm})
+		err := tmpl.Execute(&text, map[string]any{"Domain": domain, "Disk": domain.disk(), "Network": natNetwork, "KVM": h.settings.Accel == kvm})
 		if err != nil {
 			return err
 		}

@@ -15,22 +15,22 @@ import (
 
 // keeperMain sets the lab up, inside its namespaces, and runs the command.
 func keeperMain() int {
-	var p plan
-	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &p); err != nil {
-		complain(fmt.Errorf("reading the plan: %w", err))
+	var lab settings
+	if err := json.Unmarshal([]byte(os.Getenv(settingsVariable)), &lab); err != nil {
+		complain(fmt.Errorf("reading the settings: %w", err))
 		return exitLab
 	}
-	os.Unsetenv(planVariable)
+	os.Unsetenv(settingsVariable)
 	unix.CloseOnExec(controlFd)
 	signals := make(chan syscall.Signal, 16)
 	go readControl(signals)
 
-	env, code := setUpUnlessStopped(p, signals)
+	env, code := setUpUnlessStopped(lab, signals)
 	if env == nil {
 		return code
 	}
-	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(p.Started).Seconds(), accelName(p.Accel, os.Getenv("LAB_ACCEL") != ""))
-	return runCommand(os.Args[1:], p, env, signals)
+	fmt.Fprintf(os.Stderr, "lab: ready after %.1fs (%s)\n", time.Since(lab.Started).Seconds(), accelName(lab.Accel, os.Getenv("LAB_ACCEL") != ""))
+	return runCommand(os.Args[1:], lab, env, signals)
 }
 
 func accelName(a accel, forced bool) string {
@@ -59,14 +59,14 @@ func readControl(signals chan<- syscall.Signal) {
 // setUpUnlessStopped sets the lab up, or answers with the exit code to end
 // with: a signal that comes before there is a command to pass it on to ends
 // the lab, as it would have ended the command.
-func setUpUnlessStopped(p plan, signals <-chan syscall.Signal) (env []string, code int) {
+func setUpUnlessStopped(lab settings, signals <-chan syscall.Signal) (env []string, code int) {
 	type result struct {
 		env []string
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		env, err := setUp(p)
+		env, err := setUp(lab)
 		done <- result{env, err}
 	}()
 	select {
@@ -85,8 +85,8 @@ func setUpUnlessStopped(p plan, signals <-chan syscall.Signal) (env []string, co
 
 // setUp makes the lab, and answers with what to add to the command's
 // environment.
-func setUp(p plan) ([]string, error) {
-	h := &hypervisor{plan: p}
+func setUp(lab settings) ([]string, error) {
+	h := &hypervisor{settings: lab}
 	steps := []struct {
 		name string
 		do   func() error
@@ -112,7 +112,7 @@ func setUp(p plan) ([]string, error) {
 	if err := os.WriteFile(conf, labConf, 0o644); err != nil {
 		return nil, err
 	}
-	return append(p.Env,
+	return append(lab.Env,
 		"HOME="+labHome,
 		"TMPDIR="+labDir+"/tmp",
 		"LIBVIRT_DEFAULT_URI=qemu:///system",
@@ -120,7 +120,7 @@ func setUp(p plan) ([]string, error) {
 		"LAB_SSH_KEY="+h.keyPath(),
 		"LAB_STATIC_IP="+staticAddress,
 		"LAB_CONF="+conf,
-		"LAB_ACCEL="+string(p.Accel),
+		"LAB_ACCEL="+string(lab.Accel),
 	), nil
 }
 

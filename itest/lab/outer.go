@@ -18,8 +18,8 @@ import (
 	"github.com/overcast-go/overcast/itest/lab/guest"
 )
 
-// plan is what the outer process tells the keeper.
-type plan struct {
+// settings are what the outer process passes to the keeper.
+type settings struct {
 	Image      guest.Image
 	Debian     string // path of the Debian guest's disk; empty if the lab has no such guest
 	Accel      accel
@@ -28,8 +28,8 @@ type plan struct {
 	Started    time.Time
 }
 
-// planVariable carries the plan from process to process, out of sight of ps.
-const planVariable = "LAB_PLAN"
+// settingsVariable carries the settings from process to process, out of sight of ps.
+const settingsVariable = "LAB_SETTINGS"
 
 // outerMain runs in the caller's namespaces: it makes sure of everything that
 // needs the machine or the network, starts the lab's process 1, and passes
@@ -51,8 +51,8 @@ func outerMain(command []string) int {
 
 	prepared := make(chan prepareResult, 1)
 	go func() {
-		p, err := prepare(ctx)
-		prepared <- prepareResult{p, err}
+		lab, err := prepare(ctx)
+		prepared <- prepareResult{lab, err}
 	}()
 	select {
 	case got := <-prepared:
@@ -60,7 +60,7 @@ func outerMain(command []string) int {
 			complain(got.err)
 			return exitLab
 		}
-		return enter(got.plan, command, signals, orphaned)
+		return enter(got.settings, command, signals, orphaned)
 	case s := <-signals:
 		cancel(fmt.Errorf("stopped by %v", s))
 		<-prepared
@@ -74,52 +74,52 @@ func outerMain(command []string) int {
 }
 
 type prepareResult struct {
-	plan plan
-	err  error
+	settings settings
+	err      error
 }
 
 // prepare checks the machine and fetches all that cannot be fetched inside.
-func prepare(ctx context.Context) (plan, error) {
-	p := plan{Started: time.Now(), Foreground: ownsTerminal()}
+func prepare(ctx context.Context) (settings, error) {
+	lab := settings{Started: time.Now(), Foreground: ownsTerminal()}
 	if err := addSbin(); err != nil {
-		return p, err
+		return lab, err
 	}
 	if err := checkMachine(); err != nil {
-		return p, err
+		return lab, err
 	}
 	var err error
-	if p.Accel, err = chooseAccel(os.Getenv("LAB_ACCEL"), "/proc/cpuinfo", kvmDevice); err != nil {
-		return p, err
+	if lab.Accel, err = chooseAccel(os.Getenv("LAB_ACCEL"), "/proc/cpuinfo", kvmDevice); err != nil {
+		return lab, err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return p, fmt.Errorf("no folder for the cache of guests: %w: set HOME or XDG_CACHE_HOME", err)
+		return lab, fmt.Errorf("no folder for the cache of guests: %w: set HOME or XDG_CACHE_HOME", err)
 	}
-	p.Image, err = guest.Ensure(ctx, filepath.Join(cache, "overcast-lab"), func() func(error) {
+	lab.Image, err = guest.Ensure(ctx, filepath.Join(cache, "overcast-lab"), func() func(error) {
 		return begin("building guest image")
 	})
 	if err != nil {
-		return p, fmt.Errorf("building guest image: %w", err)
+		return lab, fmt.Errorf("building guest image: %w", err)
 	}
 	if wantsDebian() {
-		p.Debian, err = guest.EnsureDebian(ctx, filepath.Join(cache, "overcast-lab"), p.Image, func() func(error) {
+		lab.Debian, err = guest.EnsureDebian(ctx, filepath.Join(cache, "overcast-lab"), lab.Image, func() func(error) {
 			return begin("building Debian image")
 		})
 		if err != nil {
-			return p, fmt.Errorf("building Debian image: %w: without LAB_DEBIAN=1 the lab needs none", err)
+			return lab, fmt.Errorf("building Debian image: %w: without LAB_DEBIAN=1 the lab needs none", err)
 		}
 	}
-	if p.Env, err = goEnvironment(ctx); err != nil || !wantsCloud() {
-		return p, err
+	if lab.Env, err = goEnvironment(ctx); err != nil || !wantsCloud() {
+		return lab, err
 	}
-	cloud, err := guest.EnsureCloud(ctx, filepath.Join(cache, "overcast-lab"), p.Image, func() func(error) {
+	cloud, err := guest.EnsureCloud(ctx, filepath.Join(cache, "overcast-lab"), lab.Image, func() func(error) {
 		return begin("building cloud image")
 	})
 	if err != nil {
-		return p, fmt.Errorf("building cloud image: %w: without LAB_CLOUD=1 the lab needs none", err)
+		return lab, fmt.Errorf("building cloud image: %w: without LAB_CLOUD=1 the lab needs none", err)
 	}
-	p.Env = append(p.Env, "LAB_CLOUD_IMAGE="+cloud)
-	return p, nil
+	lab.Env = append(lab.Env, "LAB_CLOUD_IMAGE="+cloud)
+	return lab, nil
 }
 
 // wantsCloud says whether the caller asks for a cloud image.
@@ -166,8 +166,8 @@ func goEnvironment(ctx context.Context) ([]string, error) {
 // enter starts process 1 of the lab and waits for it. The command is handed on
 // as arguments, as it came: they may hold any bytes, and more of them than one
 // variable of an environment can.
-func enter(p plan, command []string, signals <-chan os.Signal, orphaned <-chan struct{}) int {
-	data, err := json.Marshal(p)
+func enter(lab settings, command []string, signals <-chan os.Signal, orphaned <-chan struct{}) int {
+	data, err := json.Marshal(lab)
 	if err != nil {
 		complain(err)
 		return exitLab
@@ -179,7 +179,7 @@ func enter(p plan, command []string, signals <-chan os.Signal, orphaned <-chan s
 	}
 	first := &exec.Cmd{
 		Path: "/proc/self/exe", Args: append([]string{initName}, command...),
-		Env:   append(os.Environ(), planVariable+"="+string(data)),
+		Env:   append(os.Environ(), settingsVariable+"="+string(data)),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{control},
 		SysProcAttr: &syscall.SysProcAttr{
@@ -201,7 +201,7 @@ func enter(p plan, command []string, signals <-chan os.Signal, orphaned <-chan s
 	err = first.Wait()
 	close(ended)
 	<-passed
-	if p.Foreground {
+	if lab.Foreground {
 		takeTerminal()
 	}
 	return exitCode(err)

@@ -10,13 +10,13 @@ import (
 	"github.com/overcast-go/overcast/provider"
 )
 
-// inventoryVersion is the version of the inventory's format. All processes of a run
+// sharedHostsVersion is the version of the format of [sharedHosts]. All processes of a run
 // have the same build, so there is one version at a time.
-const inventoryVersion = 1
+const sharedHostsVersion = 1
 
-// inventory describes shared hosts to other processes, as JSON. It contains no secrets:
+// sharedHosts describes shared hosts to other processes, as JSON. It contains no secrets:
 // each process reads the login from the configuration.
-type inventory struct {
+type sharedHosts struct {
 	Version int                   `json:"version"`
 	Hosts   map[string]sharedHost `json:"hosts"`
 }
@@ -32,7 +32,7 @@ type sharedHost struct {
 // Share describes hosts that are up in this process, for [Registry.Adopt] in other
 // processes. It fails if one of them is not up.
 func (r *Registry) Share(labels ...string) ([]byte, error) {
-	shared := inventory{Version: inventoryVersion, Hosts: map[string]sharedHost{}}
+	shared := sharedHosts{Version: sharedHostsVersion, Hosts: map[string]sharedHost{}}
 	for _, label := range labels {
 		h := r.Get(label)
 		if h == nil {
@@ -53,12 +53,12 @@ func (r *Registry) Share(labels ...string) ([]byte, error) {
 // down; TearDown in this process only ends their use here. Adopt does not change a host
 // that is up in this process.
 func (r *Registry) Adopt(ctx context.Context, shared []byte, prepare Preparer) error {
-	var adopted inventory
+	var adopted sharedHosts
 	if err := json.Unmarshal(shared, &adopted); err != nil {
 		return fmt.Errorf("reading the shared hosts: %w", err)
 	}
-	if adopted.Version != inventoryVersion {
-		return fmt.Errorf("reading the shared hosts: version %d is not %d: all processes of a run need the same build", adopted.Version, inventoryVersion)
+	if adopted.Version != sharedHostsVersion {
+		return fmt.Errorf("reading the shared hosts: version %d is not %d: all processes of a run need the same build", adopted.Version, sharedHostsVersion)
 	}
 	for label, host := range adopted.Hosts {
 		if err := r.adopt(ctx, label, host, prepare); err != nil {
