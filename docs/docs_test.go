@@ -116,6 +116,32 @@ func TestReferenceHasEveryParameterOfURLs(t *testing.T) {
 	assert.ElementsMatch(t, strings.Split(list, ", "), rows)
 }
 
+// OVERCAST_RUN is not read: it marks the processes of a command on a host.
+func TestReferenceHasEveryEnvironmentVariable(t *testing.T) {
+	page, err := os.ReadFile("configuration.md")
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(string(page), "## Environment variables")
+	variable := regexp.MustCompile(`"(OVERCAST_[A-Z]+)"`)
+	read := map[string]bool{}
+	err = filepath.WalkDir("..", func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range variable.FindAllStringSubmatch(string(text), -1) {
+			read[found[1]] = found[1] != "OVERCAST_RUN"
+		}
+		return err
+	})
+	require.NoError(t, err)
+	for name, isRead := range read {
+		if isRead {
+			assert.Contains(t, table, "| `"+name+"` |")
+		}
+	}
+	assert.Greater(t, len(read), 5)
+}
+
 func TestReferenceHasEveryKey(t *testing.T) {
 	text, err := os.ReadFile("configuration.md")
 	require.NoError(t, err)
