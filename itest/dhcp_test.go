@@ -151,7 +151,7 @@ var _ = Describe("a libvirt network whose dnsmasq hangs", func() {
 		Expect(exec.Command("pkill", "-STOP", "-f", "dnsmasq/hung.conf").Run()).To(Succeed())
 		DeferCleanup(func() { Expect(exec.Command("pkill", "-CONT", "-f", "dnsmasq/hung.conf").Run()).To(Succeed()) })
 		configure(`hung_lease = ${guest} %s { ipLookupStrategy = lease }, hung_auto = ${guest} %[1]s`,
-			`{ libvirtBaseDomain = hung-base, networkDeviceId = hung, connection = null, addressTimeout = 60 }`)
+			`{ libvirtBaseDomain = hung-base, networkDeviceId = hung, connection = null, addressTimeout = 10 minutes }`)
 		for _, o := range setUpAtOnce(ctx, "hung_lease", "hung_auto") {
 			Expect(o.err).To(MatchError(fixture.ErrAddressNotFound))
 			Expect(o.err).To(MatchError(MatchRegexp(`the DHCP server on bridge virbr136 of network hung does not read the requests that it receives \(\d+ bytes wait\)`)))

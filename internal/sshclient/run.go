@@ -182,8 +182,10 @@ type Result struct {
 	// is 128 where the server does not report which signal it was: OpenSSH
 	// reports ABRT, ALRM, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, TERM, USR1
 	// and USR2, dropbear before 2025 the same, and later all but real-time
-	// signals. This is about the shell itself: a command that a signal ended
-	// within the shell has the exit code that the shell gives it, 128+n.
+	// signals. This is about the shell itself, and the program that it has
+	// replaced itself with (bash does so with the last command). A program
+	// that a signal ended in a shell that goes on, as in "prog; exit $?", has
+	// the exit code that the shell gives it, 128+n.
 	ExitCode int
 	// Signal is the name of that signal without SIG, as in "KILL", or "unknown".
 	// It is empty if no signal ended the shell.

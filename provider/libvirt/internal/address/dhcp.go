@@ -107,13 +107,16 @@ func (e *noDHCPServerError) Is(target error) bool { return e.final && target == 
 // hungDHCPServerError reports that the DHCP server of a network does not read requests.
 type hungDHCPServerError struct {
 	network, bridge string
-	unread          int // bytes
+	unread          int  // bytes
+	final           bool // no strategy can find an address
 }
 
 func (e *hungDHCPServerError) Error() string {
 	return fmt.Sprintf("the DHCP server on bridge %s of network %s does not read the requests that it receives (%d bytes wait): its dnsmasq hangs or is stopped: "+
 		"end it (kill -KILL), and make libvirt start it again (systemctl reload libvirtd, or virtnetworkd)", e.bridge, e.network, e.unread)
 }
+
+func (e *hungDHCPServerError) Is(target error) bool { return e.final && target == strategy.ErrFinal }
 
 // dhcpSockets prints the UDP sockets of DHCP servers.
 const dhcpSockets = "ss -Hlun sport = :67"
@@ -144,7 +147,7 @@ func checkDHCPServer(ctx context.Context, gateway *virt.Gateway, network, bridge
 	case !listens:
 		return &noDHCPServerError{network: network, bridge: bridge}
 	case unread > 0:
-		return &hungDHCPServerError{network, bridge, unread}
+		return &hungDHCPServerError{network: network, bridge: bridge, unread: unread}
 	}
 	return nil
 }
@@ -182,6 +185,7 @@ type DHCPHealth struct {
 	failure error     // of the last check
 	missing int       // number of successive checks that did not find it
 	hanging int       // number of successive checks that found unread requests
+	hung    time.Time // when the first of these was
 }
 
 // Delay of the first check of the DHCP server, here and on another machine, where it
@@ -196,8 +200,14 @@ const (
 	hangingTimes   = 4 // a server that pings an address before it offers it reads nothing for 3 s
 )
 
-// check fails with a *noDHCPServerError, or with a [strategy.ErrNotYet] that says why
-// the clone has no lease yet.
+// hangingLimit is how long a server must not have read requests before the look-up ends.
+// dnsmasq pings at most 6 addresses in 30 s, for 3 s each, and goes on without a ping for
+// other requests, so that it empties its queue meanwhile.
+const hangingLimit = 45 * time.Second
+
+// check fails with a *noDHCPServerError or *hungDHCPServerError, or with a
+// [strategy.ErrNotYet] that says why the clone has no lease yet. A DHCP range that is used
+// up is of the latter: another machine may release its lease.
 func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLease) error {
 	now := time.Now()
 	if h.since.IsZero() {
@@ -221,12 +231,23 @@ func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 		return missing
 	}
 	if h.hanging >= hangingTimes {
-		return strategy.NotYet("%v", h.failure)
+		return h.reportHanging(now)
 	}
 	if used := DHCPUsage(h.definition, leases); used.full() {
 		return strategy.NotYet("%v", &RangeFullError{h.definition.Name, used})
 	}
 	return nil
+}
+
+// reportHanging reports a server that does not read requests: with a
+// [strategy.ErrNotYet], and with a final error after hangingLimit.
+func (h *DHCPHealth) reportHanging(now time.Time) error {
+	var hung *hungDHCPServerError
+	if errors.As(h.failure, &hung) && now.Sub(h.hung) >= hangingLimit && now.Sub(h.since) >= h.Patience {
+		hung.final = true
+		return hung
+	}
+	return strategy.NotYet("%v", h.failure)
 }
 
 // note counts successive failures of the check of the server.
@@ -242,6 +263,9 @@ func (h *DHCPHealth) note(failure error, now time.Time) {
 		h.missing, h.hanging = h.missing+1, 0
 	}
 	if errors.As(failure, &hung) {
+		if h.hanging == 0 {
+			h.hung = now
+		}
 		h.missing, h.hanging = 0, h.hanging+1
 	}
 }

@@ -87,7 +87,25 @@ func TestOnlyRepeatedFailuresOfADHCPServerCount(t *testing.T) {
 	err := reported(hung)
 	require.ErrorIs(t, err, strategy.ErrNotYet)
 	require.ErrorContains(t, err, "does not read the requests that it receives (300 bytes wait)")
+	require.NotErrorIs(t, err, strategy.ErrFinal)
 	require.NoError(t, reported(nil))
+}
+
+func TestDHCPServerThatDoesNotReadForLongIsFinal(t *testing.T) {
+	start := time.Now().Add(-time.Hour)
+	h := DHCPHealth{definition: &libvirtxml.Network{}, since: start, next: time.Now().Add(time.Hour)}
+	report := func(after time.Duration) error {
+		h.note(&hungDHCPServerError{network: "n", unread: 300}, start.Add(after))
+		return h.reportHanging(start.Add(after))
+	}
+	require.NotErrorIs(t, report(0), strategy.ErrFinal)
+	require.NotErrorIs(t, report(hangingLimit-time.Second), strategy.ErrFinal)
+	h.note(nil, start.Add(hangingLimit-time.Second)) // it has read
+	require.NotErrorIs(t, report(hangingLimit), strategy.ErrFinal)
+	require.NotErrorIs(t, report(2*hangingLimit-time.Second), strategy.ErrFinal)
+	h.Patience = 3 * hangingLimit
+	require.NotErrorIs(t, report(2*hangingLimit), strategy.ErrFinal, "other strategies may find an address")
+	require.ErrorIs(t, report(3*hangingLimit), strategy.ErrFinal)
 }
 
 func TestMissingDHCPServerIsFinalForAllStrategiesOnlyLater(t *testing.T) {
