@@ -243,7 +243,7 @@ func (h *DHCPHealth) check(ctx context.Context, leases []libvirt.NetworkDHCPLeas
 // [strategy.ErrNotYet], and with a final error after hangingLimit.
 func (h *DHCPHealth) reportHanging(now time.Time) error {
 	var hung *hungDHCPServerError
-	if errors.As(h.failure, &hung) && now.Sub(h.hung) >= hangingLimit && now.Sub(h.since) >= h.Patience {
+	if errors.As(h.failure, &hung) && now.Sub(h.hung) >= hangingLimit && now.Sub(h.since) >= h.ServerTimeout {
 		hung.final = true
 		return hung
 	}

@@ -103,7 +103,7 @@ func TestDHCPServerThatDoesNotReadForLongIsFinal(t *testing.T) {
 	h.note(nil, start.Add(hangingLimit-time.Second)) // it has read
 	require.NotErrorIs(t, report(hangingLimit), strategy.ErrFinal)
 	require.NotErrorIs(t, report(2*hangingLimit-time.Second), strategy.ErrFinal)
-	h.Patience = 3 * hangingLimit
+	h.ServerTimeout = 3 * hangingLimit
 	require.NotErrorIs(t, report(2*hangingLimit), strategy.ErrFinal, "other strategies may find an address")
 	require.ErrorIs(t, report(3*hangingLimit), strategy.ErrFinal)
 }
