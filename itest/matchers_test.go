@@ -161,7 +161,7 @@ var _ = Describe("matchers", func() {
 		unmatched(host, BeCloneOf("lab-static"), "found: it is a clone of my_base_domain")
 	})
 
-	It("fail both To and NotTo for a host that has ended", func(ctx SpecContext) {
+	It("fail both To and NotTo for a host that has stopped", func(ctx SpecContext) {
 		configure(`leaving = ${guest}`)
 		leaving := up(ctx, "leaving")
 		Expect(leaving).NotTo(HaveMounted("/data"))
@@ -170,12 +170,12 @@ var _ = Describe("matchers", func() {
 		}
 		Eventually(leaving.Exited).Should(HaveOccurred())
 		Expect(leaving).NotTo(BeReachableOnSSH())
-		ended := ContainSubstring("the host has ended: ")
+		stopped := ContainSubstring("the host does not run: ")
 		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).
-			To(ConsistOf(And(HavePrefix("cannot check\n    "+leaving.String()), ended)))
+			To(ConsistOf(And(HavePrefix("cannot check\n    "+leaving.String()), stopped)))
 		Expect(InterceptGomegaFailures(func() { Eventually(leaving).WithTimeout(time.Minute).ShouldNot(HaveMounted("/data")) })).
-			To(ConsistOf(And(HavePrefix("Told to stop trying"), ended)))
+			To(ConsistOf(And(HavePrefix("Told to stop trying"), stopped)))
 		Expect(InterceptGomegaFailures(func() { Eventually(leaving).WithTimeout(time.Minute).Should(BeReachableOn(22)) })).
-			To(ConsistOf(And(HavePrefix("No future change is possible."), ended)))
+			To(ConsistOf(And(HavePrefix("No future change is possible."), stopped)))
 	})
 })

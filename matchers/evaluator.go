@@ -58,9 +58,9 @@ type verdict struct {
 // resumed: try fails, and Eventually goes on.
 func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.Context) (R, error), judge func(R) (verdict, error)) (bool, error) {
 	r := e.begin(actual)
-	if ended := exited(actual); ended != nil {
+	if stopped := exited(actual); stopped != nil {
 		// Another machine may have the host's address now.
-		return e.end(actual, r, q, verdict{err: fmt.Errorf("the host has ended: %w", ended), final: true})
+		return e.end(actual, r, q, verdict{err: fmt.Errorf("the host does not run: %w", stopped), final: true})
 	}
 	var got verdict
 	result, err := withTimeout(e, r, try)
@@ -71,7 +71,7 @@ func evaluate[T, R any](e *evaluator[T], actual any, q query, try func(context.C
 		got = verdict{err: err, final: host.IsPermanent(err)}
 		stopped := exited(actual)
 		if stopped != nil && !errors.Is(err, stopped) { // unless it says so already
-			got.err = fmt.Errorf("%w; the host has ended: %w", err, stopped)
+			got.err = fmt.Errorf("%w; the host does not run: %w", err, stopped)
 		}
 		got.final = got.final || stopped != nil
 	}

@@ -249,7 +249,7 @@ func TestAHostThatHasEndedStopsEventually(t *testing.T) {
 			mortality.report(crashed)
 			m := one.make()
 			failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(m) })
-			assert.Contains(t, failure, "the host has ended: host has stopped: the domain has crashed\n")
+			assert.Contains(t, failure, "the host does not run: host has stopped: the domain has crashed\n")
 			assert.Regexp(t, "^(Told to stop trying|No future change is possible)", failure)
 		})
 	}
@@ -313,7 +313,7 @@ func TestAHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 	failure := failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).Should(BeReachableOn(80)) })
 	assert.Contains(t, failure, "No future change is possible")
 	assert.Contains(t, failure, "to be reachable on port 80")
-	assert.Contains(t, failure, "the host has ended: the domain has crashed")
+	assert.Contains(t, failure, "the host does not run: the domain has crashed")
 	assert.Empty(t, failureOf(func(g Gomega) { g.Eventually(&falling{}).WithTimeout(testLimit).ShouldNot(BeReachableOn(80)) }))
 
 	host = &falling{}
@@ -323,7 +323,7 @@ func TestAHostThatEndsDuringAnAttemptStopsEventually(t *testing.T) {
 	}
 	failure = failureOf(func(g Gomega) { g.Eventually(host).WithTimeout(testLimit).ShouldNot(HaveMounted("/data")) })
 	assert.Regexp(t, `^Told to stop trying after`, failure)
-	assert.Contains(t, failure, "last error: no route to host; the host has ended: the domain has crashed\nattempts: 1")
+	assert.Contains(t, failure, "last error: no route to host; the host does not run: the domain has crashed\nattempts: 1")
 }
 
 func TestAHostThatStopsDuringAnAttemptSaysSoOnce(t *testing.T) {
@@ -395,18 +395,18 @@ func TestBeReachableOnSSHNeedsADialerIfNoLoginIsConfigured(t *testing.T) {
 	require.ErrorContains(t, err, "a value with the method DialContext(")
 }
 
-// barred is a host whose hypervisor cannot be reached.
-type barred struct{}
+// unreachableGuest is a host whose hypervisor cannot be reached.
+type unreachableGuest struct{}
 
-func (barred) DialContext(context.Context, string, string) (net.Conn, error) {
+func (unreachableGuest) DialContext(context.Context, string, string) (net.Conn, error) {
 	return nil, fmt.Errorf("logging in: %w", fixture.ErrHypervisorNotReachable)
 }
 
 func TestAnUnreachableHypervisorIsAnError(t *testing.T) {
 	for _, m := range []matcher{BeReachableOn(80), RespondToHTTP(80, "/"), BeReachableOnSSH()} {
-		_, err := m.Match(barred{})
+		_, err := m.Match(unreachableGuest{})
 		require.ErrorIs(t, err, fixture.ErrHypervisorNotReachable)
-		assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(barred{}).NotTo(m) }))
+		assert.NotEmpty(t, failureOf(func(g Gomega) { g.Expect(unreachableGuest{}).NotTo(m) }))
 	}
 }
 

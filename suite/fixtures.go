@@ -142,7 +142,7 @@ func (f *Fixtures) cleanUp(ctx context.Context) error {
 }
 
 func tearDown(ctx context.Context, labels []string) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownLimit)
 	defer cancel()
-	return recovered.ForEach(labels, func(label string) error { return host.Default.TearDown(bounded, label) })
+	return recovered.ForEach(labels, func(label string) error { return host.Default.TearDown(ctx, label) })
 }

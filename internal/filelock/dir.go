@@ -169,7 +169,7 @@ func openFolder(parent *os.Root, name string) (queueFolder, error) {
 	}
 	if opened, err := folder.Stat("."); err != nil || !os.SameFile(found, opened) {
 		folder.Close()
-		return queueFolder{}, fmt.Errorf("%s: it was exchanged: %w", path, errNotFolder)
+		return queueFolder{}, fmt.Errorf("%s: it was replaced meanwhile: %w", path, errNotFolder)
 	}
 	return queueFolder{folder}, nil
 }

@@ -176,7 +176,7 @@ func TestConnectionsThatAreCut(t *testing.T) {
 	}
 	<-c.Done()
 	if errors.Is(c.Err(), sshclient.ErrClosed) {
-		t.Error("it is said to have been closed by this process")
+		t.Error("the error says that this process closed it")
 	}
 }
 

@@ -178,9 +178,9 @@ func (e *elevation) fail(reason string) {
 }
 
 func (e *elevation) failure(reason string) error {
-	said := strings.ReplaceAll(e.before.String(), e.prompt, "")
-	said = strings.TrimSpace(e.password.Hide(strings.ReplaceAll(said, "\r", "")))
-	return &ElevationError{How: e.how, User: e.user, Reason: reason, Output: said}
+	output := strings.ReplaceAll(e.before.String(), e.prompt, "")
+	output = strings.TrimSpace(e.password.Hide(strings.ReplaceAll(output, "\r", "")))
+	return &ElevationError{How: e.how, User: e.user, Reason: reason, Output: output}
 }
 
 // verdict is nil if the command was run.

@@ -48,7 +48,7 @@ func TestElevatedRun(t *testing.T) {
 			}
 		})
 	}
-	t.Run("as somebody", func(t *testing.T) {
+	t.Run("as another user", func(t *testing.T) {
 		c := connect(t, sshtest.StartElevator(t, "", sshtest.Config{}).URL("connectionType=SUDO", "sudoUsername=oracle"), nil)
 		if got := run(t, c, `echo "$BECAME"; echo oops >&2`); got.Stdout != "oracle\n" || got.Stderr != "oops\n" {
 			t.Errorf("got %+v", got)

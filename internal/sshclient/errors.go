@@ -139,7 +139,7 @@ type ElevationError struct {
 func (e *ElevationError) Error() string {
 	text := fmt.Sprintf("connectionType %s: becoming %s: %s", e.How, e.User, e.Reason)
 	if e.Output != "" {
-		text += fmt.Sprintf(" (it said %.500q)", e.Output)
+		text += fmt.Sprintf(" (output: %.500q)", e.Output)
 	}
 	return text
 }

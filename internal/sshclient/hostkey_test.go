@@ -37,7 +37,7 @@ func TestAnyKeyOfTheServerMayBeTheKnownOne(t *testing.T) {
 			connect(t, server.URL("hostKey="+server.Fingerprint(i)), nil)
 		})
 	}
-	t.Run("by a fingerprint that is none of them", func(t *testing.T) {
+	t.Run("by another fingerprint", func(t *testing.T) {
 		err := dialError(t, t.Context(), server.URL("hostKey="+print43), nil)
 		var mismatch *hostkey.MismatchError
 		if !errors.As(err, &mismatch) || len(mismatch.Got) != 3 || mismatch.Want[0] != print43 {
@@ -60,7 +60,7 @@ func TestKnownHosts(t *testing.T) {
 		server.KnownHosts(t, filepath.Join(opts.Home, ".ssh", "known_hosts"))
 		connect(t, login, opts)
 	})
-	t.Run("unknown, and the error's line mends it", func(t *testing.T) {
+	t.Run("unknown, with the line to add to known_hosts", func(t *testing.T) {
 		opts := lonely(t)
 		err := dialError(t, t.Context(), login, opts)
 		var unknown *hostkey.UnknownError
@@ -95,7 +95,7 @@ func TestKnownHosts(t *testing.T) {
 			t.Fatalf("got %v, want a HostKeyMismatchError with both fingerprints", err)
 		}
 		if mismatch.Where != file+" line 2" {
-			t.Errorf("the key known is said to be in %q", mismatch.Where)
+			t.Errorf("the error names %q as the place of the known key", mismatch.Where)
 		}
 	})
 	t.Run("revoked", func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestKnownHosts(t *testing.T) {
 			t.Fatalf("got %v, want a HostKeyRevokedError", err)
 		}
 	})
-	t.Run("a line that is none", func(t *testing.T) {
+	t.Run("an invalid line", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "known_hosts")
 		if err := os.WriteFile(file, []byte("what is this\n"), 0o600); err != nil {
 			t.Fatal(err)

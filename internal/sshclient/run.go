@@ -252,7 +252,7 @@ func (o *output) stream(b *bytes.Buffer) io.Writer {
 		if len(kept) < len(p) {
 			select {
 			case o.full <- &OutputLimitError{o.limit}:
-			default: // said already
+			default: // it was reported before
 			}
 		}
 		return len(p), nil // the rest is read and dropped, so that the command can end

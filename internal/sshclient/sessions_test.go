@@ -54,7 +54,7 @@ func TestRunsMoreCommandsAtOnceThanAConnectionAllows(t *testing.T) {
 	}
 }
 
-// A blocker is a server whose commands last until they are told to end.
+// A blocker is a server whose commands run until the test ends them.
 type blocker struct {
 	*sshtest.Server
 	started chan string   // gets each command

@@ -88,7 +88,7 @@ func TestSSHConfig(t *testing.T) {
 	t.Run("Match exec", func(t *testing.T) {
 		connect(t, "ssh://linux-box", configured(t, "Match exec true\n IdentitiesOnly no\n"+section("linux-box", server), server))
 	})
-	t.Run("a port that is none", func(t *testing.T) {
+	t.Run("an invalid port", func(t *testing.T) {
 		err := dialError(t, t.Context(), "ssh://box", configured(t, "Host box\n Port 0\n"))
 		if !strings.Contains(err.Error(), `"0" is not a port`) {
 			t.Errorf("got %v", err)
@@ -100,9 +100,9 @@ func TestProxyJump(t *testing.T) {
 	first := sshtest.Start(t, sshtest.Config{})
 	second := sshtest.Start(t, sshtest.Config{})
 	guest := sshtest.Start(t, sshtest.Config{})
-	// Only by way of the second machine does the guest's name lead anywhere.
+	// The guest's name can be resolved only on the second machine.
 	sections := section("first", first) + section("second", second)
-	t.Run("two machines", func(t *testing.T) {
+	t.Run("through two machines", func(t *testing.T) {
 		c := connect(t, "ssh://guest", configured(t, sections+section("guest", guest, "ProxyJump first,second"), first, second, guest))
 		if first.Logins() == 0 || second.Logins() == 0 {
 			t.Error("it went another way")
@@ -127,7 +127,7 @@ func TestProxyJump(t *testing.T) {
 			section("guest", guest, "ProxyJump tester@"+first.Addr)
 		connect(t, "ssh://guest", configured(t, config, first, guest))
 	})
-	t.Run("none", func(t *testing.T) {
+	t.Run("ProxyJump none", func(t *testing.T) {
 		connect(t, "ssh://guest", configured(t, section("guest", guest, "ProxyJump none"), guest))
 	})
 	t.Run("a dialer goes before it", func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestProxyJump(t *testing.T) {
 		opts.Dialer = new(net.Dialer)
 		connect(t, "ssh://guest", opts)
 	})
-	t.Run("the way's host key is checked though the guest's is not", func(t *testing.T) {
+	t.Run("the host key of the jump machine is checked, also if that of the guest is not", func(t *testing.T) {
 		opts := configured(t, sections+section("guest", guest, "ProxyJump first"), guest)
 		opts.HostKeys = hostkey.AcceptAny()
 		err := dialError(t, t.Context(), "ssh://guest?hostKey=insecure", opts)
@@ -148,7 +148,7 @@ func TestProxyJump(t *testing.T) {
 			t.Errorf("the error does not name the way: %v", err)
 		}
 	})
-	t.Run("back to itself", func(t *testing.T) {
+	t.Run("a ProxyJump to itself fails", func(t *testing.T) {
 		err := dialError(t, t.Context(), "ssh://guest", configured(t, section("guest", guest, "ProxyJump guest"), guest))
 		if !strings.Contains(err.Error(), "does ProxyJump lead back to itself?") {
 			t.Errorf("got %v", err)

@@ -94,7 +94,7 @@ func TestDialThroughAMachineFails(t *testing.T) {
 		config sshtest.Config
 		want   string
 	}{
-		{"nobody listens", sshtest.Config{}, "refused"},
+		{"a port without a listener", sshtest.Config{}, "refused"},
 		{"forwarding is off", sshtest.Config{NoForwarding: true}, "forwarding is off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -127,14 +127,14 @@ func TestOneMachineThroughAnother(t *testing.T) {
 		t.Error(err)
 	}
 
-	t.Run("and a login that fails", func(t *testing.T) {
+	t.Run("to a machine that refuses the login", func(t *testing.T) {
 		err := dialError(t, t.Context(), guest.URL("hostKey="+print43), opts)
 		var mismatch *hostkey.MismatchError
 		if !errors.As(err, &mismatch) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("and nobody there", func(t *testing.T) {
+	t.Run("to a port without a listener", func(t *testing.T) {
 		guest.Close()
 		err := dialError(t, t.Context(), guest.URL(), opts)
 		var dial *sshclient.DialError

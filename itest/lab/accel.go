@@ -32,11 +32,11 @@ func chooseAccel(forced, cpuinfo, device string) (accel, error) {
 	case forced == string(kvm) || forced == string(tcg):
 		return accel(forced), nil
 	case forced != "":
-		return "", fmt.Errorf("LAB_ACCEL=%s: it is kvm, tcg, or not set", forced)
+		return "", fmt.Errorf("LAB_ACCEL=%s: it must be kvm, tcg or unset", forced)
 	}
 	info, err := os.ReadFile(cpuinfo)
 	if err != nil {
-		return "", fmt.Errorf("finding out whether the CPU has hardware virtualisation: %w: set LAB_ACCEL", err)
+		return "", fmt.Errorf("detecting hardware virtualisation of the CPU: %w: set LAB_ACCEL", err)
 	}
 	if missing == nil && virtualisation.Match(info) {
 		return kvm, nil

@@ -31,7 +31,7 @@ func TestChooseAccel(t *testing.T) {
 		"KVM forced without a flag":   {forced: "kvm", cpuinfo: none, device: true, want: kvm},
 		"KVM forced without a device": {forced: "kvm", cpuinfo: intel, complaint: "load the module kvm_intel or kvm_amd, or use LAB_ACCEL=tcg"},
 		"emulation forced":            {forced: "tcg", cpuinfo: intel, device: true, want: tcg},
-		"nonsense":                    {forced: "nonsense", cpuinfo: intel, device: true, complaint: "LAB_ACCEL=nonsense: it is kvm, tcg, or not set"},
+		"nonsense":                    {forced: "nonsense", cpuinfo: intel, device: true, complaint: "LAB_ACCEL=nonsense: it must be kvm, tcg or unset"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cpuinfo, device := filepath.Join(t.TempDir(), "cpuinfo"), filepath.Join(t.TempDir(), "kvm")

@@ -27,7 +27,7 @@ const nobody = 65534
 func TestOneLineSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	refused(t, how{user: nobody}, `needs root, [^\n]*: run it with sudo -E, [^\n]*`)
-	refused(t, how{env: []string{"LAB_ACCEL=nonsense"}}, `LAB_ACCEL=nonsense: it is kvm, tcg, or not set`)
+	refused(t, how{env: []string{"LAB_ACCEL=nonsense"}}, `LAB_ACCEL=nonsense: it must be kvm, tcg or unset`)
 
 	// Programs are taken away on the tray: the machine keeps them.
 	tr := newTray(t)

@@ -23,7 +23,7 @@ var (
 func (i *instance) Checkpoints(ctx context.Context) (provider.Checkpoints, error) {
 	w := i.getWatcher()
 	if w == nil {
-		return nil, errors.New("there is no clone")
+		return nil, errors.New("the clone does not exist")
 	}
 	if i.on == nil || i.on.CheckLost() != nil {
 		if _, err := i.reconnect(ctx); err != nil {
@@ -161,7 +161,7 @@ func withDomain(ctx context.Context, on *virt.Connection, name string, do func(*
 func (i *instance) SetClock(ctx context.Context) error {
 	w := i.getWatcher()
 	if w == nil {
-		return errors.New("there is no clone")
+		return errors.New("the clone does not exist")
 	}
 	err := withDomain(ctx, w.Connection(), w.Domain, func(domain *libvirt.Domain) error {
 		now := time.Now()

@@ -153,7 +153,7 @@ func (c *config) validate(section *hocon.Value) error {
 	case c.OwnerLease < time.Second:
 		return section.Invalid("ownerLease", "must be at least 1 second")
 	case !slices.Contains(cacheModes, c.Cache):
-		return section.Invalid("cache", "it is none of %s", strings.Join(cacheModes, ", "))
+		return section.Invalid("cache", "must be one of %s", strings.Join(cacheModes, ", "))
 	}
 	if err := c.validateImage(section); err != nil {
 		return err
@@ -190,7 +190,7 @@ func (c *config) validate(section *hocon.Value) error {
 	if near != "" {
 		near = fmt.Sprintf(": did you mean %q?", near)
 	}
-	return section.Invalid("ipLookupStrategy", `it is none of the strategies "auto", "lease", "SSH", "static", "agent" and "arp"%s`, near)
+	return section.Invalid("ipLookupStrategy", "must be one of auto, lease, agent, arp, SSH, static%s", near)
 }
 
 // asksSSH reports whether the address is looked up by SSH.command.

@@ -194,7 +194,7 @@ func (c *Credentials) offerKeys() ([]xssh.Signer, error) {
 	return signers, nil
 }
 
-var errSecondFactor = errors.New("the machine asks for more than a password")
+var errSecondFactor = errors.New("the machine requires more than a password")
 
 // answer answers one question with the password. It fails for several questions and
 // for a question whose answer would be shown, which does not ask for a password.

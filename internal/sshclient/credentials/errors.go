@@ -19,7 +19,7 @@ var (
 type KeyFileError struct {
 	File    string
 	Problem error // one of the ErrKey... values
-	Err     error // what the system said, if it did
+	Err     error // of the system; nil if there is none
 }
 
 func (e *KeyFileError) Error() string {

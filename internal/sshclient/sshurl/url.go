@@ -232,7 +232,7 @@ func setOS(t *Target, v string) error {
 	case strings.EqualFold(v, "WINDOWS"):
 		return ErrWindows
 	case v != "UNIX":
-		return fmt.Errorf("%q is not allowed: only UNIX is", v)
+		return fmt.Errorf("%q is not supported: it must be UNIX", v)
 	}
 	t.OS = v
 	return nil
@@ -252,7 +252,7 @@ func setConnectionType(t *Target, v string) error {
 
 func setSudoUsername(t *Target, v string) error {
 	if v == "" || strings.HasPrefix(v, "-") || strings.ContainsAny(v, " \t\n\x00") {
-		return errors.New("this is no user name")
+		return errors.New("it is not a user name")
 	}
 	t.SudoUsername = v
 	return nil
@@ -282,7 +282,7 @@ func setPty(t *Target, v string) error {
 func setTimeout(t *Target, v string) error {
 	ms, err := strconv.ParseInt(v, 10, 32)
 	if err != nil || ms <= 0 {
-		return fmt.Errorf("%q is no positive number of milliseconds", v)
+		return fmt.Errorf("%q is not a positive number of milliseconds", v)
 	}
 	t.Timeout = time.Duration(ms) * time.Millisecond
 	return nil

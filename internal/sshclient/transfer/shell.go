@@ -21,15 +21,15 @@ type shellFiles struct{ c *sshclient.Client }
 const exitNotThere = 44
 
 func (f shellFiles) script(ctx context.Context, in io.Reader, out io.Writer, text string, args ...string) error {
-	said := boundedBuffer{limit: maxErrorText}
-	code, err := f.c.RunAsLoginUser(ctx, shell.Script(text, args...), in, out, &said)
+	stderr := boundedBuffer{limit: maxErrorText}
+	code, err := f.c.RunAsLoginUser(ctx, shell.Script(text, args...), in, out, &stderr)
 	switch {
 	case err != nil:
 		return err
 	case code == exitNotThere:
 		return fs.ErrNotExist
 	case code != 0:
-		return fmt.Errorf("the machine's shell printed %.500q (exit code %d)", strings.TrimSpace(said.String()), code)
+		return fmt.Errorf("the machine's shell printed %.500q (exit code %d)", strings.TrimSpace(stderr.String()), code)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func TestElevatedFiles(t *testing.T) {
 		without          bool
 	}{
 		{"sudo", "connectionType=SUDO", false},
-		{"sudo as somebody", "connectionType=SUDO&sudoUsername=oracle", false},
+		{"sudo as another user", "connectionType=SUDO&sudoUsername=oracle", false},
 		{"interactive sudo", "connectionType=INTERACTIVE_SUDO", false},
 		{"interactive sudo without SFTP", "connectionType=INTERACTIVE_SUDO", true},
 		{"su", "connectionType=SU", false},

@@ -67,7 +67,7 @@ func withFiles(ctx context.Context, c *sshclient.Client, use func(remoteFiles) e
 	case !errors.Is(err, sshclient.ErrNoSubsystem):
 		return err
 	case c.Target().ConnectionType == sshurl.SFTP:
-		return fmt.Errorf("%w: use connectionType=SCP, which does without", err)
+		return fmt.Errorf("%w: use connectionType=SCP, which does not need it", err)
 	}
 	defer files.close()
 	return use(files)

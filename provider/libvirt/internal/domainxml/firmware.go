@@ -82,11 +82,11 @@ func firmwareOf(conn *libvirt.Connect, base *libvirtxml.Domain) (*firmware, erro
 	// Only libvirt knows what it would select.
 	native, err := conn.DomainXMLToNative("qemu-argv", text, 0)
 	if err != nil {
-		return nil, fmt.Errorf("finding out which firmware base domain %q boots by: %w", base.Name, virt.StripCodes(err))
+		return nil, fmt.Errorf("determining the firmware of base domain %q: %w", base.Name, virt.StripCodes(err))
 	}
 	found, err := nativeFirmware(native)
 	if err != nil {
-		return nil, fmt.Errorf("finding out which firmware base domain %q boots by: %w", base.Name, err)
+		return nil, fmt.Errorf("determining the firmware of base domain %q: %w", base.Name, err)
 	}
 	return found, nil
 }

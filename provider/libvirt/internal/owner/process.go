@@ -124,7 +124,7 @@ func processStart(pid int) (uint64, error) {
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	const starttime = 22 - 3 // index of the field after state
 	if len(fields) <= starttime {
-		return 0, fmt.Errorf("/proc/%d/stat is cut short", pid)
+		return 0, fmt.Errorf("/proc/%d/stat is truncated", pid)
 	}
 	if state := fields[0]; state == "Z" || state == "X" {
 		return 0, syscall.ESRCH
