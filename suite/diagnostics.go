@@ -3,6 +3,7 @@ package suite
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ func (f *Fixtures) reportHostsOnFailure() {
 // reportHosts adds a report entry for each host that is up or being set up.
 func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
 	report := ginkgo.CurrentSpecReport()
+	omitGoroutines(report)
 	f.recordFailedNode(ctx, report)
 	test := fmt.Sprintf("%s %d", cmp.Or(report.FullText(), report.LeafNodeType.String()), report.ParallelProcess)
 	labels := f.labelsToReport(report)
@@ -47,6 +49,21 @@ func (f *Fixtures) reportHosts(ctx ginkgo.SpecContext) {
 	}
 	if err != nil {
 		ginkgo.AddReportEntry("host diagnostics failed", err.Error(), ginkgo.ReportEntryVisibilityFailureOrVerbose)
+	}
+}
+
+// omitGoroutines removes the goroutines from the report of a node that was interrupted.
+// Ginkgo has printed those of the node when the interrupt came; the report would have them
+// twice more, with all others: hundreds of lines before the hosts. The lists of goroutines
+// are the ones that Ginkgo prints from later, as a copy of a report shares them.
+func omitGoroutines(report types.SpecReport) {
+	if !report.State.Is(types.SpecStateInterrupted) {
+		return
+	}
+	for _, progress := range append(slices.Clone(report.ProgressReports), report.Failure.ProgressReport) {
+		for n := range progress.Goroutines {
+			progress.Goroutines[n] = types.Goroutine{IsSpecGoroutine: true} // not printed without its ID
+		}
 	}
 }
 

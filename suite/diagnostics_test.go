@@ -124,6 +124,26 @@ func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
 	assert.LessOrEqual(t, strings.Count(out.String(), "  host b - "), 1, out.String())
 }
 
+// Ginkgo prints the goroutines of the node once, when the interrupt comes.
+func TestAnInterruptOfASetUpShowsGoroutinesOnce(t *testing.T) {
+	for _, processes := range []int{1, 2} {
+		cmd, path := childCommand(t, []string{fmt.Sprintf("-procs=%d", processes)}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = "/nowhere" }`, "a b")
+		out := &bytes.Buffer{}
+		cmd.Stdout, cmd.Stderr = out, out
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		assert.Eventually(t, func() bool {
+			text, _ := os.ReadFile(path)
+			return strings.Count(string(text), "set up a") == processes
+		}, time.Minute, 10*time.Millisecond)
+		require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)) // as a terminal does
+		require.Error(t, cmd.Wait())
+		assert.Equal(t, processes, strings.Count(out.String(), "Spec Goroutine"), out.String())
+		assert.NotContains(t, out.String(), "Other Goroutines")
+		assert.Regexp(t, `generated when the interrupt was received:\n.*\n.*\n\n\s+Begin Additional Progress Reports >>\n\s+Hosts:\n`, out.String())
+	}
+}
+
 func TestAFailedSetUpReportsAllHosts(t *testing.T) {
 	artifacts := t.TempDir()
 	_, output, passed := runWith(t, []string{"-procs=1"}, `a.noted = "10.0.0.1", b.noted = fails`, "a b", "OVERCAST_ARTIFACTS="+artifacts)
