@@ -137,6 +137,20 @@ var _ = Describe("address look-up", func() {
 		Expect(up(ctx, "arp_host").HostName()).To(HavePrefix("192.168.122."))
 	})
 
+	It("ignores the address that an earlier clone with the same MAC address had on another network", func(ctx SpecContext) {
+		define(asAnother("my_base_domain", "moved"))
+		configure(`moved_host = ${guest} { libvirtBaseDomain = moved, ipLookupStrategy = arp }`)
+		address := up(ctx, "moved_host").HostName()
+		mac := clones("moved_host")[0].Devices.Interfaces[0].MAC.Address
+		Expect(fixture.TearDown(ctx, "moved_host")).To(Succeed())
+		entry := []string{"192.168.124.77", "lladdr", mac, "dev", "br0", "nud", "permanent"}
+		Expect(exec.Command("ip", append([]string{"neighbour", "replace"}, entry...)...).Run()).To(Succeed())
+		DeferCleanup(func() { Expect(exec.Command("ip", "neighbour", "del", entry[0], "dev", "br0").Run()).To(Succeed()) })
+
+		Expect(up(ctx, "moved_host").HostName()).To(Equal(address))
+		Expect(clones("moved_host")[0].Devices.Interfaces[0].MAC.Address).To(Equal(mac))
+	})
+
 	It("uses the hypervisor's neighbour table, here and on another machine", func(ctx SpecContext) {
 		configure(`arp_host = ${guest} { ipLookupStrategy = arp }`)
 		host := up(ctx, "arp_host")

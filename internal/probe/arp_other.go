@@ -19,4 +19,4 @@ func scan(context.Context, net.Interface, netip.Prefix, net.HardwareAddr) (netip
 }
 
 // Neighbours is not supported on this system.
-func Neighbours() ([]Neighbour, error) { return nil, errors.ErrUnsupported }
+func Neighbours(string) ([]Neighbour, error) { return nil, errors.ErrUnsupported }

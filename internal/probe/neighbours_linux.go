@@ -5,14 +5,30 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Neighbours reads the neighbour table of this machine's kernel, for IPv4 and
-// IPv6. Everybody may do that.
-func Neighbours() ([]Neighbour, error) {
+// Neighbours reads the entries of the interface named link in the neighbour table of
+// this machine's kernel, for IPv4 and IPv6. It reads all entries if this machine has no
+// address on that interface, as it then reaches the network through another one. No
+// privileges are needed.
+func Neighbours(link string) ([]Neighbour, error) {
+	at, err := net.InterfaceByName(link)
+	if err != nil {
+		return nil, fmt.Errorf("reading the neighbour table of %s: %w", link, err)
+	}
+	table, err := neighbours()
+	if len(prefixes(*at)) == 0 {
+		return table, err
+	}
+	return slices.DeleteFunc(table, func(n Neighbour) bool { return n.Link != at.Index }), err
+}
+
+// neighbours reads the whole table.
+func neighbours() ([]Neighbour, error) {
 	var table []Neighbour
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		answer, err := syscall.NetlinkRIB(unix.RTM_GETNEIGH, family)

@@ -134,13 +134,23 @@ func TestNeighboursAreThoseThatHaveAnswered(t *testing.T) {
 		out, err := exec.Command("ip", append([]string{"neighbour", "replace", "dev", "br9", "to"}, strings.Fields(entry)...)...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
-	table, err := probe.Neighbours()
+	out, err := exec.Command("sh", "-ec", "ip link add br8 type bridge; ip link set br8 up; ip neighbour replace to 192.0.2.24 lladdr 52:54:00:00:00:24 dev br8 nud permanent").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	table, err := probe.Neighbours("br9")
 	require.NoError(t, err)
 	confirmed := map[string]bool{}
 	for _, n := range table {
 		confirmed[n.Addr.String()+" "+n.MAC.String()] = n.Confirmed
 	}
 	assert.Equal(t, map[string]bool{"192.0.2.20 52:54:00:00:00:20": false, "192.0.2.21 52:54:00:00:00:21": true, "fd00::22 52:54:00:00:00:22": true}, confirmed)
+
+	out, err = exec.Command("sysctl", "-qw", "net.ipv6.conf.br8.disable_ipv6=1").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	all, err := probe.Neighbours("br8")
+	require.NoError(t, err)
+	assert.Len(t, all, len(table)+1, "this machine has no address on br8")
+	_, err = probe.Neighbours("br7")
+	require.Error(t, err)
 }
 
 func TestAnswersNeedTheRightToAsk(t *testing.T) {

@@ -63,7 +63,7 @@ func (a *Check) sharesAddress(ctx context.Context, address netip.Addr) bool {
 // isNeighbour reports whether the kernel's neighbour table has the clone at an
 // address, in an entry that counts.
 func (a *Check) isNeighbour(address netip.Addr, counts func(probe.Neighbour) bool) bool {
-	table, _ := probe.Neighbours() // an error counts as an empty table
+	table, _ := probe.Neighbours(a.link) // an error counts as an empty table
 	return slices.ContainsFunc(table, func(n probe.Neighbour) bool {
 		return n.Addr == address && a.clone.HasMAC(n.MAC.String()) && counts(n)
 	})

@@ -360,7 +360,7 @@ func (a *Check) byNeighbours(context.Context) error {
 	if a.link == "" || a.Silent {
 		return nil
 	}
-	table, err := probe.Neighbours()
+	table, err := probe.Neighbours(a.link)
 	if err != nil {
 		return nil
 	}

@@ -114,10 +114,11 @@ func (n *Neighbours) advice() string {
 
 // Table reads the addresses of an interface. The table of this machine is read from the
 // kernel: libvirt before 10.3 reads only a part of it, and later versions have been seen
-// to find nothing.
+// to find nothing. Entries of other networks do not count: an earlier clone with the same
+// MAC address may have been there.
 func (n *Neighbours) Table(ctx context.Context, mac net.HardwareAddr) ([]netip.Addr, error) {
 	if n.check.link != "" {
-		table, err := probe.Neighbours()
+		table, err := probe.Neighbours(n.check.link)
 		return addressesOf(table, mac), err
 	}
 	if !n.ByCommand {
