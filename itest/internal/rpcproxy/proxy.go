@@ -40,6 +40,7 @@ type Fault struct {
 	After string        // a call that is made before; "" is none
 	Skip  int           // matching calls that succeed before
 	Delay time.Duration // of [Hang]; 0 is [HangTime]
+	Then  func()        // called when the fault is injected, before libvirtd receives the call; nil for nothing
 }
 
 // Proxy passes packets between clients and libvirtd.
@@ -194,6 +195,9 @@ func (c *connection) passCalls() {
 		var fault Fault
 		if p.kind() == typeCall {
 			fault = c.proxy.record(p)
+		}
+		if fault.Then != nil {
+			fault.Then()
 		}
 		switch fault.Kind {
 		case "":
