@@ -42,6 +42,13 @@ func TestNeedFailsWithoutATeardown(t *testing.T) {
 	assert.Equal(t, []string{""}, log)
 }
 
+func TestPristineBeforeNeedSaysWhatToAdd(t *testing.T) {
+	log, output, passed := runWith(t, []string{"-procs=1", "--focus=needing a one"}, `a.noted = "10.0.0.1"`, "a", "CHILD_SPECS=need after pristine")
+	require.False(t, passed)
+	assert.Contains(t, output, `Pristine("a"): the host is not up: add BeforeEach(hosts.Need("a")) before BeforeEach(hosts.Pristine("a"))`)
+	assert.NotContains(t, log, "1: set up a")
+}
+
 func TestAFailedSetUpSaysWhereTheHostsAreDeclared(t *testing.T) {
 	_, output, passed := runWith(t, []string{"-procs=1"}, `a.noted = fails`, "a", "CHILD_DIRECT=yes")
 	require.False(t, passed)

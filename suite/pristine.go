@@ -45,6 +45,9 @@ func (f *Fixtures) restore(ctx context.Context, labels []string) error {
 		if !slices.Contains(f.labels, label) {
 			return fmt.Errorf("Pristine(%q): the suite declares no such host (it declares %s): add the label to suite.Declare", label, strings.Join(f.labels, ", "))
 		}
+		if f.needed.ready && host.Default.Get(label) == nil {
+			return fmt.Errorf("Pristine(%q): the host is not up: add BeforeEach(hosts.Need(%[1]q)) before BeforeEach(hosts.Pristine(%[1]q))", label)
+		}
 		if !several || !slices.Contains(set.shared, label) {
 			continue
 		}

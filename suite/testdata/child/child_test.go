@@ -183,7 +183,7 @@ func init() {
 			}
 			hosts.SetUp(ctx)
 		})
-	case does == "need":
+	case does == "need", does == "need after pristine":
 		BeforeSuite(hosts.SetUpOnNeed)
 	case does == "need without teardown":
 	case os.Getenv("CHILD_DIRECT") != "":

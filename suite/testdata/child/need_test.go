@@ -17,6 +17,9 @@ var _ = Describe("needing", func() {
 	It("no host", func() {})
 	for _, label := range labels {
 		Describe(label, func() {
+			if does == "need after pristine" {
+				BeforeEach(hosts.Pristine(label))
+			}
 			BeforeEach(hosts.Need(label))
 			for _, name := range []string{"one", "two"} {
 				It(name, func() {
