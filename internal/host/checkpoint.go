@@ -51,7 +51,6 @@ func (s *Checkpoint) Revert(ctx context.Context) error {
 		if err := c.load(ctx, func(*member) string { return s.name }); err != nil {
 			return err
 		}
-		s.host.Expose() // it is not in the state that Pristine knows
 		return c.brokenErr()
 	})
 	if err != nil {
@@ -205,8 +204,10 @@ func (c cut) save(ctx context.Context, name string) error {
 		_ = c.each(func(m *member) error { return m.at.Delete(context.WithoutCancel(ctx), name) })
 		return err
 	}
-	for _, m := range c {
-		m.host.gate.setClean()
+	if strings.HasPrefix(name, pristinePrefix) {
+		for _, m := range c {
+			m.host.gate.setClean()
+		}
 	}
 	return nil
 }
@@ -255,7 +256,11 @@ func (c cut) load(ctx context.Context, name func(*member) string) error {
 		if err := m.host.mountFolders(ctx); err != nil {
 			return err
 		}
-		m.host.gate.setClean()
+		if strings.HasPrefix(name(m), pristinePrefix) {
+			m.host.gate.setClean()
+		} else {
+			m.host.gate.touch()
+		}
 		return nil
 	})
 }

@@ -15,7 +15,7 @@ type gate struct {
 	state   context.Context
 	replace context.CancelCauseFunc // ends state
 	calls   int                     // that use the host
-	touched bool                    // a call has used the host since clean
+	touched bool                    // the host may have another state than the pristine one
 	exposed bool                    // the host's address is known to others: it can be used without a call
 }
 
@@ -87,7 +87,14 @@ func (g *gate) isIdle() bool {
 	return g.calls == 0
 }
 
-// setClean notes that the state of the host is that of a checkpoint.
+// touch notes that the state of the host is not the pristine one.
+func (g *gate) touch() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.touched = true
+}
+
+// setClean notes that the state of the host is the pristine one.
 func (g *gate) setClean() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

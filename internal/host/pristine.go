@@ -77,6 +77,9 @@ func restore(ctx context.Context, entries []*entry, shared bool) error {
 	return errors.Join(c.savePristine(ctx, name), c.brokenErr())
 }
 
+// pristinePrefix begins the names of the checkpoints of Pristine.
+const pristinePrefix = "overcast-pristine-"
+
 // pristineName is the name of the checkpoint of a group of hosts. QEMU limits its
 // length. Other processes that use the same hosts have the same name.
 func pristineName(entries []*entry) string {
@@ -84,7 +87,7 @@ func pristineName(entries []*entry) string {
 	for _, e := range entries {
 		fmt.Fprintf(hash, "%q", e.label)
 	}
-	return fmt.Sprintf("overcast-pristine-%x", hash.Sum(nil)[:8])
+	return fmt.Sprintf("%s%x", pristinePrefix, hash.Sum(nil)[:8])
 }
 
 // have reports whether all members have a checkpoint.
@@ -100,8 +103,8 @@ func (c cut) have(ctx context.Context, name string) (bool, error) {
 	return len(missing) == 0, err
 }
 
-// isClean reports whether no member can have been used since its last checkpoint or
-// revert.
+// isClean reports whether no member can have been used since its pristine state was
+// saved or restored.
 func (c cut) isClean() bool {
 	for _, m := range c {
 		if _, outage := provider.OutageOf(m.host.instance); outage != nil || !m.host.gate.isClean() {
