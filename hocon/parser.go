@@ -207,7 +207,7 @@ func (p *parser) field(o *object) error {
 	}
 	outer := len(p.path)
 	p.path = append(p.path, path...)
-	def, err := p.definition()
+	def, err := p.definition(at)
 	if err != nil {
 		return err
 	}
@@ -256,8 +256,9 @@ func (p *parser) noKey() error {
 	return p.unexpected("a key", "")
 }
 
-// definition parses what follows a key (specification: "Key-value separator").
-func (p *parser) definition() (*node, error) {
+// definition parses what follows a key (specification: "Key-value separator"). at is the
+// place of the key.
+func (p *parser) definition(at place) (*node, error) {
 	switch p.tok.kind {
 	case tokenOpenBrace:
 		return p.value()
@@ -272,7 +273,11 @@ func (p *parser) definition() (*node, error) {
 		}
 		return p.value()
 	}
-	return nil, p.unexpected("'=', ':', '+=' or '{' after the key "+renderPath(p.path), "")
+	hint := p.unclosed()
+	if key := at.position(); hint == "" && key.Line != p.here().position().Line {
+		hint = "the key is at " + key.String()
+	}
+	return nil, p.unexpected("'=', ':', '+=' or '{' after the key "+renderPath(p.path), hint)
 }
 
 // appended parses a += b, which means a = ${?a} [b] (specification: "The +=

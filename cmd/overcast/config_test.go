@@ -108,6 +108,7 @@ func TestConfigOfInvalidInputPrintsThePosition(t *testing.T) {
 		want string
 	}{
 		"syntax":         {"a {\n  b = ]\n}", []string{}, "overcast.conf:2:7: "},
+		"no separator":   {"web {\n  networkDeviceId \"b\"\n}", []string{}, `overcast.conf:3:1: expected '=', ':', '+=' or '{' after the key web."networkDeviceId b", found '}': the key is at overcast.conf:2:3`},
 		"unresolved":     {"a = ${nowhere}", []string{}, "overcast.conf:1:5: "},
 		"misspelt key":   {"web {\n  libvirtBaseDomain = a\n  networkDevceId = b\n}", []string{"web"}, `overcast.conf:3:3: web: unknown key "networkDevceId", did you mean "networkDeviceId"?`},
 		"not a number":   {"web { libvirtBaseDomain = a, SSH.timeout = soon }", []string{"web"}, `overcast.conf:1:44: web.SSH.timeout: "soon" is not a number of seconds or a duration, such as 30 or 2 minutes`},
