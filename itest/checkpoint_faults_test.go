@@ -76,6 +76,56 @@ var _ = Describe("a revert", func() {
 		Expect(checkpoint.Revert(ctx)).To(MatchError(fixture.ErrCheckpointGone))
 	})
 
+	It("ends calls in progress with ErrReverted, and later calls wait for its end", func(ctx SpecContext) {
+		host := fixture.Host("nat_host")
+		checkpoint, err := host.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				defer GinkgoRecover()
+				_, err := host.Run(ctx, "touch /root/running; exec sleep 4321")
+				Expect(err).To(MatchError(fixture.ErrReverted))
+			})
+		}
+		Eventually(host).WithTimeout(time.Minute).Should(HaveFile("/root/running"))
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		calls.Wait()
+		Expect(host).NotTo(HaveFile("/root/running"))
+		Expect(host).NotTo(HaveProcess(ContainSubstring("sleep 4321")))
+
+		var reverts sync.WaitGroup
+		ended := make(chan struct{})
+		for range 2 {
+			reverts.Go(func() {
+				defer GinkgoRecover()
+				for range 3 {
+					Expect(checkpoint.Revert(ctx)).To(Succeed())
+				}
+			})
+			calls.Go(func() {
+				defer GinkgoRecover()
+				for {
+					select {
+					case <-ended:
+						return
+					default:
+					}
+					result, err := host.Run(ctx, "echo hello")
+					if err == nil {
+						Expect(result.Stdout).To(Equal("hello\n"))
+					} else {
+						Expect(err).To(MatchError(fixture.ErrReverted))
+					}
+				}
+			})
+		}
+		reverts.Wait()
+		close(ended)
+		calls.Wait()
+		Expect(says(ctx, host, "echo hello")).To(Equal("hello\n"))
+	})
+
 	It("works after libvirtd has restarted", Serial, func(ctx SpecContext) {
 		host := fixture.Host("nat_host")
 		in(ctx, host, "echo before >/root/state")

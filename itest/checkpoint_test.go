@@ -44,6 +44,32 @@ var _ = Describe("a checkpoint", func() {
 		Expect(says(ctx, host, "echo it goes on")).To(Equal("it goes on\n"))
 	})
 
+	It("can be one of several, which are restored and deleted in any order", func(ctx SpecContext) {
+		host := fixture.Host("nat_host")
+		save := func() *fixture.Checkpoint {
+			GinkgoHelper()
+			checkpoint, err := host.Checkpoint(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			return checkpoint
+		}
+		files := func() string { return says(ctx, host, "cd /root; echo *") }
+		before := files()
+		none := save()
+		in(ctx, host, "touch /root/one")
+		one := save()
+		in(ctx, host, "touch /root/two; sync")
+
+		Expect(none.Revert(ctx)).To(Succeed())
+		Expect(files()).To(Equal(before))
+		Expect(one.Revert(ctx)).To(Succeed())
+		Expect(files()).To(And(ContainSubstring("one"), Not(ContainSubstring("two"))))
+		Expect(one.Delete(ctx)).To(Succeed())
+		Expect(files()).To(ContainSubstring("one"), "the state of the host goes on without its checkpoint")
+		Expect(one.Revert(ctx)).To(MatchError(fixture.ErrCheckpointGone))
+		Expect(none.Revert(ctx)).To(Succeed())
+		Expect(files()).To(Equal(before))
+	})
+
 	It("of a guest that writes with fsync has a clean file system, and the file as it was", func(ctx SpecContext) {
 		host := fixture.Host("nat_host")
 		lines := func(g Gomega) int {
@@ -173,6 +199,19 @@ var _ = Describe("the pristine state of two hosts", Ordered, func() {
 		log.marks()
 		Expect(log.events(ownClone(label))).To(ContainElement("Suspended"))
 		Expect(fixture.Host(label)).NotTo(HaveFile("/root/used").Within(limit))
+	})
+
+	It("is restored after a spec has saved or restored another state", func(ctx SpecContext) {
+		host := fixture.Host("pair_one")
+		pristine(ctx, "pair_one")
+		in(ctx, host, "touch /root/used")
+		checkpoint, err := host.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		pristine(ctx, "pair_one")
+		Expect(host).NotTo(HaveFile("/root/used").Within(limit))
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		pristine(ctx, "pair_one")
+		Expect(host).NotTo(HaveFile("/root/used").Within(limit))
 	})
 
 	It("is restored on a new host in place of one that has ended", func(ctx SpecContext) {
