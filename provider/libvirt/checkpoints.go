@@ -49,6 +49,7 @@ type checkpoints struct {
 	watcher *virt.DomainWatcher
 	pool    string // of the disk that snapshots have the memory in; "" if it is not known
 	frozen  bool
+	disks   snapshot.Disks // as last read; nil before
 }
 
 // Freeze pauses the domain.
@@ -89,39 +90,63 @@ func (c *checkpoints) Abandon(cause error) {
 }
 
 // Has reports whether the domain has a snapshot.
-func (c *checkpoints) Has(ctx context.Context, name string) (has bool, err error) {
-	found := make(chan bool, 1)
-	err = c.call(ctx, "looking for a checkpoint of", func(domain *libvirt.Domain) error {
-		has, err := snapshot.Has(domain, name)
-		found <- has
+func (c *checkpoints) Has(ctx context.Context, name string) (bool, error) {
+	if err := c.readDisks(ctx); err != nil {
+		return false, err
+	}
+	return c.disks.Have(name), nil
+}
+
+// readDisks reads the domain's disks and their snapshots.
+func (c *checkpoints) readDisks(ctx context.Context) error {
+	read := make(chan snapshot.Disks, 1) // a call that ctx has ended goes on
+	err := c.call(ctx, "looking for a checkpoint of", func(domain *libvirt.Domain) error {
+		disks, err := snapshot.ReadDisks(domain)
+		read <- disks
 		return err
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
-	return <-found, nil
+	c.disks = <-read
+	return nil
+}
+
+// change makes calls that need the domain and its disks, whose names do not change.
+func (c *checkpoints) change(ctx context.Context, what string, do func(*libvirt.Domain, snapshot.Disks) error) error {
+	if c.disks == nil {
+		if err := c.readDisks(ctx); err != nil {
+			return err
+		}
+	}
+	disks := c.disks
+	return c.call(ctx, what, func(domain *libvirt.Domain) error { return do(domain, disks) })
 }
 
 // Save takes a snapshot, if its pool has room for it.
 func (c *checkpoints) Save(ctx context.Context, name string) error {
-	return c.call(ctx, "saving the state of", func(domain *libvirt.Domain) error {
+	return c.change(ctx, "saving the state of", func(domain *libvirt.Domain, disks snapshot.Disks) error {
 		if c.pool != "" {
 			if err := storage.CheckStateRoom(c.on.Conn, c.pool, domain); err != nil {
 				return err
 			}
 		}
-		return snapshot.Save(ctx, domain, name)
+		return snapshot.Save(ctx, domain, disks, name)
 	})
 }
 
 // Load reverts to a snapshot.
 func (c *checkpoints) Load(ctx context.Context, name string) error {
-	return c.call(ctx, "reverting", func(domain *libvirt.Domain) error { return snapshot.Load(ctx, domain, name) })
+	return c.change(ctx, "reverting", func(domain *libvirt.Domain, disks snapshot.Disks) error {
+		return snapshot.Load(ctx, domain, disks, name)
+	})
 }
 
 // Delete removes a snapshot.
 func (c *checkpoints) Delete(ctx context.Context, name string) error {
-	return c.call(ctx, "deleting a checkpoint of", func(domain *libvirt.Domain) error { return snapshot.Delete(ctx, domain, name) })
+	return c.change(ctx, "deleting a checkpoint of", func(domain *libvirt.Domain, disks snapshot.Disks) error {
+		return snapshot.Delete(ctx, domain, disks, name)
+	})
 }
 
 // stopGrace limits the wait for the event that a domain has stopped, after a call of

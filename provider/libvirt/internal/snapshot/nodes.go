@@ -29,18 +29,22 @@ func (n *node) has(snapshot string) bool {
 	return false
 }
 
-// disks returns the nodes of the domain's writable disks. A clone's writable disks
-// are overlays, whose format is qcow2. Backing files are read-only, and UEFI
-// variables have the format raw: they are part of the memory state.
-func disks(domain *libvirt.Domain) ([]node, error) {
+// Disks are the writable disks of a domain, with the snapshots that they had when they
+// were read.
+type Disks []node
+
+// ReadDisks reads the writable disks of a domain. A clone's writable disks are overlays,
+// whose format is qcow2. Backing files are read-only, and UEFI variables have the format
+// raw: they are part of the memory state.
+func ReadDisks(domain *libvirt.Domain) (Disks, error) {
 	var nodes []node
 	if err := execute(domain, "query-named-block-nodes", map[string]any{"flat": true}, &nodes); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing the disks: %w", err)
 	}
 	return writable(nodes)
 }
 
-func writable(nodes []node) ([]node, error) {
+func writable(nodes []node) (Disks, error) {
 	nodes = slices.DeleteFunc(nodes, func(n node) bool { return n.ReadOnly || n.Driver != "qcow2" })
 	if len(nodes) == 0 {
 		return nil, errors.New("the domain has no writable disk to save its state in")
@@ -48,18 +52,14 @@ func writable(nodes []node) ([]node, error) {
 	return nodes, nil
 }
 
-func names(nodes []node) (all []string) {
-	for _, n := range nodes {
+func (d Disks) names() (all []string) {
+	for _, n := range d {
 		all = append(all, n.Name)
 	}
 	return all
 }
 
-// Has reports whether each writable disk of a domain has a snapshot.
-func Has(domain *libvirt.Domain, snapshot string) (bool, error) {
-	nodes, err := disks(domain)
-	if err != nil {
-		return false, fmt.Errorf("listing the snapshots: %w", err)
-	}
-	return !slices.ContainsFunc(nodes, func(n node) bool { return !n.has(snapshot) }), nil
+// Have reports whether each disk has a snapshot.
+func (d Disks) Have(snapshot string) bool {
+	return !slices.ContainsFunc(d, func(n node) bool { return !n.has(snapshot) })
 }

@@ -9,31 +9,28 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// Save saves the memory, the devices and the disks of a paused domain.
-func Save(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
-	return change(ctx, domain, "snapshot-save", snapshot, true)
+// Save saves the memory, the devices and the disks of a paused domain. disks are all of
+// its writable ones.
+func Save(ctx context.Context, domain *libvirt.Domain, disks Disks, snapshot string) error {
+	return change(ctx, domain, disks, "snapshot-save", snapshot, true)
 }
 
 // Load restores what Save has saved. The domain stays paused.
-func Load(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
-	return change(ctx, domain, "snapshot-load", snapshot, true)
+func Load(ctx context.Context, domain *libvirt.Domain, disks Disks, snapshot string) error {
+	return change(ctx, domain, disks, "snapshot-load", snapshot, true)
 }
 
 // Delete removes a snapshot.
-func Delete(ctx context.Context, domain *libvirt.Domain, snapshot string) error {
-	return change(ctx, domain, "snapshot-delete", snapshot, false)
+func Delete(ctx context.Context, domain *libvirt.Domain, disks Disks, snapshot string) error {
+	return change(ctx, domain, disks, "snapshot-delete", snapshot, false)
 }
 
 // change runs one of QEMU's snapshot jobs. The memory is in the first disk.
-func change(ctx context.Context, domain *libvirt.Domain, command, snapshot string, memory bool) error {
-	nodes, err := disks(domain)
-	if err != nil {
-		return err
-	}
+func change(ctx context.Context, domain *libvirt.Domain, disks Disks, command, snapshot string, memory bool) error {
 	id := "overcast-" + rand.Text() // a call that ended before its job has left one
-	arguments := map[string]any{"job-id": id, "tag": snapshot, "devices": names(nodes)}
+	arguments := map[string]any{"job-id": id, "tag": snapshot, "devices": disks.names()}
 	if memory {
-		arguments["vmstate"] = nodes[0].Name
+		arguments["vmstate"] = disks[0].Name
 	}
 	if err := execute(domain, command, arguments, nil); err != nil {
 		if isUnknownCommand(err) {
