@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -160,8 +161,12 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 		})
 	}
 
-	It("do not run each other's commands when one that has failed is kept", func(ctx SpecContext) {
+	It("do not run each other's commands when one that has failed is kept, also for a process that shares the host", func(ctx SpecContext) {
 		first, own, second := upBeforeAnother(ctx, "kept", "ff0c0b0c01", "second_kept.keep = always\n")
+		told, err := registry.Share("first_kept")
+		Expect(err).NotTo(HaveOccurred())
+		child := otherRun{config: `first_kept { libvirtURL = "qemu:///system", libvirtBaseDomain = same-client-kept, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
+			runs("TestUsingChild", childVariable+"=first_kept", sharedVariable+"="+string(told))
 		DeferCleanup(func() {
 			for _, c := range clones("second_kept") {
 				virsh("destroy", c.Name)
@@ -169,6 +174,15 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 		})
 		Eventually(second).WithTimeout(2 * time.Minute).Should(gexec.Exit(1))
 		Eventually(func() error { return identified(ctx, first, own) }).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
+
+		Eventually(func() string {
+			child.asks("cat /sys/class/dmi/id/product_uuid")
+			return string(child.Out.Contents())
+		}).WithTimeout(2 * time.Minute).WithPolling(time.Second).Should(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-first_kept-\S+ belongs to .*send the same DHCP client identifier`))
+		for _, result := range regexp.MustCompile(`(?m)^result "(.*)\\n"`).FindAllStringSubmatch(string(child.Out.Contents()), -1) {
+			Expect(result[1]).To(Equal(own))
+		}
+		child.ends()
 	})
 
 	It("name the conflict when one of them cuts off another that is up, also when it is gone", func(ctx SpecContext) {
