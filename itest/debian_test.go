@@ -12,6 +12,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"libvirt.org/go/libvirtxml"
+
 	"github.com/overcast-go/overcast/fixture"
 	. "github.com/overcast-go/overcast/matchers"
 )
@@ -57,6 +59,7 @@ const debianDefaults = `
 
 var _ = Describe("a guest with systemd", Ordered, func() {
 	var uefi, bios *fixture.CloudHost
+	var biosClone libvirtxml.Domain
 	var folder string
 
 	BeforeAll(func(ctx SpecContext) {
@@ -79,6 +82,7 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		`, folder, upload)
 		allUp(ctx, "debian_uefi", "debian_bios")
 		uefi, bios = fixture.Host("debian_uefi"), fixture.Host("debian_bios")
+		biosClone = only(clones("debian_bios"))
 	})
 
 	It("boots by UEFI from a virtio disk, and by BIOS from a SATA disk", func() {
@@ -132,6 +136,29 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 			g.Expect(result.Stdout).NotTo(Equal(before))
 		}).WithTimeout(5 * time.Minute).WithPolling(time.Second).Should(Succeed())
 		Expect(bios).To(BeReachableOnSSH().Within(time.Minute))
+	})
+
+	It("fails the calls under way when an administrator pauses the domain, and when the guest powers itself off", func(ctx SpecContext) {
+		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		results := callsUnderWay(limited, bios)
+		virsh("suspend", biosClone.Name)
+		expectOutage(ctx, bios, results, fixture.ErrHostPaused, "paused by an administrator")
+		virsh("resume", biosClone.Name)
+		Eventually(bios).WithTimeout(time.Minute).Should(RunCommand("true").Within(10 * time.Second))
+
+		expectStopped(powerOffDuringCalls(ctx, bios), ContainSubstring("is shut off: the guest powered itself off"))
+	})
+
+	// The last one: it removes the host.
+	It("leaves its MAC address, its UUID and its lease to the clone after it", func(ctx SpecContext) {
+		before := bios.HostName()
+		Expect(fixture.TearDown(ctx, "debian_bios")).To(Succeed())
+		configure(debianDefaults + `debian_after = ${debian} { libvirtBaseDomain = debian-bios, ipLookupStrategy = lease }`)
+		Expect(up(ctx, "debian_after").HostName()).To(Equal(before))
+		after := only(clones("debian_after"))
+		Expect(after.UUID).To(Equal(biosClone.UUID))
+		Expect(only(after.Devices.Interfaces).MAC.Address).To(Equal(only(biosClone.Devices.Interfaces).MAC.Address))
 	})
 })
 
