@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 )
@@ -26,9 +25,19 @@ func (g *gate) reset() {
 	g.state, g.replace = context.WithCancelCause(context.Background())
 }
 
-// enter waits until the gate is open. The returned context ends with ErrReverted
-// when the state of the host is replaced. leave must be called.
-func (g *gate) enter(ctx context.Context) (inside context.Context, leave func(), err error) {
+// visit is the use of a host by a call.
+type visit struct {
+	inside context.Context // ends with ErrReverted soon after the state of the host is replaced
+	state  context.Context
+	leave  func() // must be called
+}
+
+// isReverted reports whether the state of the host has been replaced. A call can fail for
+// that reason before its context ends.
+func (v *visit) isReverted() bool { return v.state.Err() != nil }
+
+// enter waits until the gate is open.
+func (g *gate) enter(ctx context.Context) (*visit, error) {
 	for {
 		g.mu.Lock()
 		open := g.open
@@ -40,14 +49,14 @@ func (g *gate) enter(ctx context.Context) (inside context.Context, leave func(),
 			state := g.state
 			inside, cancel := context.WithCancelCause(ctx)
 			stop := context.AfterFunc(state, func() { cancel(context.Cause(state)) })
-			return inside, func() { stop(); cancel(nil); g.leave() }, nil
+			return &visit{inside: inside, state: state, leave: func() { stop(); cancel(nil); g.leave() }}, nil
 		default:
 		}
 		g.mu.Unlock()
 		select {
 		case <-open:
 		case <-ctx.Done():
-			return nil, nil, fmt.Errorf("waiting for the end of a checkpoint or revert: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("waiting for the end of a checkpoint or revert: %w", context.Cause(ctx))
 		}
 	}
 }
@@ -120,13 +129,13 @@ func (h *Host) Expose() {
 // checkpoint or revert that is in progress, and fails with an ErrReverted when the
 // host is reverted during the call.
 func (h *Host) use(ctx context.Context, call func(context.Context) error) error {
-	inside, leave, err := h.gate.enter(ctx)
+	v, err := h.gate.enter(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	err = h.whileRunning(inside, call)
-	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(inside), ErrReverted) {
+	defer v.leave()
+	err = h.whileRunning(v.inside, call)
+	if err != nil && ctx.Err() == nil && v.isReverted() {
 		return ErrReverted
 	}
 	return err

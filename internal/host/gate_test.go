@@ -2,10 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/overcast-go/overcast/provider"
 )
 
 func newGate() *gate {
@@ -19,14 +22,14 @@ func TestClosedGateLetsCallsWait(t *testing.T) {
 	g.close()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := g.enter(ended)
+	_, err := g.enter(ended)
 	require.ErrorIs(t, err, context.Canceled)
 
 	entered := make(chan error)
 	go func() {
-		_, leave, err := g.enter(t.Context())
+		v, err := g.enter(t.Context())
 		if err == nil {
-			leave()
+			v.leave()
 		}
 		entered <- err
 	}()
@@ -37,28 +40,41 @@ func TestClosedGateLetsCallsWait(t *testing.T) {
 
 func TestNewStateEndsTheCallsOfTheOldOne(t *testing.T) {
 	g := newGate()
-	inside, leave, err := g.enter(t.Context())
+	v, err := g.enter(t.Context())
 	require.NoError(t, err)
 	assert.False(t, g.isIdle())
+	assert.False(t, v.isReverted())
 	g.endState()
-	<-inside.Done()
-	require.ErrorIs(t, context.Cause(inside), ErrReverted)
-	leave()
-	inside, leave, err = g.enter(t.Context())
+	assert.True(t, v.isReverted())
+	<-v.inside.Done()
+	require.ErrorIs(t, context.Cause(v.inside), ErrReverted)
+	v.leave()
+	v, err = g.enter(t.Context())
 	require.NoError(t, err)
-	defer leave()
-	require.NoError(t, inside.Err())
+	defer v.leave()
+	require.NoError(t, v.inside.Err())
+}
+
+func TestCallFailsWithErrRevertedBeforeItsContextEnds(t *testing.T) {
+	h := newHost(&machine{provider.DefaultSettings(), "127.0.0.1"})
+	for range 100 {
+		err := h.use(t.Context(), func(context.Context) error {
+			h.gate.endState()
+			return errors.New("connection closed")
+		})
+		require.ErrorIs(t, err, ErrReverted)
+	}
 }
 
 func TestHostIsCleanUntilItIsUsedOrExposed(t *testing.T) {
 	h := &Host{}
 	h.gate.reset()
 	assert.True(t, h.gate.isClean())
-	_, leave, err := h.gate.enter(t.Context())
+	v, err := h.gate.enter(t.Context())
 	require.NoError(t, err)
 	h.gate.setClean()
 	assert.False(t, h.gate.isClean(), "a call is in progress")
-	leave()
+	v.leave()
 	h.gate.setClean()
 	assert.True(t, h.gate.isClean())
 	h.gate.touch()
