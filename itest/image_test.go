@@ -120,6 +120,16 @@ var _ = Describe("a host with an image", Serial, func() {
 		Expect(capacityOfDisk(first)).To(Equal("131072"), "sectors of a disk that was grown to 64 MiB")
 	}, NodeTimeout(3*time.Minute))
 
+	It("can be provisioned once, and pruned together with its image", func(ctx SpecContext) {
+		image, definition := smallImage()
+		configure(`image_once = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false, provision { cache = true, cmd = "echo provisioned > /root/proof" } }`, image, definition)
+		Expect(run(logIn(up(ctx, "image_once")), "cat /root/proof")).To(Equal("provisioned\n"))
+		Expect(fixture.TearDown(ctx, "image_once")).To(Succeed())
+		Expect(leftovers("layer")).To(HaveLen(2+2), "two domains and their volumes")
+		Expect(strings.Count(overcast("cache", "prune", "--all", "-c", "qemu:///system"), "\n")).To(Equal(2))
+		Expect(leftovers("layer")).To(BeEmpty())
+	}, NodeTimeout(3*time.Minute))
+
 	It("is imported once when ten processes ask at the same time", func(ctx SpecContext) {
 		image, definition := smallImage()
 		text := `guest { image = "` + image + `", domainXML = "` + definition + `", networkDeviceId = my_nat_network, cloudInit.enabled = false, ipLookupStrategy = static, static.ip = "127.0.0.1" }`

@@ -36,7 +36,9 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		Expect(fixture.TearDown(ctx, "layered")).To(Succeed())
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 
+		unused(only(layerDomains()), 15)
 		second := up(steps.record(ctx), "layered_too")
+		Expect(steps.all()).NotTo(ContainSubstring("evicted layer"))
 		Expect(steps.all()).To(MatchRegexp(`layered_too: using cached layer [0-9a-f]{12} \(\d+ (s|min) old\)`))
 		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
 		Expect(run(logIn(second), "cat /root/provisioned /root/copied")).To(Equal(seen), "it was not provisioned again")

@@ -107,14 +107,15 @@ func (r *recipes) of(ctx context.Context, what provider.Provision) (string, erro
 	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
-// digestFiles is a digest of the names, modes and contents of a file or of a folder.
+// digestFiles is a digest of the names, modes, contents and link targets of a file or of a
+// folder.
 func digestFiles(root string) (string, error) {
 	sum := sha256.New()
 	err := addFiles(sum, root)
 	return fmt.Sprintf("%x", sum.Sum(nil)), err
 }
 
-// addFiles adds the names, modes and contents of a file or of a folder.
+// addFiles adds what digestFiles is a digest of.
 func addFiles(to io.Writer, root string) error {
 	root, err := filepath.EvalSymlinks(root)
 	if err != nil {
@@ -124,23 +125,32 @@ func addFiles(to io.Writer, root string) error {
 		if err != nil {
 			return err
 		}
-		info, err := os.Stat(path) // uploads follow links
+		info, err := os.Lstat(path) // links within a folder are uploaded as links
 		if err != nil {
 			return err
 		}
 		name, _ := filepath.Rel(root, path)
 		fmt.Fprintf(to, "file %q %v %d\n", name, info.Mode(), info.Size())
-		if !info.Mode().IsRegular() {
-			return nil
-		}
-		file, err := os.Open(path)
-		if err != nil {
+		switch {
+		case info.Mode().IsRegular():
+			return addContent(to, path)
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			fmt.Fprintf(to, "link to %q\n", target)
 			return err
 		}
-		defer file.Close()
-		_, err = io.Copy(to, file)
-		return err
+		return nil
 	})
+}
+
+func addContent(to io.Writer, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.Copy(to, file)
+	return err
 }
 
 // readTag returns the trimmed output of the command, which runs in the current folder or

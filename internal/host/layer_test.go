@@ -38,6 +38,12 @@ func TestRecipeDependsOnWhatProvisioningDoes(t *testing.T) {
 	assert.NotEqual(t, first, recipe(other))
 	require.NoError(t, os.WriteFile(file, []byte("two"), 0o600))
 	assert.NotEqual(t, first, recipe(what), "the content of a copied file")
+
+	require.NoError(t, os.Symlink("v1", filepath.Join(dir, "current"))) // which does not exist
+	first = recipe(what)
+	require.NoError(t, os.Remove(filepath.Join(dir, "current")))
+	require.NoError(t, os.Symlink("v2", filepath.Join(dir, "current")))
+	assert.NotEqual(t, first, recipe(what), "the target of a copied link")
 }
 
 func TestTagCommandThatFailsOrPrintsNothingIsAnError(t *testing.T) {

@@ -76,7 +76,7 @@ func (i *instance) buildSeed() (content []byte, hostKey string, err error) {
 	return image.Bytes(), seed.HostKeys[0].Public, nil
 }
 
-// unlink deletes the volume. QEMU has it open.
+// unlink deletes the volume. QEMU has it open, or does not need it any more.
 func (s *cloudInitSeed) unlink(conn *libvirt.Connect) error {
 	if s.volume == "" {
 		return nil

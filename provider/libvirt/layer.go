@@ -64,6 +64,10 @@ func (p *planning) useLayer(ctx context.Context) error {
 		use.stale = found
 		return nil
 	}
+	// Nothing refers to it before the clone is created: it must not be evicted until then.
+	if err := found.Touch(p.on.Conn); err != nil {
+		return nil // it has just been removed, and is built again
+	}
 	use.found, p.base = found, found.Definition
 	if err := p.beginClone(ctx); err != nil {
 		return err
@@ -85,7 +89,7 @@ func (c *config) layerParts() string {
 	return text
 }
 
-// reportLayer reports which layer is used, and notes its use.
+// reportLayer reports which layer is used, and that it is used now.
 func (i *instance) reportLayer(ctx context.Context, on *virt.Connection) error {
 	l := i.layer.found
 	if l == nil {
@@ -238,7 +242,9 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 		return b.of.prepare(ctx) // TearDown removes what was built
 	}
 	progress("published")
-	_ = b.call(ctx, b.evictLayers) // the layer is published
+	// Neither is needed: the layer is published.
+	_ = b.call(ctx, func(_ context.Context, on *virt.Connection) error { return b.seed.unlink(on.Conn) })
+	_ = b.call(ctx, b.evictLayers)
 	b.stopWatching()
 	if err := b.undo.Forget(ctx); err != nil {
 		return err

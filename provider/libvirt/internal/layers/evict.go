@@ -27,17 +27,9 @@ type Limits struct {
 // that a set-up has used within the last hour. It returns what it removed, also with an
 // error.
 func Evict(ctx context.Context, conn *libvirt.Connect, limits Limits) ([]*Layer, error) {
-	var removed []*Layer
-	for {
-		// A layer may be in use only by a layer that the last round has removed.
-		gone, err := removeUnused(ctx, conn, func(all []*Layer, users map[string][]string) []*Layer {
-			return limits.excess(all, users, time.Now())
-		})
-		removed = append(removed, gone...)
-		if err != nil || len(gone) == 0 {
-			return removed, err
-		}
-	}
+	return removeUnused(ctx, conn, func(all []*Layer, users map[string][]string) []*Layer {
+		return limits.excess(all, users, time.Now())
+	})
 }
 
 // excess returns the layers to remove, the least recently used first.
@@ -72,19 +64,32 @@ func Prune(ctx context.Context, conn *libvirt.Connect, before time.Time) ([]*Lay
 }
 
 // removeUnused removes the layers that choose returns, except those that a set-up has
-// used meanwhile.
+// used meanwhile. It calls choose again until nothing is removed: a layer may be in use
+// only by a layer that was removed.
 func removeUnused(ctx context.Context, conn *libvirt.Connect, choose func([]*Layer, map[string][]string) []*Layer) ([]*Layer, error) {
-	all, err := List(conn)
-	if err != nil || len(all) == 0 {
-		return nil, err
+	var removed []*Layer
+	for {
+		all, err := List(conn)
+		if err != nil || len(all) == 0 {
+			return removed, err
+		}
+		users, err := Users(conn, all)
+		if err != nil {
+			return removed, err
+		}
+		gone, err := removeAll(ctx, conn, choose(all, users))
+		removed = append(removed, gone...)
+		if err != nil || len(gone) == 0 {
+			return removed, err
+		}
 	}
-	users, err := Users(conn, all)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// removeAll removes layers, except those that a set-up has used since they were read.
+func removeAll(ctx context.Context, conn *libvirt.Connect, unused []*Layer) ([]*Layer, error) {
 	var removed []*Layer
 	var errs []error
-	for _, l := range choose(all, users) {
+	for _, l := range unused {
 		if now, err := Find(conn, l.Key); err != nil || now == nil || !now.Used.Equal(l.Used) {
 			errs = append(errs, err)
 			continue
