@@ -47,21 +47,30 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		Expect(contentOf(imageDir + "/my_base_domain.qcow2")).To(Equal(base))
 	}, NodeTimeout(5*time.Minute))
 
-	It("is made without a layer that does not boot, which is discarded", func(ctx SpecContext) {
+	It("is made without a layer that does not boot, or lacks its volume, which is discarded", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
 		configure(`layer_broken = ${guest} { provision { cache = true, cmd = "echo provisioned > /root/proof" } }`)
-		up(ctx, "layer_broken")
-		Expect(fixture.TearDown(ctx, "layer_broken")).To(Succeed())
-		for _, volume := range leftovers("layer") {
-			if filepath.Ext(volume) == ".qcow2" {
+		for what, spoil := range map[string]func(volume string){
+			"it does not boot": func(volume string) {
 				Expect(os.WriteFile(filepath.Join(imageDir, volume), []byte("broken"), 0o600)).To(Succeed())
+			},
+			"its volume is gone": func(volume string) { virsh("vol-delete", volume, "default") },
+		} {
+			By(what)
+			up(ctx, "layer_broken")
+			Expect(fixture.TearDown(ctx, "layer_broken")).To(Succeed())
+			for _, name := range leftovers("layer") {
+				if filepath.Ext(name) == ".qcow2" {
+					spoil(name)
+				}
 			}
+			var steps recordedSteps
+			host := up(steps.record(ctx), "layer_broken")
+			Expect(steps.count("discarded layer:")).To(Equal(1), steps.all())
+			Expect(run(logIn(host), "cat /root/proof")).To(Equal("provisioned\n"))
+			Expect(layerDomains()).To(BeEmpty())
+			Expect(fixture.TearDown(ctx, "layer_broken")).To(Succeed())
 		}
-		var steps recordedSteps
-		host := up(steps.record(ctx), "layer_broken")
-		Expect(steps.count("discarded layer:")).To(Equal(1), steps.all())
-		Expect(run(logIn(host), "cat /root/proof")).To(Equal("provisioned\n"))
-		Expect(layerDomains()).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
 
 	// Each provisioning writes another text.

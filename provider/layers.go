@@ -42,9 +42,12 @@ type LayerBuilder interface {
 	Publish(ctx context.Context, provisioning time.Duration, progress func(step string)) error
 }
 
-// StepNotCached is the step of a set-up that uses no layer although the settings ask for
-// one. Its detail is the reason.
-const StepNotCached = "not cached:"
+// Steps of a set-up that uses no layer although the settings ask for one. Their detail is
+// the reason.
+const (
+	StepNotCached      = "not cached:"
+	StepDiscardedLayer = "discarded layer:" // it is broken, and was removed
+)
 
 // Values of OVERCAST_CACHE.
 const (

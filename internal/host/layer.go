@@ -22,11 +22,8 @@ import (
 	"github.com/overcast-go/overcast/provider"
 )
 
-// Steps of a set-up that builds or discards a layer.
-const (
-	StepBuildingLayer  = "building layer:"
-	StepDiscardedLayer = "discarded layer:"
-)
+// StepBuildingLayer is the step of a set-up that builds a layer.
+const StepBuildingLayer = "building layer:"
 
 // useLayers has the instances of a batch use layers, all at the same time. Hosts with the
 // same tag command or the same local files share the results.
@@ -307,7 +304,7 @@ func (s *setup) startFromLayer(ctx context.Context) error {
 	if !blamesLayer(ctx, err) {
 		return errors.Join(err, s.entry.removeAfterFailure(ctx))
 	}
-	provider.Report(ctx, StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", err))
+	provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", err))
 	if err := first.disconnect(ctx); err != nil {
 		return err
 	}

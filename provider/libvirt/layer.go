@@ -11,6 +11,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
@@ -69,11 +70,32 @@ func (p *planning) useLayer(ctx context.Context) error {
 		return nil // it has just been removed, and is built again
 	}
 	use.found, p.base = found, found.Definition
+	err = p.planParts(ctx)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return p.discardIncomplete(ctx, err)
+	}
+	if err == nil {
+		p.clone.Base = use.parent.UUID // by which clones have identities
+	}
+	return err
+}
+
+// planParts plans the clone of another base.
+func (p *planning) planParts(ctx context.Context) error {
 	if err := p.beginClone(ctx); err != nil {
 		return err
 	}
-	p.clone.Base = use.parent.UUID // by which clones have identities
 	return p.planDisks(ctx)
+}
+
+// discardIncomplete removes the layer, which lacks a volume. The set-up goes on without it.
+func (p *planning) discardIncomplete(ctx context.Context, cause error) error {
+	provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", cause))
+	if err := layers.Discard(ctx, p.on.Conn, p.layer.key); err != nil {
+		return fmt.Errorf("discarding a layer: %w", err)
+	}
+	p.layer.found, p.layer.key, p.base = nil, "", p.layer.parent
+	return p.planParts(ctx)
 }
 
 // layerParts is what else determines the content of a layer.
