@@ -122,7 +122,9 @@ var _ = Describe("a host with an image", Serial, func() {
 
 	It("can be provisioned once, and pruned together with its image", func(ctx SpecContext) {
 		image, definition := smallImage()
-		configure(`image_once = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false, provision { cache = true, cmd = "echo provisioned > /root/proof" } }`, image, definition)
+		configure(`image_once = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false
+			diskSize = 1 MiB // has no effect: the image is larger
+			provision { cache = true, cmd = "echo provisioned > /root/proof" } }`, image, definition)
 		Expect(run(logIn(up(ctx, "image_once")), "cat /root/proof")).To(Equal("provisioned\n"))
 		Expect(fixture.TearDown(ctx, "image_once")).To(Succeed())
 		Expect(leftovers("layer")).To(HaveLen(2+2), "two domains and their volumes")

@@ -78,8 +78,13 @@ func (p *planning) planDisks(context.Context) error {
 	if err := p.clone.PlanDisks(p.config.Cache); err != nil {
 		return err
 	}
-	p.clone.Overlays[0].Size = uint64(p.config.DiskSize)
-	return storage.LocateDisks(p.on.Conn, p.clone, p.base.Name)
+	if err := storage.LocateDisks(p.on.Conn, p.clone, p.base.Name); err != nil {
+		return err
+	}
+	if first, size := &p.clone.Overlays[0], uint64(p.config.DiskSize); size > first.Capacity {
+		first.Size = size
+	}
+	return nil
 }
 
 func (p *planning) describeDisks() string {
