@@ -38,7 +38,7 @@ func (h *Host) whileRunning(ctx context.Context, call func(context.Context) erro
 	if err == nil {
 		return nil
 	}
-	if conflict := h.addressConflict(ctx, err); conflict != nil {
+	if conflict := h.addressConflict(ctx, running, err); conflict != nil {
 		return fmt.Errorf("%w (%w)", conflict, err)
 	}
 	if outage == nil && errors.Is(err, sshclient.ErrConnectionLost) && !errors.Is(err, sshclient.ErrClosed) {
@@ -56,12 +56,17 @@ func (h *Host) whileRunning(ctx context.Context, call func(context.Context) erro
 }
 
 // conflictLimit limits the search for another machine with the address of the host, after a
-// call has failed.
-const conflictLimit = 2 * time.Second
+// call has failed, and conflictPause is the interval of the checks.
+const (
+	conflictLimit = 2 * time.Second
+	conflictPause = 200 * time.Millisecond
+)
 
 // addressConflict returns the [provider.ErrAddressConflict] that explains why the host
-// could not be reached, or nil.
-func (h *Host) addressConflict(ctx context.Context, err error) error {
+// could not be reached, or nil. After a lost connection it checks several times, until
+// running ends: the list of DHCP leases is updated a moment after a machine has taken over
+// the address.
+func (h *Host) addressConflict(ctx, running context.Context, err error) error {
 	checker, ok := h.instance.(provider.ConflictChecker)
 	if !ok || !h.verified.Load() || errors.Is(err, provider.ErrAddressConflict) || errors.Is(ctx.Err(), context.Canceled) {
 		return nil
@@ -74,10 +79,21 @@ func (h *Host) addressConflict(ctx context.Context, err error) error {
 	// The deadline of the caller may be over, and the cause is still worth naming.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), conflictLimit)
 	defer cancel()
-	if conflict := checker.CheckConflict(ctx); errors.Is(conflict, provider.ErrAddressConflict) {
-		return conflict
+	for {
+		if conflict := checker.CheckConflict(ctx); errors.Is(conflict, provider.ErrAddressConflict) {
+			return conflict
+		}
+		if !errors.Is(err, sshclient.ErrConnectionLost) {
+			return nil
+		}
+		select {
+		case <-running.Done():
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(conflictPause):
+		}
 	}
-	return nil
 }
 
 // isUnreached reports whether an error can mean that another machine has the address: the
