@@ -181,6 +181,17 @@ func endless(t *testing.T) (server *sshtest.Server, running chan struct{}) {
 	}}), running
 }
 
+// awaitCommand waits until the command of runInBackground runs. It fails if the command
+// ends before.
+func awaitCommand(t *testing.T, running <-chan struct{}, ended <-chan error) {
+	t.Helper()
+	select {
+	case <-running:
+	case err := <-ended:
+		require.NoError(t, err, "the time was over before the command ran")
+	}
+}
+
 // runInBackground runs a command that does not end, and returns where its error appears.
 func runInBackground(ctx context.Context, host *Host) <-chan error {
 	ended := make(chan error, 1)
@@ -225,11 +236,7 @@ func TestAConnectionThatIsLostIsTheReasonWhereNothingIsReportedInTime(t *testing
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	ended := runInBackground(ctx, host)
-	select {
-	case <-running:
-	case err := <-ended:
-		require.NoError(t, err, "the time was over before the command ran")
-	}
+	awaitCommand(t, running, ended)
 	server.Drop()
 	require.ErrorIs(t, <-ended, sshclient.ErrConnectionLost)
 }
