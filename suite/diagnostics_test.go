@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -106,41 +107,42 @@ func TestAFailureAddsTheHostsToAllReports(t *testing.T) {
 	}
 }
 
-func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
-	cmd, path := childCommand(t, []string{"-procs=2"}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", scope = suite }`, "a b",
-		"CHILD_SPECS=/nowhere", "CHILD_SPEC_TIMEOUT=20s", "OVERCAST_ARTIFACTS="+t.TempDir(), sharing)
+// interrupted runs a child suite, interrupts it as a terminal does once its log is as
+// expected, and returns its output.
+func interrupted(t *testing.T, cmd *exec.Cmd, path string, expected func(log string) bool) string {
+	t.Helper()
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())
 	assert.Eventually(t, func() bool {
-		text, _ := os.ReadFile(path)
-		return strings.Contains(string(text), "enter ") && strings.Count(string(text), "set up a") == 2
+		log, _ := os.ReadFile(path)
+		return expected(string(log))
 	}, time.Minute, 10*time.Millisecond)
-	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)) // as a terminal does
+	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)) // the whole process group
 	require.Error(t, cmd.Wait())
+	return out.String()
+}
+
+func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
+	cmd, path := childCommand(t, []string{"-procs=2"}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", scope = suite }`, "a b",
+		"CHILD_SPECS=/nowhere", "CHILD_SPEC_TIMEOUT=20s", "OVERCAST_ARTIFACTS="+t.TempDir(), sharing)
+	output := interrupted(t, cmd, path, func(log string) bool {
+		return strings.Contains(log, "enter ") && strings.Count(log, "set up a") == 2
+	})
 	// A process that was between two specs reports nothing.
-	assert.NotZero(t, strings.Count(out.String(), "  host a - "), "each process has its own: %s", out)
-	assert.LessOrEqual(t, strings.Count(out.String(), "  host b - "), 1, out.String())
+	assert.NotZero(t, strings.Count(output, "  host a - "), "each process has its own: %s", output)
+	assert.LessOrEqual(t, strings.Count(output, "  host b - "), 1, output)
 }
 
 // Ginkgo prints the goroutines of the node once, when the interrupt comes.
 func TestAnInterruptOfASetUpShowsGoroutinesOnce(t *testing.T) {
 	for _, processes := range []int{1, 2} {
 		cmd, path := childCommand(t, []string{fmt.Sprintf("-procs=%d", processes)}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = "/nowhere" }`, "a b")
-		out := &bytes.Buffer{}
-		cmd.Stdout, cmd.Stderr = out, out
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		require.NoError(t, cmd.Start())
-		assert.Eventually(t, func() bool {
-			text, _ := os.ReadFile(path)
-			return strings.Count(string(text), "set up a") == processes
-		}, time.Minute, 10*time.Millisecond)
-		require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)) // as a terminal does
-		require.Error(t, cmd.Wait())
-		assert.Equal(t, processes, strings.Count(out.String(), "Spec Goroutine"), out.String())
-		assert.NotContains(t, out.String(), "Other Goroutines")
-		assert.Regexp(t, `generated when the interrupt was received:\n.*\n.*\n\n\s+Begin Additional Progress Reports >>\n\s+Hosts:\n`, out.String())
+		output := interrupted(t, cmd, path, func(log string) bool { return strings.Count(log, "set up a") == processes })
+		assert.Equal(t, processes, strings.Count(output, "Spec Goroutine"), output)
+		assert.NotContains(t, output, "Other Goroutines")
+		assert.Regexp(t, `generated when the interrupt was received:\n.*\n.*\n\n\s+Begin Additional Progress Reports >>\n\s+Hosts:\n`, output)
 	}
 }
 
