@@ -4,6 +4,8 @@ GO      ?= go
 LAB     := .build/lab
 # Run by itself and not by "go tool", which keeps signals from it.
 GINKGO  := .build/ginkgo
+# Packages that need neither libvirt nor Linux: docs/compatibility.md says so.
+PORTABLE := ./fixture ./hocon ./matchers ./mount ./provider ./strategy ./suite ./suite/testify
 # Everything that needs no hypervisor: all packages but the suites of the lab.
 UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outside$$')
 
@@ -87,7 +89,14 @@ kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite, and 100 of check
 lab-test: deps ## the tests of the lab (as root)
 	$(GO) test -count=1 ./itest/outside
 
-lint: deps-build vulnerabilities ## formatting, vet, staticcheck, tidy modules, guides, licenses, vulnerabilities
+# A cross build has no cgo, so a package that imports libvirt fails it.
+.PHONY: portable
+portable: ## compile the packages that need neither libvirt nor Linux for other systems
+	@for system in windows/amd64 darwin/arm64 linux/arm64; do \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build $(PORTABLE) || { echo "these must compile for $$system: $(PORTABLE)"; exit 1; }; \
+	done
+
+lint: deps-build portable vulnerabilities ## formatting, vet, other systems, staticcheck, tidy modules, guides, licenses, vulnerabilities
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...

@@ -414,3 +414,20 @@ func TestGoExamplesCompile(t *testing.T) {
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 }
+
+func TestPortablePackagesOfTheGuideAreThoseThatMakePortableCompiles(t *testing.T) {
+	guide, err := os.ReadFile("compatibility.md")
+	require.NoError(t, err)
+	_, list, ok := strings.Cut(string(guide), "and Linux (arm64):")
+	require.True(t, ok)
+	list, _, _ = strings.Cut(list, ".")
+	var claimed []string
+	for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(list, -1) {
+		claimed = append(claimed, "./"+name[1])
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	require.NoError(t, err)
+	compiled := regexp.MustCompile(`(?m)^PORTABLE := (.*)$`).FindSubmatch(makefile)
+	require.NotNil(t, compiled)
+	assert.ElementsMatch(t, claimed, strings.Fields(string(compiled[1])))
+}

@@ -1,5 +1,3 @@
-//go:build unix
-
 package filelock
 
 import (
@@ -8,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -28,7 +25,7 @@ func Announce(dir, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("announcing %s: %w", name, err)
 	}
-	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+	if err = flock(file, exclusive); err == nil {
 		err = folder.Rename(unfinished, announcedName(name))
 	}
 	if err != nil {
@@ -52,7 +49,7 @@ func IsAnnounced(dir, name string) (runs, known bool) {
 		return false, false
 	}
 	defer file.Close()
-	locked, err := tryLock(file, syscall.LOCK_SH)
+	locked, err := tryLock(file, shared)
 	return !locked, err == nil
 }
 

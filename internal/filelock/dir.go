@@ -1,5 +1,3 @@
-//go:build unix
-
 package filelock
 
 import (
@@ -9,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
-	"syscall"
 )
 
 // sharedMode is the mode of a folder in which every user may create files, and
@@ -25,6 +22,9 @@ const sharedMode = os.ModeSticky | 0o777
 // shared. Dir then returns a folder that only the caller may use, and prints the
 // reason to standard error once: the caller does not wait for other users then.
 func Dir() (string, error) {
+	if err := checkSupported(); err != nil {
+		return "", err
+	}
 	parent := "/tmp"
 	if info, err := os.Stat("/run/lock"); err == nil && info.Mode()&sharedMode == sharedMode {
 		parent = "/run/lock"
@@ -109,9 +109,6 @@ func statFolder(dir string) (info os.FileInfo, owner int, err error) {
 	}
 	return info, ownerOf(info), nil
 }
-
-// ownerOf returns the user that a file belongs to.
-func ownerOf(info os.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 var errNotFolder = errors.New("not a folder: remove it")
 

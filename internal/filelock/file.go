@@ -1,12 +1,9 @@
-//go:build unix
-
 package filelock
 
 import (
 	"errors"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 // LockFile locks a file, which it creates with mode 0600. It returns nil if another
@@ -16,7 +13,7 @@ func LockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	locked, err := tryLock(file, syscall.LOCK_EX)
+	locked, err := tryLock(file, exclusive)
 	if locked {
 		return file, nil
 	}
@@ -34,21 +31,24 @@ func IsFileLocked(path string) bool {
 		return false
 	}
 	defer file.Close()
-	locked, err := tryLock(file, syscall.LOCK_SH)
+	locked, err := tryLock(file, shared)
 	return !locked && err == nil
 }
 
-// tryLock locks a file, shared (LOCK_SH) or exclusive (LOCK_EX), unless that
-// would have to wait. Closing the file unlocks it.
-func tryLock(file *os.File, how int) (bool, error) {
-	for {
-		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		}
-		return err == nil, err
+// lockKind is how a file is locked.
+type lockKind bool
+
+const (
+	shared    lockKind = false
+	exclusive lockKind = true
+)
+
+// tryLock locks a file. It returns false if another process has a lock that excludes
+// this one. Closing the file unlocks it.
+func tryLock(file *os.File, kind lockKind) (bool, error) {
+	err := flock(file, kind)
+	if errors.Is(err, errLocked) {
+		return false, nil
 	}
+	return err == nil, err
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package filelock is a lock with a queue between the processes of one machine,
 // whatever users run them.
 //

@@ -1,5 +1,3 @@
-//go:build unix
-
 package filelock
 
 import (
@@ -8,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -58,7 +55,7 @@ func (t *Ticket) join(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close() // which also unlocks it
-	err = poll(ctx, firstJoinInterval, lastJoinInterval, func() (bool, error) { return tryLock(lock, syscall.LOCK_EX) })
+	err = poll(ctx, firstJoinInterval, lastJoinInterval, func() (bool, error) { return tryLock(lock, exclusive) })
 	if err != nil {
 		return err
 	}

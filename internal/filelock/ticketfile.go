@@ -1,5 +1,3 @@
-//go:build unix
-
 package filelock
 
 import (
@@ -14,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"syscall"
 )
 
 // fileMode lets every user read and lock a file, and only its owner write to it.
@@ -80,7 +77,7 @@ func createUnfinished(folder *os.Root, mode os.FileMode) (file *os.File, name st
 
 // fill locks a new ticket's file and writes its content.
 func fill(file *os.File, holder Holder) error {
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(file, exclusive); err != nil {
 		return fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
 	return json.NewEncoder(file).Encode(holder)
@@ -109,7 +106,7 @@ func (q queueFolder) readTicket(number uint64) (holder Holder, live bool) {
 	}
 	defer file.Close()
 	// A shared lock: two readers do not take each other for the owner.
-	if locked, err := tryLock(file, syscall.LOCK_SH); err == nil && locked {
+	if locked, err := tryLock(file, shared); err == nil && locked {
 		return Holder{}, false
 	}
 	content, err := io.ReadAll(io.LimitReader(file, ticketLimit))
@@ -142,7 +139,7 @@ func openRegular(folder *os.Root, name string) (*os.File, error) {
 	if !found.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: %w", path, errNotRegular)
 	}
-	file, err := folder.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, err := folder.OpenFile(name, os.O_RDONLY|openAtOnce, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package standing records the hosts that stay up between test runs (overcast up), so
 // that test processes of the same user can attach to them.
 //
@@ -209,7 +207,11 @@ func (r *Record) Console() string {
 // Stop asks the process that has set the host up to tear it down, and waits until it
 // has.
 func (r *Record) Stop(ctx context.Context) error {
-	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+	process, err := os.FindProcess(r.PID)
+	if err == nil {
+		err = process.Signal(syscall.SIGTERM)
+	}
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping process %d, which has %s up: %w", r.PID, r.Label, err)
 	}
 	for pause := 20 * time.Millisecond; filelock.IsFileLocked(r.path + lockSuffix); pause = min(2*pause, 500*time.Millisecond) {
