@@ -1,3 +1,7 @@
+// Package snapshot saves and restores the state of a running domain inside its
+// disks, by commands to QEMU's monitor. Unlike libvirt's own snapshots, they work
+// on disks whose files have been unlinked, and they do not restart QEMU: the
+// domain stays the same for libvirt, and keeps its autodestroy flag.
 package snapshot
 
 import (
@@ -6,8 +10,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/qmp"
 	"libvirt.org/go/libvirt"
 )
+
+// execute sends a command to the monitor of a domain. The error says what to do about a
+// refusal of libvirt's.
+func execute(domain *libvirt.Domain, command string, arguments, result any) error {
+	return explainRefusal(qmp.Execute(domain, command, arguments, result))
+}
 
 // Save saves the memory, the devices and the disks of a paused domain. disks are all of
 // its writable ones.
@@ -33,7 +44,7 @@ func change(ctx context.Context, domain *libvirt.Domain, disks Disks, command, s
 		arguments["vmstate"] = disks[0].Name
 	}
 	if err := execute(domain, command, arguments, nil); err != nil {
-		if isUnknownCommand(err) {
+		if qmp.IsUnknownCommand(err) {
 			return blocked("QEMU has no command %s: update it: checkpoints need QEMU 6.0 or later", command)
 		}
 		return err

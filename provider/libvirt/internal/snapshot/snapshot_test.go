@@ -10,21 +10,6 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-func TestDecodeAnswer(t *testing.T) {
-	var jobs []job
-	require.NoError(t, decodeAnswer("query-jobs", `{"return":[{"current-progress":1,"status":"concluded","total-progress":1,"type":"snapshot-load","id":"a","error":"full"}],"id":"libvirt-9"}`, &jobs))
-	assert.Equal(t, []job{{ID: "a", Status: "concluded", Error: "full"}}, jobs)
-	require.NoError(t, decodeAnswer("job-dismiss", `{"return":{}}`, nil))
-
-	err := decodeAnswer("snapshot-save", `{"error":{"class":"CommandNotFound","desc":"The command snapshot-save has not been found"}}`, nil)
-	require.EqualError(t, err, "snapshot-save: The command snapshot-save has not been found")
-	assert.True(t, isUnknownCommand(err))
-	err = decodeAnswer("job-dismiss", `{"error":{"class":"GenericError","desc":"Job not found"}}`, nil)
-	require.Error(t, err)
-	assert.False(t, isUnknownCommand(err))
-	require.ErrorContains(t, decodeAnswer("query-jobs", `no JSON`, nil), "query-jobs: reading the answer of QEMU")
-}
-
 func TestWritableSelectsOverlays(t *testing.T) {
 	var nodes []node
 	require.NoError(t, json.Unmarshal([]byte(`[

@@ -1,18 +1,18 @@
-package snapshot
+package qmp
 
 import "testing"
 
-func FuzzDecodeAnswer(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	f.Add(`{"return":{"status":"running"},"id":"libvirt-1"}`)
 	f.Add(`{"error":{"class":"CommandNotFound","desc":"no"}}`)
 	f.Add(`{"return":null}`)
 	f.Add(`null`)
 	f.Fuzz(func(_ *testing.T, text string) {
 		var status struct{ Status string }
-		if err := decodeAnswer("query-status", text, &status); err != nil {
+		if err := decode("query-status", text, &status); err != nil {
 			_ = err.Error()
-			isUnknownCommand(err)
+			IsUnknownCommand(err)
 		}
-		_ = decodeAnswer("cont", text, nil)
+		_ = decode("cont", text, nil)
 	})
 }
