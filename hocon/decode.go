@@ -35,6 +35,8 @@ import (
 // count as those of the outer struct. The options of a tag are:
 //
 //   - alias=KEY: another name of the key. It is an error to set a key by two names.
+//   - bare: a value that is no object, where the struct is expected, is that of this
+//     field: "cache = true" means "cache.enabled = true".
 //   - required: it is an error if the key is missing or null.
 //   - secret: errors do not contain the value. For a struct this means a value
 //     that is not an object; the fields of the struct have their own options.
@@ -264,11 +266,11 @@ func (d *decoder) mapping(v *Value, dst reflect.Value) {
 }
 
 func (d *decoder) structure(v *Value, dst reflect.Value) {
+	fields := structFields(dst.Type())
 	if v.Kind() != Object {
-		d.fail(v.isNot("an object"))
+		d.bare(v, fields, dst)
 		return
 	}
-	fields := structFields(dst.Type())
 	known := make(map[string]bool)
 	for _, f := range fields {
 		d.structField(v, f, dst.FieldByIndex(f.index), known)
@@ -281,6 +283,17 @@ func (d *decoder) structure(v *Value, dst reflect.Value) {
 			d.fail(&ValueError{Pos: element.KeyPosition(), Path: v.shownPath(), Msg: unknownKey(key, fields)})
 		}
 	}
+}
+
+// bare decodes a value in the place of an object.
+func (d *decoder) bare(v *Value, fields []structField, dst reflect.Value) {
+	for _, f := range fields {
+		if f.bare {
+			d.decode(v, dst.FieldByIndex(f.index))
+			return
+		}
+	}
+	d.fail(v.isNot("an object"))
 }
 
 func (d *decoder) structField(v *Value, f structField, dst reflect.Value, known map[string]bool) {
@@ -342,6 +355,7 @@ type structField struct {
 	names    []string // the key and its aliases
 	required bool
 	secret   bool
+	bare     bool
 }
 
 // structFields returns the fields of t, and of structs embedded in it.
@@ -381,6 +395,8 @@ func parseTag(i int, fieldName, tag string) structField {
 			f.required = true
 		case option == "secret":
 			f.secret = true
+		case option == "bare":
+			f.bare = true
 		case option != "":
 			panic(fmt.Sprintf("hocon: tag of field %s: unknown option %q", fieldName, option))
 		}
@@ -446,12 +462,17 @@ func schemaOf(t reflect.Type) map[string]any {
 // structSchema is the schema of an object with the keys of a struct.
 func structSchema(t reflect.Type) map[string]any {
 	properties := map[string]any{}
+	var types any = "object"
 	for _, f := range structFields(t) {
+		inner := schemaOf(t.FieldByIndex(f.index).Type)
 		for _, name := range f.names {
-			properties[name] = schemaOf(t.FieldByIndex(f.index).Type)
+			properties[name] = inner
+		}
+		if bare, ok := inner["type"].([]string); ok && f.bare {
+			types = append([]string{"object"}, bare...)
 		}
 	}
-	return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	return map[string]any{"type": types, "properties": properties, "additionalProperties": false}
 }
 
 // typed is the schema of a value of one of the types, or null.

@@ -70,6 +70,9 @@ func (s Settings) CachePolicy() string {
 	return os.Getenv(cacheVariable)
 }
 
+// RefreshesCache reports whether layers are built again, and memory is saved again.
+func (s Settings) RefreshesCache() bool { return os.Getenv(cacheVariable) == CacheRefresh }
+
 func checkCacheMode() error {
 	if mode := os.Getenv(cacheVariable); !slices.Contains(cacheModes, mode) {
 		return fmt.Errorf("%s is %q: must be one of %s", cacheVariable, mode, strings.Join(cacheModes[1:], ", "))

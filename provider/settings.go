@@ -48,6 +48,9 @@ type Settings struct {
 	// Clock says what happens to the clock of the host's system when the host is
 	// reverted to a checkpoint: [ClockSet] or [ClockKeep].
 	Clock string `hocon:"clock"`
+	// Warm makes later hosts start from the memory of this one instead of booting. It is
+	// nil without the key. WarmPolicy also considers the environment.
+	Warm *Warm `hocon:"warm,secret"`
 }
 
 // Connection is the section connection of a host.
@@ -189,6 +192,9 @@ func (s Settings) check(section *hocon.Value) error {
 	}
 	if s.Provision.Cache != nil && *s.Provision.Cache && s.ConnectionURL() == "" {
 		return section.Invalid("provision.cache", "needs a login: set connection.url or provision.url")
+	}
+	if err := s.checkWarm(section); err != nil {
+		return err
 	}
 	if err := checkCacheMode(); err != nil {
 		return err

@@ -34,7 +34,11 @@ func useLayers(ctx context.Context, hosts []preparedEntry) error {
 		byLabel[h.label] = h.prepared
 	}
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
-		if err := recipes.useLayer(ctx, byLabel[label]); err != nil {
+		err := recipes.useLayer(ctx, byLabel[label])
+		if err == nil {
+			err = recipes.useWarm(ctx, byLabel[label])
+		}
+		if err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
 		}
 		return nil
@@ -290,30 +294,40 @@ func (s *setup) startFromLayer(ctx context.Context) error {
 		s.entry.failedInstance = s.host
 		return errors.Join(err, s.entry.removeAfterFailure(ctx))
 	}
-	if !s.host.isProvisioned() {
-		return s.entry.start(ctx, s.host)
+	for {
+		h := s.host
+		if cacher, ok := h.instance.(provider.LayerCacher); ok {
+			h.saved = cacher.ProvisioningTime()
+		}
+		err := s.entry.start(ctx, h)
+		if err == nil || s.entry.failedInstance != nil {
+			return err
+		}
+		step, discard := h.discardAfter(ctx, err)
+		if discard == nil {
+			return err
+		}
+		provider.Report(ctx, step, fmt.Sprintf("the set-up goes on without it: %v", err))
+		if err := discard(ctx); err != nil {
+			return fmt.Errorf("discarding a layer: %w", err)
+		}
+		s.entry.mu.Lock()
+		s.host = newHost(h.instance)
+		s.entry.mu.Unlock()
 	}
-	first := s.host
-	first.saved = first.instance.(provider.LayerCacher).ProvisioningTime()
-	s.entry.failedInstance = first // until it is up or removed
-	err := first.start(ctx)
-	if err == nil {
-		s.entry.failedInstance = nil
-		return nil
+}
+
+// discardAfter returns the function that discards what a failed set-up has used of the cache,
+// and the step that reports this. It returns nil if the cache is not to blame.
+func (h *Host) discardAfter(ctx context.Context, err error) (step string, discard func(context.Context) error) {
+	if ctx.Err() != nil {
+		return "", nil
 	}
-	if !blamesLayer(ctx, err) {
-		return errors.Join(err, s.entry.removeAfterFailure(ctx))
+	if errors.Is(err, provider.ErrNotRestored) || h.isRestored() && blamesMemory(err) {
+		return provider.StepDiscardedMemory, h.instance.(provider.WarmStarter).DiscardMemory
 	}
-	provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", err))
-	if err := first.disconnect(ctx); err != nil {
-		return err
+	if !h.isRestored() && h.isProvisioned() && blamesLayer(ctx, err) {
+		return provider.StepDiscardedLayer, h.instance.(provider.LayerCacher).DiscardLayer
 	}
-	if err := first.instance.(provider.LayerCacher).DiscardLayer(ctx); err != nil {
-		return fmt.Errorf("discarding a layer: %w", err)
-	}
-	s.entry.failedInstance = nil
-	s.entry.mu.Lock()
-	s.host = newHost(first.instance)
-	s.entry.mu.Unlock()
-	return s.entry.start(ctx, s.host)
+	return "", nil
 }

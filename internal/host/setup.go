@@ -364,6 +364,9 @@ func (e *entry) start(ctx context.Context, h *Host) (err error) {
 		if ctx.Err() != nil {
 			return err // the set-up was cancelled: there is nothing to inspect
 		}
+		if _, discard := h.discardAfter(ctx, err); discard != nil {
+			return err // the set-up tries again without the cache
+		}
 		e.recordFailure(ctx)
 		kept, keepErr := h.keep(ctx, true)
 		if kept == "" {
@@ -378,6 +381,7 @@ func (e *entry) start(ctx context.Context, h *Host) (err error) {
 
 // start creates the host, waits until a login succeeds, and provisions it.
 func (h *Host) start(ctx context.Context) error {
+	began := time.Now()
 	if err := h.instance.SetUp(ctx); err != nil {
 		return err
 	}
@@ -385,6 +389,14 @@ func (h *Host) start(ctx context.Context) error {
 		return err
 	}
 	provider.Report(ctx, provider.StepAddress, h.instance.Address())
+	if err := h.makeReadyWatched(ctx); err != nil {
+		return err
+	}
+	return h.saveMemory(ctx, began)
+}
+
+// makeReadyWatched is makeReady that ends when the host stops.
+func (h *Host) makeReadyWatched(ctx context.Context) error {
 	ctx, unwatch := provider.WatchSetUp(ctx, h.instance)
 	defer unwatch()
 	err := h.makeReady(ctx)
@@ -399,8 +411,11 @@ func (h *Host) start(ctx context.Context) error {
 
 // makeReady makes a host that has an address ready for use.
 func (h *Host) makeReady(ctx context.Context) error {
-	if err := pause(ctx, h.settings.BootDelay, "bootDelay"); err != nil {
-		return err
+	restored := h.isRestored()
+	if !restored {
+		if err := pause(ctx, h.settings.BootDelay, "bootDelay"); err != nil {
+			return err
+		}
 	}
 	if h.settings.ConnectionURL() != "" {
 		if err := h.awaitLogin(ctx); err != nil {
@@ -410,7 +425,11 @@ func (h *Host) makeReady(ctx context.Context) error {
 			return err
 		}
 		provider.Report(ctx, provider.StepReachable, h.instance.Address())
-		if err := h.awaitReady(ctx); err != nil {
+		if restored {
+			if err := h.wake(ctx); err != nil {
+				return err
+			}
+		} else if err := h.awaitReady(ctx); err != nil {
 			return err
 		}
 	}
@@ -418,13 +437,15 @@ func (h *Host) makeReady(ctx context.Context) error {
 	if err := h.mountFolders(ctx); err != nil {
 		return err
 	}
-	if !h.isProvisioned() {
+	if !restored && !h.isProvisioned() {
 		if err := h.provision(ctx); err != nil {
 			return err
 		}
 	}
-	if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
-		return err
+	if !restored {
+		if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
+			return err
+		}
 	}
 	return h.awaitConditions(ctx)
 }

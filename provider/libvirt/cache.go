@@ -16,6 +16,7 @@ import (
 const (
 	KindImage       = layers.KindImage       // an imported image
 	KindProvisioned = layers.KindProvisioned // a host that was provisioned
+	KindWarm        = layers.KindWarm        // a host whose memory was saved
 	KindJava        = layers.KindJava        // a host that Overcast for Java has provisioned
 )
 

@@ -25,6 +25,10 @@ const seedTarget = "vdz"
 
 // createSeed creates the seed of the clone and adds it to the definition as a disk.
 func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) error {
+	if from := i.warm.found; from != nil {
+		i.seed = cloudInitSeed{hostKey: from.Warm.HostKey} // the volume is the layer's
+		return nil
+	}
 	if !i.config.usesCloudInit() {
 		return nil
 	}
@@ -33,7 +37,7 @@ func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *dom
 		return fmt.Errorf("making the seed of cloud-init: %w", err)
 	}
 	s := cloudInitSeed{pool: c.Overlays[0].Pool, volume: c.Name + "-seed.iso", hostKey: hostKey}
-	i.undo.Record(fmt.Sprintf("volume %s in pool %s", s.volume, s.pool), func(_ context.Context, conn *libvirt.Connect) error {
+	i.undo.Record(volumeStep(s.pool, s.volume), func(_ context.Context, conn *libvirt.Connect) error {
 		return storage.DeleteVolume(conn, s.pool, s.volume)
 	})
 	path, err := layers.CreateSecretVolume(ctx, conn, s.pool, s.volume, content)

@@ -49,6 +49,7 @@ type instance struct {
 
 	slot  domainxml.Seed // identity that is locked; "" without one
 	layer layerUse
+	warm  warmUse
 
 	mu      sync.Mutex
 	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
@@ -105,7 +106,9 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 // createPlanned creates the clone that was planned and finds its address.
 func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
 	c := i.plan
-	if err := i.reportLayer(ctx, on); err != nil {
+	if i.warm.found != nil {
+		i.warm.reportRestore(ctx)
+	} else if err := i.reportLayer(ctx, on); err != nil {
 		return err
 	}
 	if err := i.createExclusive(ctx, on, c); err != nil {

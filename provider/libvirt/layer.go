@@ -37,6 +37,9 @@ func (i *instance) UseLayer(recipe string, refresh bool) {
 	i.layer = layerUse{recipe: recipe, refresh: refresh}
 }
 
+// isMissing reports whether the layer can be built.
+func (u *layerUse) isMissing() bool { return u.key != "" && u.found == nil }
+
 // IsProvisioned reports whether the clone is made from a layer.
 func (i *instance) IsProvisioned() bool { return i.layer.found != nil }
 
@@ -125,7 +128,9 @@ func (i *instance) reportLayer(ctx context.Context, on *virt.Connection) error {
 }
 
 // usesLayers reports whether the host is made from an image or from a layer.
-func (i *instance) usesLayers() bool { return i.config.Image != nil || i.layer.recipe != "" }
+func (i *instance) usesLayers() bool {
+	return i.config.Image != nil || i.layer.recipe != "" || i.warm.recipe != ""
+}
 
 // evictLayers removes and reports the layers that exceed the limits of the cache. The
 // next set-up tries again to remove those that could not be removed.
@@ -164,6 +169,9 @@ func formatAge(age time.Duration) string {
 
 // ProvisioningTime is how long the layer was provisioned.
 func (i *instance) ProvisioningTime() time.Duration {
+	if i.warm.found != nil {
+		return i.warm.found.ProvisioningTime()
+	}
 	if i.layer.found == nil {
 		return 0
 	}

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/redact"
@@ -34,11 +35,18 @@ type planStep struct {
 }
 
 // planSteps are the steps in their order; a step may use the results of those before it.
-var planSteps = []planStep{
+var planSteps = slices.Concat(baseSteps, cloneSteps)
+
+// baseSteps determine what is cloned.
+var baseSteps = []planStep{
 	{"base domain", (*planning).readBase, (*planning).describeBase},
 	{"devices", (*planning).beginClone, func(*planning) string { return "can all be cloned" }},
 	{"disks", (*planning).planDisks, (*planning).describeDisks},
 	{"layer", (*planning).useLayer, nil},
+}
+
+// cloneSteps plan a clone of it.
+var cloneSteps = []planStep{
 	{"pool", (*planning).choosePools, (*planning).describePools},
 	{"network", (*planning).planNetwork, nil},
 	{"firmware", (*planning).planFirmware, (*planning).describeFirmware},
@@ -68,14 +76,14 @@ func (p *planning) describeBase() string {
 
 func (p *planning) beginClone(context.Context) (err error) {
 	p.clone, err = domainxml.NewClone(p.base, p.label)
-	if err == nil && p.config.usesCloudInit() {
+	if err == nil && p.config.usesCloudInit() && p.warm.found == nil {
 		p.clone.AddSeed(seedTarget)
 	}
 	return err
 }
 
 func (p *planning) planDisks(context.Context) error {
-	if err := p.clone.PlanDisks(p.config.Cache); err != nil {
+	if err := p.clone.PlanDisks(p.cacheMode()); err != nil {
 		return err
 	}
 	if err := storage.LocateDisks(p.on.Conn, p.clone, p.base.Name); err != nil {
@@ -185,14 +193,13 @@ func (p *planning) describeMemory() string { return p.need.String() }
 // strategy that finds the address.
 func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 	i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
+	i.warm.found, i.warm.key, i.warm.saves = nil, "", false
 	p := &planning{instance: i, on: on}
-	for _, step := range planSteps {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := step.take(p, ctx); err != nil {
-			return err
-		}
+	if err := p.take(ctx, planSteps); err != nil {
+		return err
+	}
+	if err := p.useWarm(ctx); err != nil {
+		return err
 	}
 	if i.usesLayers() {
 		i.pool.Once("layers of "+i.config.URL, func() { _ = i.evictLayers(ctx, on) })
@@ -201,6 +208,19 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 		return err
 	}
 	i.plan = p.clone
+	return nil
+}
+
+// take takes steps of a plan.
+func (p *planning) take(ctx context.Context, steps []planStep) error {
+	for _, step := range steps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := step.take(p, ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -215,6 +235,10 @@ func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainx
 		}
 	}
 	var err error
-	i.find, err = i.strategy(on.Conn, c)
+	if i.warm.found != nil {
+		i.find, err = i.warm.newSavedAddress()
+	} else {
+		i.find, err = i.strategy(on.Conn, c)
+	}
 	return err
 }

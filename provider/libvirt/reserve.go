@@ -123,31 +123,34 @@ func (i *instance) takeSlot(ctx context.Context, conn *libvirt.Connect, c *domai
 	if err != nil {
 		return fmt.Errorf("reading the host name of the hypervisor: %w", virt.StripCodes(err))
 	}
+	for slot := 0; ; slot++ {
+		taken, err := i.takeIdentity(ctx, conn, c, slotSeed(hypervisor, c.Base, slot))
+		if taken || err != nil {
+			return err
+		}
+	}
+}
+
+// takeIdentity gives the clone the identity of a seed, unless a process of this machine holds
+// it, or a domain has it.
+func (i *instance) takeIdentity(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, s domainxml.Seed) (bool, error) {
 	dir, err := filelock.Dir()
 	if err != nil {
-		return err
+		return false, err
 	}
-	for slot := 0; ; slot++ {
-		s := slotSeed(hypervisor, c.Base, slot)
-		held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.UUID(), owner.NewHolder(i.label))
-		if err != nil {
-			return err
-		}
-		if held == nil {
-			continue
-		}
-		free, err := isIdentityFree(conn, c, s)
-		if free {
-			i.undo.RecordLocal(fmt.Sprintf("the lock of slot %d", slot), held.Release)
-			c.SetIdentity(s)
-			i.slot = s
-			return nil
-		}
+	held, err := filelock.TryAcquire(ctx, dir, "slot-"+s.UUID(), owner.NewHolder(i.label))
+	if err != nil || held == nil {
+		return false, err
+	}
+	free, err := isIdentityFree(conn, c, s)
+	if !free {
 		_ = held.Release() // nothing depends on it
-		if err != nil {
-			return err
-		}
+		return false, err
 	}
+	i.undo.RecordLocal("the lock of the identity "+s.UUID(), held.Release)
+	c.SetIdentity(s)
+	i.slot = s
+	return true, nil
 }
 
 // isIdentityFree reports whether no domain has the UUID, and no running domain one of the MAC

@@ -152,7 +152,13 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 		return err
 	}
 	defer domain.Free()
-	if i.config.Overlay == overlayUnlinked {
+	if i.warm.found != nil {
+		// QEMU opens the disks again, to write to them, when it has the memory.
+		if err := i.restore(ctx, conn, domain); err != nil {
+			return err
+		}
+	}
+	if i.overlay() == overlayUnlinked {
 		if err := errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)); err != nil {
 			return err
 		}
@@ -258,7 +264,7 @@ func (i *instance) replaceUnlinked(conn *libvirt.Connect, c *domainxml.Clone) {
 			_ = storage.CreateEmpty(conn, o.Pool, o.Volume)
 		}
 	}
-	if i.seed.volume != "" && i.config.Overlay == overlayUnlinked {
+	if i.seed.volume != "" && i.overlay() == overlayUnlinked {
 		_ = storage.CreateEmpty(conn, i.seed.pool, i.seed.volume)
 	}
 }

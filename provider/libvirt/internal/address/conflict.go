@@ -133,6 +133,23 @@ func (a *Check) CheckFound(ctx context.Context, change metadataChanger) error {
 	return a.all(ctx, checks...)
 }
 
+// CheckFree fails with an *[AddressConflictError] if a machine answers at the address. It is
+// called while the clone does not run.
+func (a *Check) CheckFree(ctx context.Context) error {
+	if a.Silent {
+		return nil
+	}
+	macs, err := arpAnswers(ctx, a.link, a.Address, freeWait, 0)
+	if err != nil || len(macs) == 0 {
+		return nil // CheckFound and CheckLogin check again
+	}
+	live, err := ListLiveDomains(a.conn)
+	if err != nil {
+		return err
+	}
+	return a.conflict(withMAC(live, macs[0], a.clone.Name), macs[0], "it answers ARP requests for it")
+}
+
 // CheckLogin checks that the login reached the clone, and again that no other machine
 // has its address.
 func (a *Check) CheckLogin(ctx context.Context, run func(context.Context, string) (string, error)) error {
@@ -309,6 +326,7 @@ func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
 const (
 	arpWait  = 50 * time.Millisecond
 	arpGrace = 30 * time.Millisecond
+	freeWait = 200 * time.Millisecond // while memory is restored, which takes longer
 )
 
 // byARP sends an ARP request for the address, if this process may. A missing answer

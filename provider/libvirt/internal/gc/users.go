@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -71,6 +72,11 @@ func (u users) addDomain(name, text string) {
 	var d libvirtxml.Domain
 	if d.Unmarshal(text) != nil || d.Devices == nil {
 		return
+	}
+	if d.Metadata != nil {
+		for _, v := range layers.WarmVolumes(name, d.Metadata.XML) {
+			u.byVolume[volumeRef{v.Pool, v.Name}] = by
+		}
 	}
 	for _, disk := range d.Devices.Disks {
 		u.addSource(by, disk.Source)

@@ -139,7 +139,40 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 // uploadBlock is how much is sent in one message: the largest that libvirt takes.
 const uploadBlock = 256 << 10
 
-// Upload writes size bytes of from to a volume, through libvirt.
+// Download reads the content of a volume, through libvirt.
+func Download(ctx context.Context, conn *libvirt.Connect, volume *libvirt.StorageVol, to io.Writer) error {
+	stream, err := conn.NewStream(0)
+	if err != nil {
+		return virt.StripCodes(err)
+	}
+	defer stream.Free()
+	if err := volume.Download(stream, 0, 0, 0); err != nil {
+		return fmt.Errorf("downloading: %w", virt.StripCodes(err))
+	}
+	if err := receive(ctx, stream, to); err != nil {
+		_ = stream.Abort() // the error is known
+		return fmt.Errorf("downloading: %w", virt.StripCodes(err))
+	}
+	return virt.StripCodes(stream.Finish())
+}
+
+func receive(ctx context.Context, stream *libvirt.Stream, to io.Writer) error {
+	block := make([]byte, uploadBlock)
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := stream.Recv(block)
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := to.Write(block[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// Upload writes size bytes of from to a volume, through libvirt. A size of 0 is no limit.
 func Upload(ctx context.Context, conn *libvirt.Connect, volume *libvirt.StorageVol, from io.Reader, size int64) error {
 	stream, err := conn.NewStream(0)
 	if err != nil {

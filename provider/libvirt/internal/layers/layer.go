@@ -17,6 +17,7 @@ import (
 const (
 	KindImage       = "image"       // an imported image
 	KindProvisioned = "provisioned" // a machine that was provisioned and shut down
+	KindWarm        = "warm"        // a machine whose memory was saved
 	KindJava        = "java"        // a machine that Overcast for Java has provisioned and shut down
 )
 
@@ -57,8 +58,10 @@ type Metadata struct {
 	Created time.Time `xml:"created"`
 	Used    time.Time `xml:"used"`  // last
 	Bytes   uint64    `xml:"bytes"` // on disk, when it was built
-	// Provisioned is how many seconds provisioning took, 0 for an image.
+	// Provisioned is how many seconds provisioning took, and for a warm slot the whole
+	// set-up. It is 0 for an image.
 	Provisioned float64 `xml:"provisionedSeconds,omitempty"`
+	Warm        *Warm   `xml:"warm"` // of a warm slot
 }
 
 // newMetadata describes a layer that is built now.

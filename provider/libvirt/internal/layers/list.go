@@ -65,16 +65,31 @@ func readJava(domain *libvirt.Domain) (*Layer, error) {
 // volumes are the volumes that were created for the layer, with their pools.
 func (l *Layer) volumes() map[string]string {
 	found := map[string]string{}
+	if l.Warm != nil {
+		for _, v := range l.Warm.volumes() {
+			found[v.Name] = v.Pool
+		}
+	}
 	if l.Definition.Devices == nil {
 		return found
 	}
 	for n := range l.Definition.Devices.Disks {
 		s := l.Definition.Devices.Disks[n].Source
-		if s != nil && s.Volume != nil && strings.HasPrefix(s.Volume.Volume, l.Name+"-") {
+		if s != nil && s.Volume != nil && l.owns(s.Volume.Volume) {
 			found[s.Volume.Volume] = s.Volume.Pool
 		}
 	}
 	return found
+}
+
+// owns reports whether a volume of the layer's domain belongs to the layer, by its name. A
+// warm slot has the volumes of the clone that was saved.
+func (l *Layer) owns(volume string) bool {
+	if l.Warm != nil {
+		_, ours := owner.ParseName(volume)
+		return ours
+	}
+	return strings.HasPrefix(volume, l.Name+"-")
 }
 
 // Has reports whether a volume was created for the layer.
@@ -170,6 +185,9 @@ func (l *Layer) Remove(conn *libvirt.Connect) error {
 		return fmt.Errorf("removing layer %s: %w", l.Name, virt.StripCodes(err))
 	}
 	var errs []error
+	if l.Warm != nil {
+		errs = append(errs, l.Warm.releaseAddress(conn))
+	}
 	for volume, pool := range l.volumes() {
 		if err := storage.DeleteVolume(conn, pool, volume); err != nil {
 			errs = append(errs, fmt.Errorf("removing layer %s: volume %s in pool %s: %w", l.Name, volume, pool, virt.StripCodes(err)))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/mark"
 	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/qmp"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
@@ -17,6 +18,15 @@ var (
 	ninepMounted = regexp.MustCompile(`VirtFS export path '([^']*)' is mounted in the guest using mount_tag '([^']*)'`)
 	unmigratable = regexp.MustCompile(`non-migratable device '([^']*)'`)
 )
+
+// Explain returns an error that says what to do about an error of package qmp.
+func Explain(err error) error {
+	var answered *qmp.CommandError
+	if errors.As(err, &answered) {
+		return explain(answered.Description)
+	}
+	return explainRefusal(err)
+}
 
 // explain returns the error for QEMU's message about a job that failed.
 func explain(message string) error {

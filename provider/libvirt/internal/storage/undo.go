@@ -58,6 +58,13 @@ func (u *Undo) Forget(ctx context.Context) error {
 	return u.Run(ctx, nil)
 }
 
+// ForgetStep removes a step from the record: what it would remove stays.
+func (u *Undo) ForgetStep(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return s.name == name })
+}
+
 // Run undoes all steps in reverse order. A step that fails, or has not ended when ctx
 // ends, does not stop the others: it stays recorded, and the next Run tries it again.
 func (u *Undo) Run(ctx context.Context, conn *libvirt.Connect) error {

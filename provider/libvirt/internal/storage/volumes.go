@@ -74,7 +74,7 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	if err != nil {
 		return err
 	}
-	u.Record(fmt.Sprintf("volume %s in pool %s", o.Volume, o.Pool), func(_ context.Context, conn *libvirt.Connect) error {
+	u.Record(OverlayStep(o), func(_ context.Context, conn *libvirt.Connect) error {
 		if o.Unlinked.Load() {
 			return nil
 		}
@@ -91,6 +91,11 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	}
 	o.SetPath(file)
 	return nil
+}
+
+// OverlayStep names an overlay in the record of what is to be undone.
+func OverlayStep(o *domainxml.Overlay) string {
+	return fmt.Sprintf("volume %s in pool %s", o.Volume, o.Pool)
 }
 
 // CreateVolume creates a volume. What it contains is written later.

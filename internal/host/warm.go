@@ -1,0 +1,114 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/shell"
+	"github.com/overcast-go/overcast/provider"
+)
+
+// useWarm has an instance start from saved memory, if the settings ask for that.
+func (r *recipes) useWarm(ctx context.Context, p Prepared) error {
+	if !p.Common().WarmPolicy() {
+		return nil
+	}
+	starter, ok := p.Instance.(provider.WarmStarter)
+	if !ok {
+		return p.Section.Invalid("warm", "needs a host whose provider can save its memory: remove it")
+	}
+	recipe, err := r.of(ctx, p.Common().Provision)
+	if err == nil {
+		starter.UseWarm(fmt.Sprintf("%s before %q", recipe, p.Common().Warm.Before), p.Common().RefreshesCache())
+	}
+	return err
+}
+
+// slot returns the slot of the host and whether the host was restored from it.
+func (h *Host) slot() (slot int, restored, ok bool) {
+	if w, can := h.instance.(provider.WarmStarter); can {
+		return w.WarmSlot()
+	}
+	return 0, false, false
+}
+
+// isRestored reports whether the host was restored from memory.
+func (h *Host) isRestored() bool {
+	_, restored, _ := h.slot()
+	return restored
+}
+
+// saveMemory saves the memory of a host that has booted and is to be warm, and continues with
+// the restored host. If the memory cannot be saved, it continues with the host as it is.
+func (h *Host) saveMemory(ctx context.Context, began time.Time) error {
+	slot, restored, ok := h.slot()
+	if !ok || restored {
+		return nil
+	}
+	took := time.Since(began)
+	err := h.prepareMemory(ctx)
+	if err == nil {
+		err = h.instance.(provider.WarmStarter).SaveMemory(ctx, took)
+	}
+	if ctx.Err() != nil || errors.Is(err, provider.ErrNotRestored) {
+		return err
+	}
+	if err != nil {
+		provider.Report(ctx, provider.StepNotWarm, err.Error())
+		return h.mountFolders(ctx)
+	}
+	provider.Report(ctx, provider.StepSavedMemory, provider.SlotName(slot))
+	return h.makeReadyWatched(ctx)
+}
+
+// prepareMemory leaves nothing in the memory that a restored system could not use: data that
+// is not on disk, mounted folders and connections.
+func (h *Host) prepareMemory(ctx context.Context) error {
+	if before := h.settings.Warm.Before; before != "" {
+		if err := h.runHook(ctx, "warm.before", before); err != nil {
+			return err
+		}
+	}
+	if err := h.runHook(ctx, "sync before the memory is saved", "sync"); err != nil {
+		return err
+	}
+	h.unmountFolders(ctx)
+	return h.dropConnection(ctx)
+}
+
+// wake makes a restored system ready: its clock has stopped while it was saved.
+func (h *Host) wake(ctx context.Context) error {
+	if err := h.setClock(ctx); err != nil {
+		return fmt.Errorf("after restoring the memory: %w", err)
+	}
+	if after := h.settings.Warm.After; after != "" {
+		return h.runHook(ctx, "warm.after", after)
+	}
+	return nil
+}
+
+// runHook runs a command with the number of the slot.
+func (h *Host) runHook(ctx context.Context, what, command string) error {
+	slot, _, _ := h.slot()
+	client, done, err := h.provisioner(ctx)
+	if err != nil {
+		return fmt.Errorf("running %s: %w", what, err)
+	}
+	defer done()
+	result, err := client.Run(ctx, fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command)))
+	if err == nil && result.ExitCode != 0 {
+		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
+	}
+	if err != nil {
+		return fmt.Errorf("running %s: %w", what, err)
+	}
+	return nil
+}
+
+// blamesMemory reports whether the failure of a set-up from saved memory may be the fault of
+// the memory. Another machine may have got the address in the meantime.
+func blamesMemory(err error) bool {
+	return errors.Is(err, provider.ErrAddressConflict) || blamesLayer(context.Background(), err)
+}

@@ -1,0 +1,172 @@
+package itest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/overcast-go/overcast/fixture"
+)
+
+// Ordered keeps the specs on one process: each expects no layers but its own.
+var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
+	// prune removes all slots, as a user would.
+	prune := func() {
+		GinkgoHelper()
+		defer removeLayers() // if that fails
+		Expect(overcast("cache", "prune", "--all", "-c", "qemu:///system")).NotTo(BeEmpty())
+		Expect(layerDomains()).To(BeEmpty())
+		Expect(virsh("net-dumpxml", "my_nat_network")).NotTo(ContainSubstring("<host "))
+	}
+	// proof is written to memory only when the host is provisioned.
+	const proof = `provision.cmd = "cat /proc/sys/kernel/random/uuid > /dev/shm/proof"`
+
+	readProof := func(host *fixture.CloudHost) string {
+		GinkgoHelper()
+		return run(logIn(host), "cat /dev/shm/proof")
+	}
+
+	It("boots once, and later hosts are restored from its memory", func(ctx SpecContext) {
+		DeferCleanup(prune)
+		configure(`
+			warm_host = ${guest} { warm = true, ` + proof + ` }
+			warm_too = ${warm_host}
+		`)
+		var steps recordedSteps
+		first := up(steps.record(ctx), "warm_host")
+		Expect(steps.all()).To(ContainSubstring("warm_host: saved memory slot 0"))
+		Expect(strings.Count(steps.all(), "provisioned")).To(Equal(1), steps.all())
+		seen := readProof(first)
+		address := first.HostName()
+		Expect(fixture.TearDown(ctx, "warm_host")).To(Succeed())
+		Expect(layerDomains()).To(HaveLen(1))
+		Expect(virsh("net-dumpxml", "my_nat_network")).To(ContainSubstring("ip='"+address+"'"), "the address of the slot is reserved")
+
+		second := up(steps.record(ctx), "warm_too")
+		Expect(steps.all()).To(ContainSubstring("warm_too: restoring memory of slot 0"))
+		Expect(readProof(second)).To(Equal(seen))
+		Expect(second.HostName()).To(Equal(address))
+		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(second), "date +%s")), 10, 64)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")
+		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  warm_host  my_base_domain  .*overcast-warm_too-`))
+
+		By("being saved and restored again by checkpoints")
+		checkpoint, err := second.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		run(logIn(second), "rm /dev/shm/proof")
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		Expect(readProof(second)).To(Equal(seen))
+		Expect(fixture.TearDown(ctx, "warm_too")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
+	It("has a slot of its own in each process, and all are restored in the next run", func(ctx SpecContext) {
+		DeferCleanup(prune)
+		configure(`
+			warm_one = ${guest} { warm = true, ` + proof + ` }
+			warm_two = ${warm_one}
+		`)
+		var first, second recordedSteps
+		hosts := []*fixture.CloudHost{up(first.record(ctx), "warm_one"), up(first.record(ctx), "warm_two")}
+		Expect(first.all()).To(And(ContainSubstring("warm_one: saved memory slot 0"), ContainSubstring("warm_two: saved memory slot 1")))
+		seen := []string{readProof(hosts[0]), readProof(hosts[1])}
+		Expect(seen[0]).NotTo(Equal(seen[1]))
+		Expect(fixture.TearDown(ctx, "warm_one")).To(Succeed())
+		Expect(fixture.TearDown(ctx, "warm_two")).To(Succeed())
+
+		hosts = []*fixture.CloudHost{up(second.record(ctx), "warm_two"), up(second.record(ctx), "warm_one")}
+		Expect(second.all()).To(And(ContainSubstring("warm_two: restoring memory of slot 0"), ContainSubstring("warm_one: restoring memory of slot 1")))
+		Expect([]string{readProof(hosts[0]), readProof(hosts[1])}).To(Equal(seen))
+		Expect(fixture.TearDown(ctx, "warm_one")).To(Succeed())
+		Expect(fixture.TearDown(ctx, "warm_two")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
+	It("boots if its memory cannot be restored, which is discarded, or if its address is taken", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		configure(`
+			warm_broken = ${guest} { warm = true }
+			other = ${guest}
+		`)
+		other := up(ctx, "other")
+		for what, spoil := range map[string]func(address string){
+			"its memory is broken": func(string) {
+				found, err := filepath.Glob(imageDir + "/overcast-warm_broken-*-memory.raw")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(found).To(HaveLen(1))
+				Expect(os.WriteFile(found[0], []byte("broken"), 0o600)).To(Succeed())
+			},
+			"its address is taken": func(address string) {
+				run(logIn(other), "ip address add "+address+"/24 dev eth0")
+			},
+		} {
+			By(what)
+			host := up(ctx, "warm_broken")
+			address := host.HostName()
+			Expect(fixture.TearDown(ctx, "warm_broken")).To(Succeed())
+			Expect(layerDomains()).To(HaveLen(1))
+			spoil(address)
+			var steps recordedSteps
+			up(steps.record(ctx), "warm_broken")
+			Expect(steps.count("discarded memory:")).To(Equal(1), steps.all())
+			Expect(layerDomains()).To(BeEmpty())
+			Expect(fixture.TearDown(ctx, "warm_broken")).To(Succeed())
+		}
+		Expect(fixture.TearDown(ctx, "other")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
+	// The guest mounts data by its fstab.
+	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		folder := GinkgoT().TempDir()
+		Expect(os.Chmod(folder, 0o755)).To(Succeed())
+		configure(`warm_mounted = ${guest} {
+			warm = true, fsMapping.data.hostPath = %q
+			provision.cmd = "echo one > /root/proof"
+		}`, folder)
+		var steps recordedSteps
+		host := up(steps.record(ctx), "warm_mounted")
+		Expect(steps.all()).To(MatchRegexp(`warm_mounted: not warm: .*mount tag data.*mountAt`))
+		Expect(run(logIn(host), "cat /root/proof; grep -c /data /proc/mounts")).To(Equal("one\n1\n"), "the host goes on")
+		Expect(layerDomains()).To(BeEmpty())
+		Expect(fixture.TearDown(ctx, "warm_mounted")).To(Succeed())
+		Expect(leftovers("warm_mounted")).To(BeEmpty())
+	}, NodeTimeout(5*time.Minute))
+
+	It("runs warm.before and warm.after with the number of the slot, mounts its folders, and uses the layer of provision.cache", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		folder := GinkgoT().TempDir()
+		Expect(os.Chmod(folder, 0o755)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(folder, "file"), []byte("content"), 0o644)).To(Succeed())
+		configure(`warm_hooks = ${guest} {
+			provision { cache = true, cmd = "echo once >> /root/provisioned" }
+			warm { before = "echo before $OVERCAST_SLOT >> /dev/shm/hooks", after = "echo after $OVERCAST_SLOT >> /dev/shm/hooks" }
+			fsMapping.files { hostPath = %q, mountAt = /files }
+		}`, folder)
+		var steps recordedSteps
+		for n := range 3 {
+			host := up(steps.record(ctx), "warm_hooks")
+			Expect(run(logIn(host), "cat /root/provisioned /files/file /dev/shm/hooks")).To(Equal("once\ncontentbefore 0\nafter 0\n"), fmt.Sprint(n))
+			Expect(fixture.TearDown(ctx, "warm_hooks")).To(Succeed())
+		}
+		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
+		Expect(steps.count("saved memory")).To(Equal(1), steps.all())
+		Expect(layerDomains()).To(HaveLen(2))
+	}, NodeTimeout(5*time.Minute))
+
+	It("keeps a static address, which has one slot", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		configure(`warm_static = ${guest} { warm = true, libvirtBaseDomain = "lab-static", ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP}, ` + proof + ` }`)
+		var steps recordedSteps
+		seen := readProof(up(steps.record(ctx), "warm_static"))
+		Expect(fixture.TearDown(ctx, "warm_static")).To(Succeed())
+		Expect(readProof(up(steps.record(ctx), "warm_static"))).To(Equal(seen))
+		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
+		Expect(fixture.TearDown(ctx, "warm_static")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+})

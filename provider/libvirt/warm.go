@@ -1,0 +1,391 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/overcast-go/overcast/internal/cloudinit"
+	"github.com/overcast-go/overcast/internal/mark"
+	"github.com/overcast-go/overcast/mount"
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/snapshot"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/warm"
+	"github.com/overcast-go/overcast/strategy"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// warmUse is how an instance uses a warm slot. The zero value is not at all.
+type warmUse struct {
+	recipe  string // see provider.WarmStarter; "" if the host is not warm
+	refresh bool
+	all     layers.Key    // of all slots; "" before it is planned
+	key     layers.Key    // of the slot; "" if the host has none
+	slot    int           // number
+	parent  string        // name of the base of the machine that is saved
+	found   *layers.Layer // that the clone is restored from; nil if it boots
+	saves   bool          // the clone boots, and its memory is saved
+}
+
+var _ provider.WarmStarter = (*instance)(nil)
+
+// UseWarm makes the instance use a slot.
+func (i *instance) UseWarm(recipe string, refresh bool) {
+	i.warm = warmUse{recipe: recipe, refresh: refresh}
+}
+
+// WarmSlot returns the slot of the clone.
+func (i *instance) WarmSlot() (slot int, restored, ok bool) {
+	return i.warm.slot, i.warm.found != nil, i.warm.key != ""
+}
+
+// overlay is the value of overlay. The files of a clone that is saved must exist.
+func (i *instance) overlay() string {
+	if i.warm.saves {
+		return overlayFile
+	}
+	return i.config.Overlay
+}
+
+// cacheMode is the cache mode of the disks. A layer has to survive a crash of the hypervisor.
+func (i *instance) cacheMode() string {
+	if i.warm.saves && i.config.Cache == "unsafe" {
+		return "writeback"
+	}
+	return i.config.Cache
+}
+
+// useWarm gives the clone a slot, and plans it anew if the slot has memory.
+func (p *planning) useWarm(ctx context.Context) error {
+	use := &p.warm
+	if use.recipe == "" || p.layer.isMissing() {
+		return nil // with a missing layer, the clone is planned again once it is built
+	}
+	if refused := p.warmRefusal(); refused != "" {
+		provider.Report(ctx, provider.StepNotWarm, refused)
+		return nil
+	}
+	all, err := p.warmKey()
+	if err != nil {
+		provider.Report(ctx, provider.StepNotWarm, err.Error())
+		return nil
+	}
+	if err := p.takeWarmSlot(ctx, all); err != nil {
+		return err
+	}
+	use.parent = p.base.Name
+	if use.found, err = p.findSlot(ctx); err != nil {
+		return err
+	}
+	use.saves = use.found == nil
+	return p.planAgain(ctx)
+}
+
+// findSlot returns the layer of the slot, or nil if there is none to restore.
+func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
+	found, err := layers.Find(p.on.Conn, p.warm.key)
+	if err != nil || found == nil || found.Warm == nil {
+		return nil, err
+	}
+	if p.warm.refresh && found.Created.Before(processStart) {
+		return nil, found.Replace(ctx, p.on.Conn)
+	}
+	if found.Touch(p.on.Conn) != nil {
+		return nil, nil // it has just been removed
+	}
+	return found, nil
+}
+
+// warmRefusal returns why the clone cannot be restored from memory, or "".
+func (p *planning) warmRefusal() string {
+	if !virt.IsLocal(p.on.Conn) {
+		return "the hypervisor is another machine, to which no memory can be passed"
+	}
+	if p.clone.NeedsDefinition() {
+		return "its base has UEFI variables or an emulated TPM, which are not saved"
+	}
+	for _, fs := range p.clone.Definition.Devices.Filesystems {
+		if fs.Driver != nil && fs.Driver.Type == string(mount.VirtioFS) {
+			return "it has a virtiofs folder, whose state cannot be saved: use driver = 9p and mountAt"
+		}
+	}
+	return layers.Uncacheable(p.clone)
+}
+
+// warmVersion is the version of what is saved. It is part of the key of a slot.
+const warmVersion = "1"
+
+// warmKey is the key of all slots of the host: of everything that determines the state of a
+// machine after its set-up, and whether QEMU can restore it.
+func (p *planning) warmKey() (layers.Key, error) {
+	conn := p.on.Conn
+	library, err := conn.GetLibVersion()
+	if err != nil {
+		return "", virt.StripCodes(err)
+	}
+	version, err := conn.GetVersion()
+	if err != nil {
+		return "", virt.StripCodes(err)
+	}
+	host, err := conn.GetHostname()
+	if err != nil {
+		return "", virt.StripCodes(err)
+	}
+	cpu, err := readCPU(conn)
+	if err != nil {
+		return "", err
+	}
+	parts := []string{"warm", warmVersion, p.warm.recipe, p.config.layerParts(), fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
+	for _, f := range p.folders.Mappings {
+		parts = append(parts, fmt.Sprintf("%s %s %v %s", f.Target, f.Driver, f.ReadOnly, f.AccessMode))
+	}
+	if p.config.usesCloudInit() {
+		parts = append(parts, cloudinit.Hostname(p.label))
+	}
+	if p.hasExclusiveAddress() {
+		parts = append(parts, p.config.Static.IP.String())
+	}
+	return layers.ProvisionedKey(conn, p.base, p.clone, parts...)
+}
+
+// readCPU describes the CPU of the hypervisor: another one may lack what a saved system uses.
+func readCPU(conn *libvirt.Connect) (string, error) {
+	text, err := conn.GetCapabilities()
+	if err != nil {
+		return "", fmt.Errorf("reading the capabilities of the hypervisor: %w", virt.StripCodes(err))
+	}
+	var found libvirtxml.Caps
+	if err := found.Unmarshal(text); err != nil {
+		return "", fmt.Errorf("reading the capabilities of the hypervisor: %w", err)
+	}
+	if found.Host.CPU == nil {
+		return "", nil
+	}
+	return found.Host.CPU.Marshal()
+}
+
+// takeWarmSlot gives the clone the lowest free slot, and its identity. A host with a static
+// address has one slot, with the identity of the address.
+func (p *planning) takeWarmSlot(ctx context.Context, all layers.Key) error {
+	use := &p.warm
+	if use.all == all { // it is held since an earlier plan
+		use.key = slotKey(all, use.slot)
+		return nil
+	}
+	if p.hasExclusiveAddress() {
+		use.all, use.slot, use.key = all, 0, slotKey(all, 0)
+		return nil
+	}
+	for slot := 0; ; slot++ {
+		key := slotKey(all, slot)
+		taken, err := p.takeIdentity(ctx, p.on.Conn, p.clone, domainxml.Seed("warm "+string(key)))
+		if err != nil {
+			return err
+		}
+		if taken {
+			use.all, use.slot, use.key = all, slot, key
+			return nil
+		}
+	}
+}
+
+func slotKey(all layers.Key, slot int) layers.Key {
+	return layers.NewKey("slot", string(all), fmt.Sprint(slot))
+}
+
+// planAgain plans a clone whose memory is saved or restored. The devices of a saved machine
+// and their addresses must not change. The folders of fsMapping are planned again, as their
+// sources may have moved.
+func (p *planning) planAgain(ctx context.Context) error {
+	base := p.clone.Base
+	if p.warm.found != nil {
+		p.base = p.warm.found.Definition
+	}
+	if err := p.planParts(ctx); err != nil {
+		return err
+	}
+	if err := p.take(ctx, cloneSteps); err != nil {
+		return err
+	}
+	p.clone.Base = base // by which clones have identities
+	if p.warm.found != nil {
+		p.clone.AwaitMemory()
+	} else {
+		p.clone.AddGenerationID()
+	}
+	return nil
+}
+
+// savedAddress finds the address of a restored machine, which its system has in memory.
+type savedAddress struct{ strategy.Static }
+
+func (savedAddress) String() string { return "saved with its memory" }
+
+// newSavedAddress returns the strategy for the slot.
+func (w *warmUse) newSavedAddress() (strategy.Strategy, error) {
+	ip, err := netip.ParseAddr(w.found.Warm.Address)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address of layer %s: %w", w.key.Short(), err)
+	}
+	return savedAddress{strategy.Static{IP: ip}}, nil
+}
+
+// reportRestore reports that the clone is restored.
+func (w *warmUse) reportRestore(ctx context.Context) {
+	provider.Report(ctx, stepRestoring, fmt.Sprintf("%s (%s old)", provider.SlotName(w.slot), formatAge(time.Since(w.found.Created))))
+}
+
+const stepRestoring = "restoring memory of"
+
+// restore loads the saved memory into the domain, which is paused, and meanwhile checks that
+// its address is free.
+func (i *instance) restore(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain) error {
+	saved := i.warm.found.Warm
+	checking := virt.Async(func() error { return i.checkSavedAddress(ctx, conn) })
+	err := warm.Load(ctx, conn, domain, saved.Memory)
+	if !checking.Await(ctx) {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return notRestored(fmt.Errorf("restoring its memory: %w", virt.StripCodes(err)))
+	}
+	return notRestored(checking.Err)
+}
+
+func notRestored(err error) error { return mark.As(err, provider.ErrNotRestored) }
+
+// checkSavedAddress fails if another machine has the address of the slot, and reserves it.
+func (i *instance) checkSavedAddress(ctx context.Context, conn *libvirt.Connect) error {
+	saved := i.warm.found.Warm
+	ip, err := netip.ParseAddr(saved.Address)
+	if err != nil || ip.IsLoopback() {
+		return err
+	}
+	if err := saved.ReserveAddress(conn); err != nil {
+		return err
+	}
+	check := i.newAddressCheck(conn, i.plan)
+	check.Address = ip
+	return check.CheckFree(ctx)
+}
+
+// SaveMemory saves the memory of the clone and makes it and the disks a layer, and then
+// restores the clone from the layer.
+func (i *instance) SaveMemory(ctx context.Context, took time.Duration) error {
+	if err := i.save(ctx, took); err != nil {
+		return err
+	}
+	err := i.prepare(ctx)
+	if err == nil && i.warm.found == nil {
+		err = errors.New("its layer has been removed")
+	}
+	if err == nil {
+		err = i.call(ctx, i.createPlanned)
+	}
+	return notRestored(err)
+}
+
+// save saves the memory, stops the domain and publishes the layer.
+func (i *instance) save(ctx context.Context, took time.Duration) error {
+	access, err := i.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	at := access.(*checkpoints)
+	saved := i.newSaved(took)
+	if err := i.call(ctx, func(_ context.Context, on *virt.Connection) error { return i.createMemoryVolume(on.Conn, saved) }); err != nil {
+		return err
+	}
+	if err := at.Freeze(ctx); err != nil {
+		return err
+	}
+	err = at.call(ctx, "saving the memory of", func(domain *libvirt.Domain) (err error) {
+		saved.Definition, err = virt.ReadDefinition(domain, libvirt.DOMAIN_XML_MIGRATABLE|libvirt.DOMAIN_XML_SECURE)
+		if err == nil {
+			err = storage.CheckStateRoom(i.on.Conn, saved.Memory.Pool, domain)
+		}
+		if err == nil {
+			err = snapshot.Explain(warm.Save(ctx, i.on.Conn, domain, saved.Memory))
+		}
+		return err
+	})
+	if err != nil {
+		thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+		defer cancel()
+		return errors.Join(err, at.Thaw(thawing))
+	}
+	i.stopWatching()
+	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(on.Conn, saved) }))
+}
+
+// thawTimeout limits resuming a domain whose memory could not be saved.
+const thawTimeout = 20 * time.Second
+
+func (i *instance) newSaved(took time.Duration) *layers.Saved {
+	c := i.plan
+	pool := c.Overlays[0].Pool
+	s := &layers.Saved{Clone: c, Label: i.label, Parent: i.warm.parent, SeedTarget: seedTarget, Took: took, Warm: layers.Warm{
+		Slot: i.warm.slot, Memory: layers.Volume{Pool: pool, Name: c.Name + "-memory.raw"}, Address: i.address.String(), HostKey: i.seed.hostKey,
+	}}
+	if i.seed.volume != "" {
+		s.Seed = layers.Volume{Pool: i.seed.pool, Name: i.seed.volume}
+	}
+	if c.MAC != nil {
+		s.MAC = c.MAC.String()
+	}
+	if i.address.Is4() && !i.hasExclusiveAddress() {
+		s.Network = c.Leases
+	}
+	return s
+}
+
+// createMemoryVolume creates an empty volume for the memory.
+func (i *instance) createMemoryVolume(conn *libvirt.Connect, saved *layers.Saved) error {
+	v := saved.Memory
+	i.undo.Record(volumeStep(v.Pool, v.Name), func(_ context.Context, conn *libvirt.Connect) error {
+		return storage.DeleteVolume(conn, v.Pool, v.Name)
+	})
+	return storage.CreateEmpty(conn, v.Pool, v.Name)
+}
+
+// publishSaved stops the domain and makes its disks and the memory a layer.
+func (i *instance) publishSaved(conn *libvirt.Connect, saved *layers.Saved) error {
+	if err := virt.RemoveDomain(conn, saved.Clone.Name); err != nil {
+		return virt.StripCodes(err)
+	}
+	published, err := layers.PublishWarm(conn, i.warm.key, *saved)
+	if err != nil {
+		return fmt.Errorf("publishing %s: %w", provider.SlotName(saved.Slot), err)
+	}
+	if !published.Has(saved.Memory.Name) {
+		return nil // another machine has published it before; TearDown removes what this one saved
+	}
+	for n := range saved.Clone.Overlays {
+		o := &saved.Clone.Overlays[n]
+		i.undo.ForgetStep(storage.OverlayStep(o))
+	}
+	for _, v := range []layers.Volume{saved.Memory, saved.Seed} {
+		i.undo.ForgetStep(volumeStep(v.Pool, v.Name))
+	}
+	return published.Warm.ReserveAddress(conn)
+}
+
+// DiscardMemory removes the clone and its slot.
+func (i *instance) DiscardMemory(ctx context.Context) error {
+	key := i.warm.key
+	if err := i.TearDown(ctx); err != nil {
+		return err
+	}
+	i.warm, i.plan, i.addressHeld = warmUse{}, nil, false
+	return i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return layers.Discard(ctx, on.Conn, key) })
+}
+
+// volumeStep names a volume in the record of what is to be undone.
+func volumeStep(pool, volume string) string { return fmt.Sprintf("volume %s in pool %s", volume, pool) }
