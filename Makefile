@@ -83,8 +83,8 @@ faults: deps $(LAB) $(GINKGO) ## make each libvirt call of a set-up and teardown
 # 100 where nothing else is said: make kills KILLS=300
 KILLS   ?= 100
 
-kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite, and 100 of checkpoints and reverts, at random moments (as root)
-	ITEST_KILLS=$(KILLS) $(LAB) $(GINKGO) -v --focus 'small suite that is killed|killed at any moment of a checkpoint' ./itest
+kills: deps $(LAB) $(GINKGO) ## kill 100 runs of a small suite, 100 of checkpoints and reverts, and 100 of warm set-ups, at random moments (as root)
+	ITEST_KILLS=$(KILLS) $(LAB) $(GINKGO) -v --focus 'small suite that is killed|killed at any moment of' ./itest
 
 lab-test: deps ## the tests of the lab (as root)
 	$(GO) test -count=1 ./itest/outside

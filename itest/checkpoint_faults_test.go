@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -169,9 +170,10 @@ var _ = Describe("a process that is killed at any moment of a checkpoint or a re
 		const atOnce, within = 2, 1500 * time.Millisecond
 		kills, err := strconv.Atoi(os.Getenv(killsVariable))
 		if err != nil {
-			Skip(killsVariable + " is not set: make kills sets it. libvirtd 9.0 was seen to end while its clients were killed, which fails other specs")
+			Skip(killsVariable + " is not set: make kills sets it. libvirtd crashes now and then while its clients are killed, which fails other specs")
 		}
 		define(strings.Replace(still, "<name>still<", "<name>reverted-base<", 1))
+		crashes := superviseLibvirtd()
 		var labels []string
 		var all sync.WaitGroup
 		for n := range atOnce {
@@ -183,14 +185,23 @@ var _ = Describe("a process that is killed at any moment of a checkpoint or a re
 				defer GinkgoRecover()
 				for range kills / atOnce {
 					run := otherRun{config: config}.runs("TestRevertingChild", childVariable+"="+unlinked+","+file)
-					run.address()
-					Consistently(run.ExitCode).WithTimeout(rand.N(within)).Should(Equal(-1), "it runs until it is killed")
+					Eventually(func() bool {
+						up, err := run.isUp()
+						return up || err != nil
+					}).WithTimeout(2 * time.Minute).Should(BeTrue())
+					wait(context.Background(), rand.N(within))
+					if run.ExitCode() >= 0 {
+						Expect(crashes()).NotTo(BeZero(), "it runs until it is killed, or libvirtd crashes: %s", run.Out.Contents())
+					}
 					run.Kill().Wait(30 * time.Second)
 				}
 			})
 		}
 		all.Wait()
 		for _, label := range labels {
+			if crashes() > 0 {
+				break // libvirtd does not destroy the clones of clients that an earlier one has had
+			}
 			Eventually(clones).WithArguments(label).WithTimeout(30 * time.Second).Should(BeEmpty())
 			Eventually(func() error { return exec.Command("pgrep", "-f", "guest=overcast-"+label+"-").Run() }).WithTimeout(30*time.Second).ShouldNot(Succeed(), "no QEMU is left")
 		}

@@ -56,7 +56,7 @@ func removeLayers() {
 		_ = exec.Command("virsh", "-q", "-c", "qemu:///system", "destroy", name).Run() // a builder's that still runs
 		_ = exec.Command("virsh", "-q", "-c", "qemu:///system", "undefine", "--nvram", name).Run()
 	}
-	for _, volume := range append(leftovers("layer"), leftovers("warm")...) {
+	for _, volume := range leftovers("layer") {
 		Expect(os.RemoveAll(filepath.Join(imageDir, volume))).To(Succeed())
 	}
 	eventuallyRefresh("default")

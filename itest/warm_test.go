@@ -2,10 +2,12 @@ package itest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,6 +15,13 @@ import (
 
 	"github.com/overcast-go/overcast/fixture"
 )
+
+// removeSlots removes the layers of a spec, with the reserved addresses of warm slots.
+func removeSlots() {
+	GinkgoHelper()
+	overcast("cache", "prune", "--all", "-c", "qemu:///system")
+	removeLayers()
+}
 
 // Ordered keeps the specs on one process: each expects no layers but its own.
 var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
@@ -88,7 +97,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 	}, NodeTimeout(5*time.Minute))
 
 	It("boots if its memory cannot be restored, which is discarded, or if its address is taken", func(ctx SpecContext) {
-		DeferCleanup(removeLayers)
+		DeferCleanup(removeSlots)
 		configure(`
 			warm_broken = ${guest} { warm = true }
 			other = ${guest}
@@ -122,7 +131,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 
 	// The guest mounts data by its fstab.
 	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
-		DeferCleanup(removeLayers)
+		DeferCleanup(removeSlots)
 		folder := GinkgoT().TempDir()
 		Expect(os.Chmod(folder, 0o755)).To(Succeed())
 		configure(`warm_mounted = ${guest} {
@@ -139,7 +148,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 	}, NodeTimeout(5*time.Minute))
 
 	It("runs warm.before and warm.after with the number of the slot, mounts its folders, and uses the layer of provision.cache", func(ctx SpecContext) {
-		DeferCleanup(removeLayers)
+		DeferCleanup(removeSlots)
 		folder := GinkgoT().TempDir()
 		Expect(os.Chmod(folder, 0o755)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(folder, "file"), []byte("content"), 0o644)).To(Succeed())
@@ -160,7 +169,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 	}, NodeTimeout(5*time.Minute))
 
 	It("keeps a static address, which has one slot", func(ctx SpecContext) {
-		DeferCleanup(removeLayers)
+		DeferCleanup(removeSlots)
 		configure(`warm_static = ${guest} { warm = true, libvirtBaseDomain = "lab-static", ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP}, ` + proof + ` }`)
 		var steps recordedSteps
 		seen := readProof(up(steps.record(ctx), "warm_static"))
@@ -169,4 +178,80 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
 		Expect(fixture.TearDown(ctx, "warm_static")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
+
+	It("with systemd is restored, renews its DHCP lease, and reboots", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		network("renewing", 136, 20, "<lease expiry='2' unit='minutes'/>", noPing)
+		debianBase("lab-debian", "renewing-base")
+		configure(`warm_debian = ${guest} {
+			libvirtBaseDomain = renewing-base, networkDeviceId = renewing, ` + proof + `
+			warm = true, addressTimeout = 10 minutes, provision.startTimeout = 10 minutes
+		}`)
+		var steps recordedSteps
+		seen := readProof(up(steps.record(ctx), "warm_debian"))
+		Expect(fixture.TearDown(ctx, "warm_debian")).To(Succeed())
+		host := up(steps.record(ctx), "warm_debian")
+		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
+		Expect(readProof(host)).To(Equal(seen))
+		until := func() string { return virsh("net-dhcp-leases", "renewing") }
+		first := until()
+		Eventually(until).WithTimeout(3*time.Minute).WithPolling(time.Second).ShouldNot(Equal(first), "the guest renews its lease")
+		Expect(until()).To(ContainSubstring(host.HostName()))
+		Expect(host.Run(ctx, "true")).To(HaveField("ExitCode", 0))
+		Expect(fixture.TearDown(ctx, "warm_debian")).To(Succeed())
+	}, NodeTimeout(20*time.Minute))
+
+	It("of an image has the host key of its slot, and cloud-init does not run again", func(ctx SpecContext) {
+		path := requireCloudImage()
+		configure(cloudConfig+`
+			warm_cloud = ${cloud} { warm = true, provision.cmd = "uptime -s > /dev/shm/proof" }
+		`, path)
+		var steps recordedSteps
+		seen := run(logIn(up(steps.record(ctx), "warm_cloud")), "cat /dev/shm/proof /run/cloud-init/instance-data.json | md5sum")
+		Expect(fixture.TearDown(ctx, "warm_cloud")).To(Succeed())
+		host := up(steps.record(ctx), "warm_cloud")
+		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
+		Expect(run(logIn(host), "cat /dev/shm/proof /run/cloud-init/instance-data.json | md5sum")).To(Equal(seen))
+		Expect(fixture.TearDown(ctx, "warm_cloud")).To(Succeed())
+	}, NodeTimeout(40*time.Minute))
+})
+
+var _ = Describe("a process that is killed at any moment of a warm set-up", Serial, func() {
+	It("leaves nothing but whole slots after overcast gc, 10 times, or 100 times (make kills)", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		const atOnce = 2
+		kills, err := strconv.Atoi(os.Getenv(killsVariable))
+		if err != nil {
+			kills = killedRuns
+		}
+		const config = `warm_killed { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
+			connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`
+		crashes := superviseLibvirtd()
+		var all sync.WaitGroup
+		for range atOnce {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range kills / atOnce {
+					run := otherRun{config: config}.bringsUp("warm_killed")
+					wait(ctx, rand.N(16*time.Second)) // a boot with a save, or two restores
+					run.Kill().Wait(30 * time.Second)
+				}
+			})
+		}
+		all.Wait()
+		if crashes() == 0 {
+			Eventually(clones).WithArguments("warm_killed").WithTimeout(30 * time.Second).Should(BeEmpty())
+		}
+		overcast("gc", "warm_killed", "-c", "qemu:///system")
+		Expect(clones("warm_killed")).To(BeEmpty())
+
+		By("restoring from the slots that are left")
+		configure(config)
+		up(ctx, "warm_killed")
+		Expect(fixture.TearDown(ctx, "warm_killed")).To(Succeed())
+		overcast("cache", "prune", "--all", "-c", "qemu:///system")
+		overcast("gc", "warm_killed", "-c", "qemu:///system")
+		Expect(leftovers("warm_killed")).To(BeEmpty())
+		Expect(layerDomains()).To(BeEmpty())
+	})
 })
