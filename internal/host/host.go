@@ -16,6 +16,7 @@ import (
 	"github.com/overcast-go/overcast/internal/route"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -100,10 +101,10 @@ var errTornDown = errors.New("the host is being torn down")
 // stop unmounts folders, disconnects and removes the host.
 func (h *Host) stop(ctx context.Context) error {
 	h.unmountFolders(ctx)
-	if err := h.disconnect(ctx); err != nil {
+	if err := trace.Do(ctx, "disconnect", func() error { return h.disconnect(ctx) }); err != nil {
 		return err
 	}
-	return h.instance.TearDown(ctx)
+	return trace.Do(ctx, "remove", func() error { return h.instance.TearDown(ctx) })
 }
 
 // disconnect ends all connections to the host for good.

@@ -19,6 +19,7 @@ import (
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -215,6 +216,11 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	if err != nil || builder == nil {
 		return err
 	}
+	return trace.Do(ctx, "build a layer", func() error { return h.buildLayerBy(ctx, builder) })
+}
+
+// buildLayerBy boots and provisions the builder of a layer, and makes its disks the layer.
+func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder) error {
 	done, booted := "", time.Now()
 	progress := func(step string) {
 		done = strings.TrimPrefix(done+", "+step, ", ")
@@ -238,7 +244,7 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	if err := e.start(building, b); err != nil {
 		return fmt.Errorf("building a layer: %w", err)
 	}
-	err = b.publish(ctx, builder, time.Since(booted), progress)
+	err := b.publish(ctx, builder, time.Since(booted), progress)
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
 	defer cancel()
 	if stopErr := b.stop(removing); stopErr != nil {

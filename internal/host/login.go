@@ -15,6 +15,7 @@ import (
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/internal/sshclient/sshconfig"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -179,7 +180,7 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 	pause, begun := firstLoginPause, time.Now()
 	var last error
 	for attempts := 1; ; attempts++ {
-		err := try(ctx)
+		err := trace.Do(ctx, "log in", func() error { return try(ctx) })
 		if err == nil {
 			return nil
 		}

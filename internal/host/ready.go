@@ -13,6 +13,7 @@ import (
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -33,7 +34,8 @@ func (h *Host) awaitConditions(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("readyTimeout of %v expired", limit))
 	defer cancel()
 	for _, condition := range h.settings.Ready {
-		if err := h.awaitCondition(ctx, condition); err != nil {
+		err := trace.Do(ctx, "wait until "+condition.String(), func() error { return h.awaitCondition(ctx, condition) })
+		if err != nil {
 			return fmt.Errorf("waiting until %s: %w", condition, err)
 		}
 	}
@@ -127,9 +129,11 @@ func (h *Host) verifyAddress(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	err := verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
-		result, err := h.runWhileBooting(ctx, cmd)
-		return result.Stdout, err
+	err := trace.Do(ctx, "verify address", func() error {
+		return verifier.VerifyAddress(ctx, func(ctx context.Context, cmd string) (string, error) {
+			result, err := h.runWhileBooting(ctx, cmd)
+			return result.Stdout, err
+		})
 	})
 	h.verified.Store(err == nil)
 	return err
@@ -177,8 +181,10 @@ func (h *Host) awaitReady(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return checker.AwaitReady(ctx, func(ctx context.Context, cmd string) (string, int, error) {
-		result, err := h.runWhileBooting(ctx, cmd)
-		return result.Stdout, result.ExitCode, err
+	return trace.Do(ctx, "wait for its own configuration", func() error {
+		return checker.AwaitReady(ctx, func(ctx context.Context, cmd string) (string, int, error) {
+			result, err := h.runWhileBooting(ctx, cmd)
+			return result.Stdout, result.ExitCode, err
+		})
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/overcast-go/overcast/internal/recovered"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -162,10 +163,16 @@ func (r *Registry) SetUp(ctx context.Context, labels []string, prepare Preparer,
 
 // setUp sets up the hosts of entries that the caller has acquired.
 func setUp(ctx context.Context, entries []*entry, prepare Preparer, options SetupOptions, queued func()) error {
+	file, err := trace.Open()
+	if err != nil {
+		return fmt.Errorf("setting up %s: %w", labelsOf(entries), err)
+	}
+	defer closeTrace(file)
 	b, err := newBatch(ctx, entries, prepare, options)
 	if err != nil {
 		return err
 	}
+	b.traceTo(file)
 	defer b.end()
 	if err := b.reserve(queued); err != nil {
 		return err
@@ -186,7 +193,8 @@ type setup struct {
 	entry    *entry
 	host     *Host
 	prepared Prepared
-	diagnose bool // if the set-up fails
+	diagnose bool        // if the set-up fails
+	whole    *trace.Span // the set-up in the trace
 }
 
 // preparedEntry is an entry whose host is to be set up.
@@ -248,6 +256,7 @@ func (e *entry) begin(ctx context.Context, prepared Prepared, prepare Preparer, 
 // end records that no set-up is in progress any more.
 func (b *batch) end() {
 	for _, s := range b.setups {
+		s.whole.End(nil) // unless it has failed
 		s.entry.mu.Lock()
 		s.entry.settingUp = false
 		s.entry.mu.Unlock()
@@ -271,7 +280,9 @@ func (b *batch) reserve(queued func()) error {
 		for _, s := range setups {
 			instances = append(instances, s.prepared.Instance)
 		}
+		spans := beginAll(setups, "reserve")
 		err := recovered.Do(func() error { return reserver.Reserve(reporting(b.ctx, setups), instances, queued) })
+		spans.end(err)
 		if err != nil {
 			return b.abandon(err)
 		}
@@ -286,6 +297,7 @@ func reporting(ctx context.Context, setups []*setup) context.Context {
 	for _, s := range setups {
 		labels = append(labels, s.label)
 	}
+	ctx = trace.With(ctx, setups[0].track)
 	return provider.WithReporter(ctx, func(step, detail string) {
 		for _, s := range setups[1:] {
 			s.record(step, detail)
@@ -301,15 +313,24 @@ func (b *batch) abandon(cause error) error {
 	defer cancel()
 	for _, s := range b.setups {
 		s.entry.failedInstance = s.host
-		errs = append(errs, s.entry.removeFailedInstance(ctx))
+		errs = append(errs, s.entry.removeFailedInstance(trace.With(ctx, s.track)))
+		s.whole.End(cause)
 	}
 	return errors.Join(errs...)
 }
 
 func (b *batch) labels() string {
-	var labels []string
+	var entries []*entry
 	for _, s := range b.setups {
-		labels = append(labels, s.label)
+		entries = append(entries, s.entry)
+	}
+	return labelsOf(entries)
+}
+
+func labelsOf(entries []*entry) string {
+	var labels []string
+	for _, e := range entries {
+		labels = append(labels, e.label)
 	}
 	return strings.Join(labels, ", ")
 }
@@ -323,7 +344,9 @@ func (b *batch) start() error {
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
 		s := byLabel[label]
 		defer s.remind(reminderInterval, s.host.lastSeen)()
-		if err := s.startFromLayer(provider.WithReporter(b.ctx, s.report)); err != nil {
+		err := s.startFromLayer(provider.WithReporter(trace.With(b.ctx, s.track), s.report))
+		s.whole.End(err)
+		if err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
 		}
 		s.entry.set(s.host)
@@ -455,10 +478,12 @@ func pause(ctx context.Context, delay time.Duration, key string) error {
 	if delay <= 0 {
 		return nil
 	}
-	select {
-	case <-time.After(delay):
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for %s of %v: %w", key, delay, context.Cause(ctx))
-	}
+	return trace.Do(ctx, key, func() error {
+		select {
+		case <-time.After(delay):
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s of %v: %w", key, delay, context.Cause(ctx))
+		}
+	})
 }

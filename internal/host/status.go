@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -132,10 +133,12 @@ type progress struct {
 	label    string
 	begun    time.Time
 	callback func(provider.Progress) // may be nil
+	track    *trace.Track            // nil without a trace
 
 	mu      sync.Mutex
 	last    provider.Progress
-	address string // "" while it is not known
+	step    *trace.Span // from the last step to the next one
+	address string      // "" while it is not known
 }
 
 func newProgress(ctx context.Context, label string) *progress {
@@ -154,6 +157,7 @@ func (p *progress) record(step, detail string) provider.Progress {
 	if step == provider.StepAddress {
 		p.address = detail
 	}
+	p.trace(step, detail)
 	return reached
 }
 

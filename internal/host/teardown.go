@@ -37,7 +37,8 @@ func (e *entry) tearDownIf(ctx context.Context, condition func() bool) error {
 		return nil
 	}
 	if h := e.get(); h != nil {
-		if err := e.keepOrStop(ctx, h); err != nil {
+		err := tracedTearDown(ctx, e.label, func(ctx context.Context) error { return e.keepOrStop(ctx, h) })
+		if err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/shell"
+	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
 
@@ -97,7 +99,11 @@ func (h *Host) runHook(ctx context.Context, what, command string) error {
 		return fmt.Errorf("running %s: %w", what, err)
 	}
 	defer done()
-	result, err := client.Run(ctx, fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command)))
+	var result sshclient.Result
+	err = trace.Do(ctx, "run "+what, func() (err error) {
+		result, err = client.Run(ctx, fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command)))
+		return err
+	})
 	if err == nil && result.ExitCode != 0 {
 		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/redact"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -127,12 +128,11 @@ func (i *instance) connect(ctx context.Context) (*virt.Connection, error) {
 		}
 		i.disconnect()
 	}
-	on, release, err := i.pool.Acquire(ctx, i.config.URL)
-	if err != nil {
-		return nil, err
-	}
-	i.on, i.release = on, release
-	return on, nil
+	err := trace.Do(ctx, "connect", func() (err error) {
+		i.on, i.release, err = i.pool.Acquire(ctx, i.config.URL)
+		return err
+	})
+	return i.on, err
 }
 
 // Limit and intervals of the attempts to connect for a teardown: a libvirtd that has ended

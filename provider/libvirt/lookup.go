@@ -14,6 +14,7 @@ import (
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -149,8 +150,10 @@ func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find str
 	}
 	ctx, unwatch := provider.WatchSetUp(ctx, i)
 	defer unwatch()
-	var err error
-	i.address, err = find.Address(ctx, c.MAC)
+	err := trace.Do(ctx, "find address", func() (err error) {
+		i.address, err = find.Address(ctx, c.MAC)
+		return err
+	})
 	i.foundBy = fmt.Sprint(find)
 	if conflict := address.ConflictOf(err); conflict != nil {
 		return fmt.Errorf("looking for the address of domain %s: %w", c.Name, conflict)
@@ -158,7 +161,7 @@ func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find str
 	if err != nil {
 		return i.addressError(ctx, asked, c.Name, err)
 	}
-	return i.checkAddress(ctx, c)
+	return trace.Do(ctx, "check address", func() error { return i.checkAddress(ctx, c) })
 }
 
 var _ provider.Diagnoser = (*instance)(nil)

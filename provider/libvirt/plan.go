@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/redact"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
@@ -192,7 +193,10 @@ func (p *planning) describeMemory() string { return p.need.String() }
 // makePlan plans the clone: it takes all steps, and then claims an identity and selects the
 // strategy that finds the address.
 func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
-	i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
+	_ = trace.Do(ctx, "collect garbage", func() error {
+		i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
+		return nil
+	})
 	i.warm.found, i.warm.key, i.warm.saves = nil, "", false
 	p := &planning{instance: i, on: on}
 	if err := p.take(ctx, planSteps); err != nil {
@@ -204,7 +208,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 	if i.usesLayers() {
 		i.pool.Once("layers of "+i.config.URL, func() { _ = i.evictLayers(ctx, on) })
 	}
-	if err := i.identify(ctx, on, p.clone); err != nil {
+	if err := trace.Do(ctx, "plan: identity", func() error { return i.identify(ctx, on, p.clone) }); err != nil {
 		return err
 	}
 	i.plan = p.clone
@@ -217,7 +221,7 @@ func (p *planning) take(ctx context.Context, steps []planStep) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := step.take(p, ctx); err != nil {
+		if err := trace.Do(ctx, "plan: "+step.name, func() error { return step.take(p, ctx) }); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/filelock"
 	"github.com/overcast-go/overcast/internal/recovered"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -31,7 +32,7 @@ func (p *cloneProvider) Reserve(ctx context.Context, batch []provider.Instance, 
 		byLabel[i.label] = i
 	}
 	err := recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
-		err := byLabel[label].prepare(ctx)
+		err := byLabel[label].prepare(trace.Of(ctx, label))
 		if err != nil && len(batch) > 1 {
 			err = fmt.Errorf("%s: %w", label, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
@@ -68,7 +69,9 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *d
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := storage.CreateOverlay(conn, i.undo, &c.Overlays[n]); err != nil {
+		o := &c.Overlays[n]
+		err := trace.Do(ctx, "create overlay of "+o.Target, func() error { return storage.CreateOverlay(conn, i.undo, o) })
+		if err != nil {
 			return err
 		}
 	}
@@ -147,19 +150,24 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 // launch creates the domain, paused, and resumes it when its files are unlinked and its
 // console is open.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
-	domain, err := i.createDomain(ctx, conn, c)
+	var domain *libvirt.Domain
+	err := trace.Do(ctx, "create domain", func() (err error) {
+		domain, err = i.createDomain(ctx, conn, c)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer domain.Free()
 	if i.warm.found != nil {
 		// QEMU opens the disks again, to write to them, when it has the memory.
-		if err := i.restore(ctx, conn, domain); err != nil {
+		if err := trace.Do(ctx, "restore memory", func() error { return i.restore(ctx, conn, domain) }); err != nil {
 			return err
 		}
 	}
 	if i.overlay() == overlayUnlinked {
-		if err := errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)); err != nil {
+		err := trace.Do(ctx, "unlink files", func() error { return errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)) })
+		if err != nil {
 			return err
 		}
 	}
@@ -167,10 +175,14 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 		return context.Cause(ctx)
 	}
 	// A clone also runs without its console. A lost connection fails the next call.
-	if console, err := virt.OpenConsole(conn, domain); err == nil && console != nil {
-		w.SetConsole(console)
-	}
-	return domain.Resume()
+	_ = trace.Do(ctx, "open console", func() error {
+		console, err := virt.OpenConsole(conn, domain)
+		if err == nil && console != nil {
+			w.SetConsole(console)
+		}
+		return err
+	})
+	return trace.Do(ctx, "resume domain", domain.Resume)
 }
 
 // createDomain starts the domain, paused. A domain with UEFI variables or a TPM is defined
@@ -290,5 +302,5 @@ func (i *instance) shutDown(ctx context.Context, limit time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_ = w.AwaitStop(ctx) // the teardown goes on in any case
+	_ = trace.Do(ctx, "shut down", func() error { return w.AwaitStop(ctx) }) // the teardown goes on in any case
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/overcast-go/overcast/internal/cloudinit"
 	"github.com/overcast-go/overcast/internal/mark"
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -279,7 +280,7 @@ func (i *instance) checkSavedAddress(ctx context.Context, conn *libvirt.Connect)
 // SaveMemory saves the memory of the clone and makes it and the disks a layer, and then
 // restores the clone from the layer.
 func (i *instance) SaveMemory(ctx context.Context, took time.Duration) error {
-	if err := i.save(ctx, took); err != nil {
+	if err := trace.Do(ctx, "save memory", func() error { return i.save(ctx, took) }); err != nil {
 		return err
 	}
 	err := i.prepare(ctx)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
@@ -75,7 +76,10 @@ func (u *Undo) Run(ctx context.Context, conn *libvirt.Connect) error {
 		if !ok {
 			break
 		}
-		if err := virt.WithContext(ctx, conn, func() error { return last.do(ctx, conn) }); err != nil {
+		err := trace.Do(ctx, "remove "+last.name, func() error {
+			return virt.WithContext(ctx, conn, func() error { return last.do(ctx, conn) })
+		})
+		if err != nil {
 			failed = append(failed, last)
 			errs = append(errs, fmt.Errorf("removing %s: %w", last.name, virt.StripCodes(err)))
 		}
