@@ -129,6 +129,19 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 		Expect(fixture.TearDown(ctx, "other")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
+	It("has its slots made ahead of a run by overcast warm", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		configure(`warm_ahead = ${guest} { warm = true }`)
+		Expect(overcast("warm", "warm_ahead", "--slots", "2")).To(And(
+			ContainSubstring("warm_ahead[0]: saved memory slot "), ContainSubstring("warm_ahead[1]: saved memory slot ")))
+		Expect(clones("warm_ahead")).To(BeEmpty())
+		Expect(layerDomains()).To(HaveLen(2))
+		var steps recordedSteps
+		up(steps.record(ctx), "warm_ahead")
+		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
+		Expect(fixture.TearDown(ctx, "warm_ahead")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
 	// The guest mounts data by its fstab.
 	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)

@@ -89,7 +89,7 @@ overcast has created, and reaches hosts that run.`,
 	}
 	root.AddCommand(
 		initCommand(), configCommand(), doctorCommand(),
-		upCommand(), downCommand(), lsCommand(), gcCommand(), imageCommand(), cacheCommand(),
+		upCommand(), downCommand(), warmCommand(), lsCommand(), gcCommand(), imageCommand(), cacheCommand(),
 		sshCommand(), sshConfigCommand(), cpCommand(), consoleCommand(), screenshotCommand(),
 		progressCommand(), versionCommand(),
 	)

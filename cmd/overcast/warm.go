@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/host"
+	"github.com/spf13/cobra"
+)
+
+func warmCommand() *cobra.Command {
+	slots := 1
+	command := &cobra.Command{
+		Use:   "warm LABEL [--slots N]",
+		Short: "save the memory of hosts, so that later runs do not boot them",
+		Long: `warm sets hosts of a label with warm = true up at the same time, as many as --slots
+says, and removes them. The memory of each is saved: a run of as many processes then
+restores its hosts instead of booting them, for instance on a CI machine that this
+command has prepared. Slots that exist are restored, as a check.`,
+		Example:           `  overcast warm nat_host --slots 4`,
+		Args:              arguments(1, 1, "a label"),
+		ValidArgsFunction: completeLabels,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if slots < 1 {
+				return usagef("--slots must be at least 1")
+			}
+			out := &lockedWriter{out: cmd.OutOrStdout()}
+			ctx := fixture.WithProgress(cmd.Context(), func(p fixture.Progress) { fmt.Fprintln(out, p) })
+			return warmUp(ctx, args[0], slots)
+		},
+	}
+	command.Flags().IntVar(&slots, "slots", slots, "make `N` slots")
+	return command
+}
+
+// warmUp sets up that many hosts of a label, and removes them once all are up.
+func warmUp(ctx context.Context, label string, slots int) error {
+	prepare := preparer(ctx)
+	prepared, err := prepare(label)
+	if err != nil {
+		return err
+	}
+	if !prepared.Common().WarmPolicy() {
+		return fmt.Errorf("saving the memory of %s: warm is not set: write warm = true in its section", label)
+	}
+	if err := errors.Join(os.Setenv("OVERCAST_ATTACH", "0"), os.Setenv("OVERCAST_KEEP", "never")); err != nil {
+		return err
+	}
+	registry := host.NewRegistry()
+	errs := make([]error, slots)
+	var settingUp sync.WaitGroup
+	for n := range slots {
+		settingUp.Go(func() {
+			one := fmt.Sprintf("%s[%d]", label, n)
+			errs[n] = registry.SetUp(ctx, []string{one}, func(string) (host.Prepared, error) { return prepare(label) }, host.SetupOptions{})
+		})
+	}
+	settingUp.Wait()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), host.TeardownTimeout)
+	defer cancel()
+	for n := range slots {
+		errs = append(errs, registry.TearDown(end, fmt.Sprintf("%s[%d]", label, n)))
+	}
+	return errors.Join(errs...)
+}
