@@ -97,3 +97,16 @@ func ExampleReport() {
 	provider.Report(ctx, provider.StepCloned, "overcast-web-1")
 	// Output: web: cloned overcast-web-1 after 0.2s
 }
+
+func TestWarmNeedsALogin(t *testing.T) {
+	_, err := provider.New("host", section(t, `{ plain = a, warm = true }`))
+	require.EqualError(t, err, "test.conf:1:26: host.warm: needs a login: set connection.url or provision.url")
+	_, err = provider.New("host", section(t, `{ plain = a, warm = sometimes, connection.url = "ssh://a@{0}" }`))
+	require.ErrorContains(t, err, "host.warm: ")
+	_, err = provider.New("host", section(t, `{ plain = a, warm = false }`))
+	require.NoError(t, err)
+	i, err := provider.New("host", section(t, `{ plain = a, warm.after = "date", connection.url = "ssh://a@{0}" }`))
+	require.NoError(t, err)
+	assert.True(t, i.Common().WarmPolicy())
+	assert.Equal(t, "date", i.Common().Warm.After)
+}

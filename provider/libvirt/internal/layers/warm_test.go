@@ -1,0 +1,59 @@
+package layers
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirtxml"
+)
+
+func TestWarmVolumesAreReadFromTheMetadataOfTheLayer(t *testing.T) {
+	key := NewKey("a")
+	m := newMetadata(KindWarm, key, "base", "web", 7)
+	m.Warm = &Warm{Slot: 3, Memory: Volume{"default", "memory"}, Address: "192.0.2.7", MAC: "52:54:00:00:00:01", Network: "net"}
+	read := parseMetadata(key.Domain(), m.text())
+	require.NotNil(t, read)
+	assert.Equal(t, m.Warm, read.Warm)
+	assert.Equal(t, []Volume{{"default", "memory"}}, WarmVolumes(key.Domain(), m.text()))
+	m.Warm.Seed = Volume{"default", "seed"}
+	assert.Equal(t, []Volume{{"default", "memory"}, {"default", "seed"}}, WarmVolumes(key.Domain(), m.text()))
+	assert.Empty(t, WarmVolumes("a-copy", m.text()), "a copy of the domain by a user")
+	m.Warm = nil
+	assert.Empty(t, WarmVolumes(key.Domain(), m.text()), "another layer")
+}
+
+func TestWarmLayerOwnsTheVolumesOfTheCloneThatWasSaved(t *testing.T) {
+	const disk = "overcast-web-75b421fe6a6362fa-299-8199722-11fb0b7d-vda.qcow2"
+	volume := func(name string) libvirtxml.DomainDisk {
+		return libvirtxml.DomainDisk{Source: Disk{Pool: "default", Volume: name}.source()}
+	}
+	l := &Layer{
+		Metadata:   Metadata{Name: "overcast-layer-a", Warm: &Warm{Memory: Volume{"other", "memory"}}},
+		Definition: &libvirtxml.Domain{Devices: &libvirtxml.DomainDeviceList{Disks: []libvirtxml.DomainDisk{volume(disk), volume("cdrom.iso")}}},
+	}
+	assert.Equal(t, map[string]string{"memory": "other", disk: "default"}, l.volumes())
+}
+
+func TestAddressIsReservedByTheMACAddress(t *testing.T) {
+	var network libvirtxml.Network
+	require.NoError(t, network.Unmarshal(`<network><ip address='192.0.2.1'/><ip address='198.51.100.1'><dhcp><host mac='52:54:00:AA:00:01' ip='198.51.100.7'/></dhcp></ip></network>`))
+	assert.True(t, (&Warm{MAC: "52:54:00:aa:00:01"}).isReserved(&network))
+	assert.False(t, (&Warm{MAC: "52:54:00:aa:00:02"}).isReserved(&network))
+}
+
+func TestSavedDefinitionKeepsTheAddressesOfItsDevices(t *testing.T) {
+	var d libvirtxml.Domain
+	require.NoError(t, d.Unmarshal(`<domain type='qemu'><name>a</name><seclabel type='dynamic'/><devices>
+		<interface type='network'><source network='n' portid='p' bridge='virbr0'/><target dev='vnet3'/><address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/></interface>
+		<interface type='bridge'><source bridge='br0'/><target dev='mine'/></interface></devices></domain>`))
+	forgetHost(&d)
+	text, err := d.Marshal()
+	require.NoError(t, err)
+	assert.NotContains(t, text, "vnet3")
+	assert.NotContains(t, text, "portid")
+	assert.NotContains(t, text, "virbr0")
+	assert.NotContains(t, text, "seclabel")
+	assert.Contains(t, text, `slot="0x03"`)
+	assert.Contains(t, text, `dev="mine"`)
+}
