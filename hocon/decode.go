@@ -41,6 +41,8 @@ import (
 //   - secret: errors do not contain the value. For a struct this means a value
 //     that is not an object; the fields of the struct have their own options.
 //
+// The tag example:"[a, b]" of a slice is part of the error of a value that is no array.
+//
 // Errors never contain values or keys that look like a URL with a password.
 //
 // A field may be a string, boolean, integer, float, [time.Duration] (a number is
@@ -309,6 +311,12 @@ func (d *decoder) structField(v *Value, f structField, dst reflect.Value, known 
 	if f.secret && !(found.Kind() == Object && isSection(dst.Type())) {
 		found.content().secret = true // Get returned a new Value
 	}
+	if f.example != "" && dst.Kind() == reflect.Slice && found.Kind() != Null {
+		if _, err := found.Elements(); err != nil {
+			d.fail(found.isNot("an array, such as " + f.example))
+			return
+		}
+	}
 	d.decode(found, dst)
 }
 
@@ -356,6 +364,7 @@ type structField struct {
 	required bool
 	secret   bool
 	bare     bool
+	example  string
 }
 
 // structFields returns the fields of t, and of structs embedded in it.
@@ -372,7 +381,9 @@ func structFields(t reflect.Type) []structField {
 				fields = append(fields, inner)
 			}
 		case f.IsExported():
-			fields = append(fields, parseTag(i, f.Name, tag))
+			field := parseTag(i, f.Name, tag)
+			field.example = f.Tag.Get("example")
+			fields = append(fields, field)
 		}
 	}
 	return fields

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 type decodeSSH struct {
@@ -227,4 +229,15 @@ func TestSyntaxErrorsDoNotRepeatStrings(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+func TestAValueThatIsNoArrayShowsTheExampleOfItsField(t *testing.T) {
+	var got struct {
+		Copy  []string `hocon:"copy" example:"[a, b]"`
+		Plain []string
+	}
+	require.EqualError(t, resolve(t, "copy = a\nplain = b").Decode(&got), "overcast.conf:1:8: copy: \"a\" is not an array, such as [a, b]\novercast.conf:2:9: plain: \"b\" is not an array")
+	require.NoError(t, resolve(t, "copy { 0 = x }, plain = null").Decode(&got))
+	assert.Equal(t, []string{"x"}, got.Copy)
+	require.NoError(t, resolve(t, "copy = null").Decode(&got))
 }

@@ -42,7 +42,7 @@ type Settings struct {
 	// considers the environment.
 	Attach bool `hocon:"attach"`
 	// Ready lists what must hold, after provisioning, before tests use the host.
-	Ready []Condition `hocon:"ready,secret"`
+	Ready []Condition `hocon:"ready,secret" example:"[{ port = 80 }]"`
 	// ReadyTimeout is the limit for all conditions together.
 	ReadyTimeout time.Duration `hocon:"readyTimeout"`
 	// Clock says what happens to the clock of the host's system when the host is
@@ -68,7 +68,7 @@ type Provision struct {
 	StartTimeout time.Duration `hocon:"startTimeout"`
 	// Copy lists files and folders to upload: pairs of a local and a remote
 	// path or, in a list of odd length, local paths and one remote folder.
-	Copy []string `hocon:"copy"`
+	Copy []string `hocon:"copy" example:"[\"app.conf\", \"/etc/app.conf\"]"`
 	// Cmd is a command to run after that. It must succeed.
 	Cmd string `hocon:"cmd,secret"`
 	// Timeout is the limit for copying and for the command, together.
@@ -186,7 +186,7 @@ func (s Settings) check(section *hocon.Value) error {
 	case s.Provision.Timeout <= 0:
 		return section.Invalid("provision.timeout", "must be greater than 0")
 	case len(s.Provision.Copy) == 1:
-		return section.Invalid("provision.copy", "has one path: it takes pairs of a local and a remote path")
+		return section.Invalid("provision.copy", "has one path: it takes pairs of a local and a remote path, such as [\"app.conf\", \"/etc/app.conf\"]")
 	case s.ConnectionURL() == "" && (s.Provision.Cmd != "" || len(s.Provision.Copy) > 0):
 		return section.Invalid("provision.url", "is missing: provision.cmd and provision.copy need a login")
 	}

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/redact"
 	_ "github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -96,7 +98,7 @@ overcast has created, and reaches hosts that run.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	for _, command := range root.Commands() {
 		checkArgs(command)
 	}
@@ -178,6 +180,32 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		return usagef("unknown command %q: did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return usagef("unknown command %q: there are %s", name, names(cmd))
+}
+
+// flagError is the usageError of the flags of a command line. For an unknown flag it names
+// the nearest one, or all.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return &usageError{err}
+	}
+	given := "--" + unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		given = "-" + unknown.GetSpecifiedName()
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, "--"+f.Name)
+		}
+	})
+	if near := editdistance.Nearest(given, known, len(given)/3); near != "" {
+		return usagef("unknown flag %s: did you mean %s?", given, near)
+	}
+	if len(known) == 1 {
+		return usagef("unknown flag %s: there is %s", given, known[0])
+	}
+	return usagef("unknown flag %s: there are %s", given, strings.Join(known, ", "))
 }
 
 const helpTemplate = `{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}

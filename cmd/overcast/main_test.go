@@ -64,6 +64,21 @@ func TestUnknownFlagsAreAUsageError(t *testing.T) {
 	assert.NotContains(t, stderr, "bigsecret")
 }
 
+func TestUnknownFlagsNameTheNearest(t *testing.T) {
+	for line, want := range map[string]string{
+		"gc --dryrun":    "overcast: unknown flag --dryrun: did you mean --dry-run?\n",
+		"ls --jsno":      "overcast: unknown flag --jsno: did you mean --json?\n",
+		"ls --zzzzzz":    "overcast: unknown flag --zzzzzz: there are --connect, --help, --json\n",
+		"ls -z":          "overcast: unknown flag -z: there are --connect, --help, --json\n",
+		"version --jsno": "overcast: unknown flag --jsno: there is --help\n",
+	} {
+		code, out, stderr := overcast(t, "", strings.Fields(line)...)
+		assert.Equal(t, 2, code, line)
+		assert.Empty(t, out)
+		assert.True(t, strings.HasPrefix(stderr, want), "%s: %s", line, stderr)
+	}
+}
+
 func TestVersionNamesGo(t *testing.T) {
 	code, out, _ := overcast(t, "", "version")
 	assert.Equal(t, 0, code)
@@ -143,7 +158,7 @@ func TestDoctorWithoutHostsFails(t *testing.T) {
 }
 
 func TestAdviceIsNotMasked(t *testing.T) {
-	for _, err := range []error{credentials.ErrKeyEncrypted} {
+	for _, err := range []error{credentials.ErrKeyEncrypted, credentials.ErrKeyPassphrase} {
 		assert.Equal(t, err.Error(), redact.Text(err.Error()))
 	}
 }

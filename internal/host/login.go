@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/mark"
@@ -165,8 +166,8 @@ const (
 )
 
 // awaitLogin waits until a login succeeds, at most for provision.startTimeout. A
-// permanent error, repeated refusals (see refusals) and an outage of the host end the
-// wait at once.
+// permanent error and an outage of the host end the wait at once, repeated refusals (see
+// refusals) and errors with a remedy (see remedy) within about 10 s.
 func (h *Host) awaitLogin(ctx context.Context) error {
 	target, err := h.target()
 	if err != nil {
@@ -176,8 +177,8 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("provision.startTimeout of %v expired", limit))
 	defer cancel()
 	try := h.loginAttempts(target)
-	refused := refusals{limit: h.refusalLimit}
-	pause, begun := firstLoginPause, time.Now()
+	refused, hopeless := refusals{limit: h.refusalLimit}, repetition{limit: h.refusalLimit}
+	pause := firstLoginPause
 	var last error
 	for attempts := 1; ; attempts++ {
 		err := trace.Do(ctx, "log in", func() error { return try(ctx) })
@@ -193,8 +194,8 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 		if IsPermanent(last) {
 			return failed
 		}
-		if isUnknownName(last) && attempts >= minRefusals && time.Since(begun) >= h.refusalLimit {
-			return fmt.Errorf("%w: correct the name, or add it to DNS or to /etc/hosts", failed)
+		if remedy := h.remedy(last); hopeless.isFinal(remedy, time.Now()) {
+			return fmt.Errorf("%w: %s", failed, remedy)
 		}
 		if refused.areFinal(time.Now()) && !h.createsAccounts() {
 			return refused.err(target)
@@ -266,10 +267,35 @@ func IsPermanent(err error) bool {
 		(errors.Is(err, provider.ErrHypervisorNotReachable) && errors.Is(err, sshclient.ErrLoginRefused))
 }
 
-// isUnknownName reports whether a login failed because DNS does not know the name.
-func isUnknownName(err error) bool {
+// remedy returns what to do about an error that more attempts do not change, or "": DNS
+// does not know the name, or an existing machine, which does not boot, refuses connections.
+func (h *Host) remedy(err error) string {
 	var lookup *net.DNSError
-	return errors.As(err, &lookup) && lookup.IsNotFound
+	if errors.As(err, &lookup) && lookup.IsNotFound {
+		return "correct the name, or add it to DNS or to /etc/hosts"
+	}
+	if p, ok := h.instance.(provider.Persistent); ok && p.IsPersistent() && errors.Is(err, syscall.ECONNREFUSED) {
+		return "no server listens on this port: check that sshd runs there, and the port of connection.url"
+	}
+	return ""
+}
+
+// repetition counts the attempts in a row whose errors have the same remedy.
+type repetition struct {
+	limit  time.Duration // from the first attempt until they are final
+	remedy string
+	count  int
+	since  time.Time // of the first one
+}
+
+// isFinal takes the remedy for the error of an attempt, or "", and reports whether
+// enough attempts for long enough had it.
+func (r *repetition) isFinal(remedy string, now time.Time) bool {
+	if remedy != r.remedy {
+		r.remedy, r.count, r.since = remedy, 0, now
+	}
+	r.count++
+	return remedy != "" && r.count >= minRefusals && now.Sub(r.since) >= r.limit
 }
 
 // Refused logins of a booting machine: its accounts and home directories may appear

@@ -3,6 +3,7 @@ package sshclient
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/overcast-go/overcast/internal/printable"
@@ -51,7 +52,22 @@ func (e *DialError) Error() string {
 		PhaseHostKey:   "host key",
 		PhaseLogin:     "login",
 	}[e.Phase]
-	return fmt.Sprintf("ssh to %s: %s: %s", e.Addr, what, printable.Excerpt(e.Err.Error()))
+	return fmt.Sprintf("ssh to %s: %s: %s", e.Addr, what, printable.Excerpt(dialText(e.Err)))
+}
+
+// dialText is the text of an error without what package net says about the call that
+// failed: a [DialError] names the address.
+func dialText(err error) string {
+	text := err.Error()
+	var dial *net.OpError
+	if !errors.As(err, &dial) || dial.Op != "dial" {
+		return text
+	}
+	cause := strings.TrimPrefix(dial.Err.Error(), "connect: ")
+	if dial.Timeout() {
+		cause = "no answer in time"
+	}
+	return strings.Replace(text, dial.Error(), cause, 1)
 }
 
 func (e *DialError) Unwrap() error { return e.Err }

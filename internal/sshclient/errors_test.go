@@ -2,7 +2,10 @@ package sshclient_test
 
 import (
 	"errors"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
@@ -21,5 +24,17 @@ func TestErrorsShowControlCharactersAsEscapes(t *testing.T) {
 		assert.NotContains(t, text, "\x1b", name)
 		assert.Contains(t, text, `\x1b]0;title\a`, name)
 		assert.Less(t, len(text), 16<<10, name)
+	}
+}
+
+func TestDialErrorsShowNoCallsOfPackageNet(t *testing.T) {
+	address := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}
+	for want, err := range map[string]error{
+		"connection refused": os.NewSyscallError("connect", syscall.ECONNREFUSED),
+		"no route to host":   os.NewSyscallError("connect", syscall.EHOSTUNREACH),
+		"no answer in time":  os.ErrDeadlineExceeded,
+	} {
+		err := &sshclient.DialError{Phase: sshclient.PhaseConnect, Addr: "192.0.2.1:22", Err: &net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: err}}
+		assert.EqualError(t, err, "ssh to 192.0.2.1:22: connecting: "+want)
 	}
 }

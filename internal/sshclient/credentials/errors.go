@@ -11,7 +11,7 @@ var (
 	ErrKeyFileMissing    = errors.New("does not exist: check privateKeyFile")
 	ErrKeyFileUnreadable = errors.New("cannot be read: check its owner and mode")
 	ErrKeyEncrypted      = errors.New("is encrypted and no passphrase is given: add the parameter passphrase to the URL, or the key to the ssh agent")
-	ErrKeyPassphrase     = errors.New("is encrypted with another passphrase than the one given")
+	ErrKeyPassphrase     = errors.New("is encrypted with another passphrase than the one given: correct the parameter passphrase of the URL (ssh-keygen -y -f FILE asks for the passphrase and tests it)")
 	ErrKeyFormat         = errors.New("is not a usable private key: give the file that ssh-keygen wrote, without .pub")
 )
 
