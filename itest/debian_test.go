@@ -2,6 +2,9 @@ package itest
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +51,7 @@ func allUp(ctx context.Context, labels ...string) {
 		wg.Go(func() { _, errs[i] = fixture.SetUp(ctx, label) })
 	}
 	wg.Wait()
-	Expect(errs).To(HaveEach(Succeed()))
+	Expect(errors.Join(errs...)).NotTo(HaveOccurred())
 }
 
 // debianDefaults are settings of hosts with a Debian guest, which takes longer
@@ -63,7 +66,7 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 	var folder string
 
 	BeforeAll(func(ctx SpecContext) {
-		debianBase("lab-debian", "debian-uefi")
+		debianBase("lab-debian", "debian-uefi", "</devices>", "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>")
 		debianBase("lab-debian-bios", "debian-bios")
 		folder = share()
 		upload := filepath.Join(GinkgoT().TempDir(), "upload")
@@ -71,14 +74,14 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		configure(debianDefaults+`
 			debian_uefi = ${debian} {
 				libvirtBaseDomain = debian-uefi
-				fsMapping {
-					slow { hostPath = %q, mountAt = /slow }
-					fast { hostPath = %[1]q, readOnly = false, driver = virtiofs, mountAt = /fast }
-				}
+				fsMapping.slow { hostPath = %q, mountAt = /slow }
 				provision.copy = [%q, /root/upload]
 				provision.cmd = "cat /root/upload /slow/hello >/root/provisioned"
 			}
-			debian_bios = ${debian} { libvirtBaseDomain = debian-bios, ipLookupStrategy = agent, shutdownTimeout = 60 }
+			debian_bios = ${debian} {
+				libvirtBaseDomain = debian-bios, ipLookupStrategy = agent, shutdownTimeout = 60
+				fsMapping.fast { hostPath = %[1]q, readOnly = false, driver = virtiofs, mountAt = /fast }
+			}
 		`, folder, upload)
 		allUp(ctx, "debian_uefi", "debian_bios")
 		uefi, bios = fixture.Host("debian_uefi"), fixture.Host("debian_bios")
@@ -116,10 +119,14 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 
 	It("mounts folders by 9p and by virtiofs, and is provisioned when they are mounted", func(ctx SpecContext) {
 		Expect(uefi).To(HaveMounted("/slow").ReadOnly().WithType("9p").From("slow").Within(time.Minute))
-		Expect(uefi).To(HaveMounted("/fast").WithType("virtiofs").From("fast").Within(time.Minute))
+		Expect(bios).To(HaveMounted("/fast").WithType("virtiofs").From("fast").Within(time.Minute))
 		Expect(uefi).To(HaveFile("/root/provisioned").WithContent("copiedfrom outside").Within(time.Minute))
-		in(ctx, uefi, "echo mine >/fast/file")
+		in(ctx, bios, "echo mine >/fast/file")
 		Expect(os.ReadFile(filepath.Join(folder, "file"))).To(Equal([]byte("mine\n")))
+		_, err := bios.Checkpoint(ctx)
+		Expect(err).To(MatchError(fixture.ErrNoCheckpoint))
+		Expect(err).To(MatchError(ContainSubstring("a virtiofs folder, cannot be saved: use driver = 9p and mountAt")))
+		in(ctx, bios, "rm /fast/file")
 	})
 
 	itRunsCommands(func() *fixture.CloudHost { return uefi }, 50)
@@ -127,15 +134,37 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 	itMatches(func() *fixture.CloudHost { return uefi }, "sshd")
 	itMatches(func() *fixture.CloudHost { return bios }, "sshd")
 
-	It("can be used again after it has rebooted", func(ctx SpecContext) {
-		before := says(ctx, bios, "cat /proc/sys/kernel/random/boot_id")
-		in(ctx, bios, "systemctl --no-block reboot")
+	It("has the UEFI variables and the TPM of a checkpoint after a revert, also when it reboots then", func(ctx SpecContext) {
+		const variable = "/sys/firmware/efi/efivars/Overcast-6a7c1b52-0d5e-4b8e-9a44-3f1c2d5e7f90"
+		variables := fileOfQEMU(ownClone("debian_uefi"), "_VARS.fd")
+		register := tpm(ctx, uefi, readRegister)
+		Expect(tpm(ctx, uefi, readIndex)).To(HavePrefix(tpmFailed))
+		checkpoint, err := uefi.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+
+		in(ctx, uefi, `printf '\007\000\000\000x' >`+variable)
+		Expect(os.ReadFile(variables)).To(ContainSubstring("O\x00v\x00e\x00r\x00c\x00a\x00s\x00t"))
+		Expect(tpm(ctx, uefi, extendRegister)).To(HavePrefix(tpmSucceeded))
+		Expect(tpm(ctx, uefi, readRegister)).NotTo(Equal(register))
+		Expect(tpm(ctx, uefi, defineIndex)).To(HavePrefix(tpmSucceeded))
+		Expect(tpm(ctx, uefi, readIndex)).To(HavePrefix(tpmSucceeded))
+
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		Expect(uefi).NotTo(HaveFile(variable).Within(time.Minute))
+		Expect(os.ReadFile(variables)).NotTo(ContainSubstring("O\x00v\x00e\x00r\x00c\x00a\x00s\x00t"))
+		Expect(tpm(ctx, uefi, readRegister)).To(Equal(register))
+		Expect(tpm(ctx, uefi, readIndex)).To(HavePrefix(tpmFailed))
+
+		before := says(ctx, uefi, "cat /proc/sys/kernel/random/boot_id")
+		in(ctx, uefi, "systemctl --no-block reboot")
 		Eventually(func(g Gomega) {
-			result, err := bios.Run(ctx, "cat /proc/sys/kernel/random/boot_id")
+			result, err := uefi.Run(ctx, "cat /proc/sys/kernel/random/boot_id")
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(result.Stdout).NotTo(Equal(before))
 		}).WithTimeout(5 * time.Minute).WithPolling(time.Second).Should(Succeed())
-		Expect(bios).To(BeReachableOnSSH().Within(time.Minute))
+		Expect(uefi).To(BeReachableOnSSH().Within(time.Minute))
+		Expect(uefi).NotTo(HaveFile(variable).Within(time.Minute))
+		Expect(tpm(ctx, uefi, readIndex)).To(HavePrefix(tpmFailed))
 	})
 
 	It("fails the calls under way when an administrator pauses the domain, and when the guest powers itself off", func(ctx SpecContext) {
@@ -161,6 +190,36 @@ var _ = Describe("a guest with systemd", Ordered, func() {
 		Expect(only(after.Devices.Interfaces).MAC.Address).To(Equal(only(biosClone.Devices.Interfaces).MAC.Address))
 	})
 })
+
+// Commands of TPM 2.0, in hexadecimal digits. Register 16 is volatile and may be extended
+// at any time; index 0x01800001 of the non-volatile memory is a text of 8 bytes.
+const (
+	readRegister   = "8001 00000014 0000017e 00000001 000b 03 000001"
+	extendRegister = "8002 00000041 00000182 00000010 00000009 40000009 0000 00 0000 00000001 000b 5555555555555555 5555555555555555 5555555555555555 5555555555555555"
+	defineIndex    = "8002 0000002d 0000012a 40000001 00000009 40000009 0000 00 0000 0000 000e 01800001 000b 00060006 0000 0008"
+	readIndex      = "8001 0000000e 00000169 01800001"
+)
+
+// Response codes of a TPM: success, and an index that is not defined.
+const (
+	tpmSucceeded = "00000000"
+	tpmFailed    = "0000018b"
+)
+
+// tpm sends a command to the TPM of a guest and returns the response in hexadecimal
+// digits, from its response code.
+func tpm(ctx SpecContext, host *fixture.CloudHost, command string) string {
+	GinkgoHelper()
+	bytes, err := hex.DecodeString(strings.ReplaceAll(command, " ", ""))
+	Expect(err).NotTo(HaveOccurred())
+	var octal strings.Builder
+	for _, b := range bytes {
+		fmt.Fprintf(&octal, `\%03o`, b)
+	}
+	said := says(ctx, host, fmt.Sprintf(`exec 3<>/dev/tpm0; printf '%s' >&3; dd bs=4096 count=1 <&3 2>/dev/null | od -An -v -tx1 | tr -d ' \n'`, octal.String()))
+	Expect(len(said)).To(BeNumerically(">=", 20))
+	return said[12:]
+}
 
 var _ = Describe("a connection to libvirtd that is lost while a guest with systemd boots", Serial, func() {
 	It("is named first by the error", func(ctx SpecContext) {
