@@ -59,8 +59,8 @@ reference: deps-build ## compare package hocon with the reference implementation
 bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench . ./hocon
 	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
-	$(LAB) $(GO) test -run '^$$' -bench Revert -benchtime 10x ./itest
-	$(LAB) $(GO) test -run '^$$' -bench Memory -benchtime 1x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench 'Revert($$|Memory|Hosts)' -benchtime 10x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench '^BenchmarkMemory|RevertGrowth' -benchtime 1x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench FourProcesses -benchtime 5x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench 'CachedLayer|Import|ColdCache' -benchtime 5x ./itest
 	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
