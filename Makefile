@@ -59,7 +59,7 @@ reference: deps-build ## compare package hocon with the reference implementation
 bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench . ./hocon
 	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
-	$(LAB) $(GO) test -run '^$$' -bench 'Revert($$|Memory|Hosts)' -benchtime 10x ./itest
+	$(LAB) $(GO) test -run '^$$' -bench 'Warm$$|Revert($$|Memory|Hosts)' -benchtime 10x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench '^BenchmarkMemory|RevertGrowth' -benchtime 1x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench FourProcesses -benchtime 5x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench 'CachedLayer|Import|ColdCache' -benchtime 5x ./itest

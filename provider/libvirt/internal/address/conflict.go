@@ -326,7 +326,7 @@ func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
 const (
 	arpWait  = 50 * time.Millisecond
 	arpGrace = 30 * time.Millisecond
-	freeWait = 200 * time.Millisecond // while memory is restored, which takes longer
+	freeWait = 100 * time.Millisecond // while memory is restored, which takes longer
 )
 
 // byARP sends an ARP request for the address, if this process may. A missing answer
