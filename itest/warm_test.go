@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -141,6 +142,24 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
 		Expect(fixture.TearDown(ctx, "warm_ahead")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
+
+	It("of a user who cannot open the files of the pool is saved and restored through libvirt", func() {
+		DeferCleanup(removeSlots)
+		const config = `warm_user { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
+			connection.url = "ssh://root@{0}?privateKeyFile="${user.home}"/lab_key", warm = true }`
+		home := openDir()
+		key, err := os.ReadFile(os.Getenv("LAB_SSH_KEY"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.WriteFile(filepath.Join(home, "lab_key"), key, 0o600)).To(Succeed())
+		Expect(exec.Command("chown", "-R", "user", home).Run()).To(Succeed())
+		as := otherRun{config: config, via: asUser, env: []string{"HOME=" + home}}
+		for _, step := range []string{"saved memory slot 0", "restoring memory of slot 0"} {
+			run := as.bringsUp("warm_user")
+			run.address()
+			Expect(string(run.Out.Contents())).To(ContainSubstring(step))
+			run.ends()
+		}
+	})
 
 	// The guest mounts data by its fstab.
 	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {

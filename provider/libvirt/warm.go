@@ -269,9 +269,7 @@ func (i *instance) checkSavedAddress(ctx context.Context, conn *libvirt.Connect)
 	if err != nil || ip.IsLoopback() {
 		return err
 	}
-	if err := saved.ReserveAddress(conn); err != nil {
-		return err
-	}
+	reserve(ctx, conn, saved)
 	check := i.newAddressCheck(conn, i.plan)
 	check.Address = ip
 	return check.CheckFree(ctx)
@@ -323,7 +321,7 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 		return errors.Join(err, at.Thaw(thawing))
 	}
 	i.stopWatching()
-	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(on.Conn, saved) }))
+	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(ctx, on.Conn, saved) }))
 }
 
 // thawTimeout limits resuming a domain whose memory could not be saved.
@@ -357,7 +355,7 @@ func (i *instance) createMemoryVolume(conn *libvirt.Connect, saved *layers.Saved
 }
 
 // publishSaved stops the domain and makes its disks and the memory a layer.
-func (i *instance) publishSaved(conn *libvirt.Connect, saved *layers.Saved) error {
+func (i *instance) publishSaved(ctx context.Context, conn *libvirt.Connect, saved *layers.Saved) error {
 	if err := virt.RemoveDomain(conn, saved.Clone.Name); err != nil {
 		return virt.StripCodes(err)
 	}
@@ -375,7 +373,18 @@ func (i *instance) publishSaved(conn *libvirt.Connect, saved *layers.Saved) erro
 	for _, v := range []layers.Volume{saved.Memory, saved.Seed} {
 		i.undo.ForgetStep(volumeStep(v.Pool, v.Name))
 	}
-	return published.Warm.ReserveAddress(conn)
+	reserve(ctx, conn, published.Warm)
+	return nil
+}
+
+// stepNotReserved reports that the DHCP server may give the address of a slot to another
+// machine. The next restore notices that.
+const stepNotReserved = "could not reserve the address:"
+
+func reserve(ctx context.Context, conn *libvirt.Connect, of *layers.Warm) {
+	if err := of.ReserveAddress(conn); err != nil {
+		provider.Report(ctx, stepNotReserved, err.Error())
+	}
 }
 
 // DiscardMemory removes the clone and its slot.

@@ -163,7 +163,10 @@ func receive(ctx context.Context, stream *libvirt.Stream, to io.Writer) error {
 			return context.Cause(ctx)
 		}
 		n, err := stream.Recv(block)
-		if err != nil || n == 0 {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if _, err := to.Write(block[:n]); err != nil {
