@@ -236,6 +236,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 
 	It("of an image has the host key of its slot, and cloud-init does not run again", func(ctx SpecContext) {
 		path := requireCloudImage()
+		DeferCleanup(removeSlots)
 		configure(cloudConfig+`
 			warm_cloud = ${cloud} { warm = true, provision.cmd = "uptime -s > /dev/shm/proof" }
 		`, path)
