@@ -161,6 +161,34 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 		}
 	})
 
+	It("is restored in every run of a suite after the first, with one, two and four processes", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		dir := openDir()
+		Expect(os.Symlink(childSuite(), filepath.Join(dir, "child.test"))).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(`warm_suite { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain
+			networkDeviceId = my_nat_network, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`), 0o600)).To(Succeed())
+		runWith := func(processes int) string {
+			cmd := exec.CommandContext(ctx, ginkgoBinary(), "-v", fmt.Sprintf("-procs=%d", processes), "child.test")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "CHILD_DOES=pass", "CHILD_HOSTS=warm_suite", "OVERCAST_SET=")
+			out, err := cmd.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			return string(out)
+		}
+		Expect(strings.Count(runWith(4), "saved memory slot")).To(Equal(4))
+		rounds := 1
+		if os.Getenv(killsVariable) != "" {
+			rounds = 3
+		}
+		for range rounds {
+			for _, processes := range []int{1, 2, 4} {
+				out := runWith(processes)
+				Expect(strings.Count(out, "restoring memory of slot")).To(Equal(processes), out)
+				Expect(out).NotTo(Or(ContainSubstring("saved memory"), ContainSubstring("not warm"), ContainSubstring("discarded memory")))
+			}
+		}
+	}, NodeTimeout(15*time.Minute))
+
 	// The guest mounts data by its fstab.
 	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
