@@ -13,7 +13,7 @@ UNIT    := $(shell $(GO) list ./... 2>/dev/null | grep -vE '/itest$$|/itest/outs
 VULNDB  ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo examples examples-lab pristine-seeds reference itest itest-fast itest-other itest-cloud faults kills lab-test bench lint vulnerabilities lab-shell clean
+.PHONY: help deps build test demo examples examples-lab pristine-seeds reference itest itest-fast itest-other itest-cloud faults kills lab-test bench bench-parts lint vulnerabilities lab-shell clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,11 @@ reference: deps-build ## compare package hocon with the reference implementation
 	@./itest/lab/deps.sh reference
 	HOCON_REFERENCE=/usr/share/java/typesafe-config.jar $(GO) test -count=1 ./hocon
 
-bench: deps $(LAB) ## benchmarks, those of clones in the lab (as root)
+# A selection and a load: see TestBenchmark.
+bench: deps $(LAB) ## compare overcast with libvirt by hand: prints a table and writes BENCHMARKS.md, in the lab (as root)
+	BENCH=$(CURDIR)/BENCHMARKS.md $(LAB) $(GO) test -v -count=1 -timeout 60m -run '^TestBenchmark$$' ./itest
+
+bench-parts: deps $(LAB) ## benchmarks of single parts, those of clones in the lab (as root)
 	$(GO) test -run '^$$' -bench . ./hocon
 	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench 'Warm$$|Revert($$|Memory|Hosts)' -benchtime 10x ./itest

@@ -19,7 +19,7 @@ import (
 const benchURL = "qemu:///system"
 
 // emptyCache removes all layers, also at the end of a benchmark.
-func emptyCache(b *testing.B) {
+func emptyCache(b testing.TB) {
 	b.Helper()
 	_, err := libvirt.PruneLayers(context.WithoutCancel(b.Context()), benchURL, time.Now().Add(time.Minute))
 	must(b, err)

@@ -85,7 +85,7 @@ func startChild(b *testing.B, cmd *exec.Cmd) func() {
 }
 
 // logInByHand waits for a clone's lease and until a login works.
-func logInByHand(b *testing.B, domain *libvirt.Domain) {
+func logInByHand(b testing.TB, domain *libvirt.Domain) {
 	pem, err := os.ReadFile(os.Getenv("LAB_SSH_KEY"))
 	must(b, err)
 	key, err := ssh.ParsePrivateKey(pem)

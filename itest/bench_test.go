@@ -31,7 +31,7 @@ const still = `<domain type='qemu'><name>still</name><memory unit='MiB'>32</memo
 	<interface type='network'><source network='my_nat_network'/></interface><serial type='pty'/></devices></domain>`
 
 // benchBase defines it and declares hosts that are its clones.
-func benchBase(b *testing.B, labels ...string) *libvirt.Connect {
+func benchBase(b testing.TB, labels ...string) *libvirt.Connect {
 	b.Helper()
 	if os.Getenv("LAB_CONF") == "" {
 		b.Fatal("this needs the lab: make bench")
@@ -50,7 +50,7 @@ func benchBase(b *testing.B, labels ...string) *libvirt.Connect {
 	return conn
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -59,13 +59,13 @@ func must(b *testing.B, err error) {
 
 // byHand makes and starts a clone of still by libvirt's calls alone, and answers
 // with it.
-func byHand(b *testing.B, conn *libvirt.Connect, name string) *libvirt.Domain {
+func byHand(b testing.TB, conn *libvirt.Connect, name string) *libvirt.Domain {
 	b.Helper()
 	return byHandOf(b, conn, "still", name)
 }
 
 // byHandOf is byHand with a base of one disk.
-func byHandOf(b *testing.B, conn *libvirt.Connect, from, name string) *libvirt.Domain {
+func byHandOf(b testing.TB, conn *libvirt.Connect, from, name string) *libvirt.Domain {
 	b.Helper()
 	base, err := conn.LookupDomainByName(from)
 	must(b, err)
