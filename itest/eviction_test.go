@@ -77,6 +77,15 @@ var _ = Describe("the cache of a hypervisor", Serial, func() {
 		Expect(layerDomains()).To(HaveLen(1), "the image that the set-up uses")
 	})
 
+	It("loses one layer by overcast cache prune LAYER, whose keys shells complete", func() {
+		DeferCleanup(removeLayers)
+		one, other := importedLayer(1), importedLayer(2)
+		key := func(layer string) string { return strings.TrimPrefix(layer, "overcast-layer-")[:12] }
+		Expect(overcast("__completeNoDesc", "cache", "prune", "-c", "qemu:///system", key(other), "")).To(HavePrefix(key(one) + "\n:"))
+		Expect(overcast("cache", "prune", "-c", "qemu:///system", key(one))).To(ContainSubstring("removed " + one))
+		Expect(layerDomains()).To(Equal([]string{other}))
+	})
+
 	It("shows what Overcast for Java has cached, and keeps it", func() {
 		define(`<domain type='qemu'><name>centos-cached</name><metadata><overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/tmp/provision.sh</provisioned_with><provisioned_checksum>8c3d</provisioned_checksum><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata></metadata>
 			<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)

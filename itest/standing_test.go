@@ -1,7 +1,9 @@
 package itest
 
 import (
+	"bytes"
 	"errors"
+	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +85,20 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 		out, err := console.CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 		Expect(string(out)).To(MatchRegexp(`(?s)Not backgrounding.*\nConnected to domain 'overcast-standing-`))
+	})
+
+	It("has its screen saved to a file", func() {
+		file := filepath.Join(GinkgoT().TempDir(), "screen.png")
+		overcast("screenshot", "standing", "-o", file)
+		text, err := os.ReadFile(file)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = png.Decode(bytes.NewReader(text))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("stays when gc removes what a host of that label has left", func() {
+		Expect(overcast("gc", "standing")).To(BeEmpty(), "its process lives")
+		Expect(listed("standing")).To(HaveLen(1))
 	})
 
 	It("is gone after down", func() {

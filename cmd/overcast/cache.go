@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -109,21 +110,30 @@ func cachePruneCommand() *cobra.Command {
 	var at hypervisors
 	all, age := false, libvirt.DefaultCacheMaxAge
 	command := &cobra.Command{
-		Use:   "prune [--all | --older-than DURATION] [-c URL]...",
-		Short: "remove layers that were not used for 14 days",
+		Use:   "prune [LAYER]... [--all | --older-than DURATION] [-c URL]...",
+		Short: "remove layers that were not used for 14 days, or those that are named",
 		Long: `prune removes the imported images and the provisioned hosts that no domain and no
 volume uses and that no set-up has used for 14 days, and prints a line for each.
 The next set-up that needs one imports or builds it again. Set-ups do the same by
-themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.`,
+themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.
+
+LAYER is the key of a layer, or its start, as "overcast cache ls" prints it. Layers that are
+named are removed also if they were used lately, but not while they are in use.`,
 		Example: `  overcast cache prune
+  overcast cache prune 3f2a5b6c7d8e
   overcast cache prune --older-than 48h
   overcast cache prune --all`,
-		Args:              arguments(0, 0, ""),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		ValidArgsFunction: at.completeLayers,
+		RunE: func(cmd *cobra.Command, keys []string) error {
+			if len(keys) > 0 && (all || cmd.Flags().Changed("older-than")) {
+				return usagef("unexpected argument %q with --all or --older-than", keys[0])
+			}
 			urls, err := at.list(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if len(keys) > 0 {
+				return removeNamed(cmd.Context(), cmd.OutOrStdout(), urls, keys)
 			}
 			unusedSince := time.Now().Add(-age)
 			if all {
@@ -139,14 +149,68 @@ themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.`,
 	return command
 }
 
+// completeLayers completes every argument with the keys of the layers of the hypervisors.
+func (h *hypervisors) completeLayers(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	urls, err := h.list(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var keys []string
+	for _, url := range urls {
+		found, _ := libvirt.ListLayers(cmd.Context(), url) // a hypervisor that fails completes nothing
+		for _, l := range found {
+			if key := fmt.Sprintf("%.12s", l.Key); key != "" && !slices.Contains(args, key) {
+				keys = append(keys, cobra.CompletionWithDesc(key, l.Label+" "+l.Parent))
+			}
+		}
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp
+}
+
+// removeNamed removes the layers whose keys start with the given ones, at all hypervisors
+// that have them.
+func removeNamed(ctx context.Context, stdout io.Writer, urls, keys []string) error {
+	known := map[string]bool{}
+	var errs []error // a hypervisor that fails does not stop the others
+	for _, url := range urls {
+		all, err := libvirt.ListLayers(ctx, url)
+		errs = append(errs, err)
+		for _, key := range keys {
+			for _, l := range all {
+				if l.Key == "" || !strings.HasPrefix(l.Key, key) {
+					continue
+				}
+				known[key] = true
+				if len(l.UsedBy) > 0 {
+					errs = append(errs, fmt.Errorf("removing layer %s at %s: it is in use by %s", key, redact.Text(url), strings.Join(l.UsedBy, ", ")))
+					continue
+				}
+				removed, err := libvirt.RemoveLayers(ctx, url, l.Key)
+				printRemoved(stdout, removed)
+				errs = append(errs, err)
+			}
+		}
+	}
+	for _, key := range keys {
+		if !known[key] {
+			errs = append(errs, fmt.Errorf("removing layer %s: no hypervisor has it: overcast cache ls lists the layers", key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func printRemoved(stdout io.Writer, removed []libvirt.Layer) {
+	for _, l := range removed {
+		fmt.Fprintf(stdout, "removed %s (%s)\n", l.Name, l.Parent)
+	}
+}
+
 // prune removes layers of all hypervisors.
 func prune(ctx context.Context, stdout io.Writer, urls []string, unusedSince time.Time) error {
 	var errs []error // a hypervisor that fails does not stop the others
 	for _, url := range urls {
 		removed, err := libvirt.PruneLayers(ctx, url, unusedSince)
-		for _, l := range removed {
-			fmt.Fprintf(stdout, "removed %s (%s)\n", l.Name, l.Parent)
-		}
+		printRemoved(stdout, removed)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -196,6 +260,7 @@ has the image keeps it. A later set-up finds it by its digest.`,
 	}
 	command.Flags().StringVar(&digest, "sha256", "", "`DIGEST` that the file of a URL must have, or none")
 	command.Flags().StringVar(&pool, "pool", "", "`POOL` of the image (default the pool default)")
+	_ = command.RegisterFlagCompletionFunc("pool", at.completePools) // the flag exists
 	at.addFlag(command)
 	return command
 }

@@ -24,7 +24,7 @@ func TestTableOfLayers(t *testing.T) {
 }
 
 func TestCacheCommandsCheckTheirArguments(t *testing.T) {
-	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "web"}, {"image"}, {"image", "imports"}, {"image", "import"}} {
+	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "--all", "3f2a"}, {"cache", "prune", "--older-than", "1h", "3f2a"}, {"image"}, {"image", "imports"}, {"image", "import"}} {
 		code, out, stderr := overcast(t, "", args...)
 		assert.Equal(t, 2, code, "%v: %s", args, stderr)
 		assert.Empty(t, out)
@@ -43,4 +43,11 @@ func TestImageImportChecksItsSource(t *testing.T) {
 		assert.Empty(t, out)
 		assert.Contains(t, stderr, want)
 	}
+}
+
+func TestCachePruneNamesALayerThatDoesNotExist(t *testing.T) {
+	code, out, stderr := overcast(t, "", "cache", "prune", "-c", "test:///default", "3f2a")
+	assert.Equal(t, 1, code)
+	assert.Empty(t, out)
+	assert.Contains(t, stderr, "removing layer 3f2a: no hypervisor has it: overcast cache ls lists the layers")
 }

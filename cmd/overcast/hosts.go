@@ -9,6 +9,7 @@ import (
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/redact"
+	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
 )
 
@@ -77,6 +78,21 @@ func hypervisorOf(section *hocon.Value) string {
 		}
 	}
 	return ""
+}
+
+// completePools completes with the storage pools of the hypervisors.
+func (h *hypervisors) completePools(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	urls, err := h.list(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var pools []string
+	for _, url := range urls {
+		found, _ := libvirt.TakeInventory(cmd.Context(), url) // a hypervisor that fails completes nothing
+		pools = append(pools, found.Pools...)
+	}
+	slices.Sort(pools)
+	return slices.Compact(pools), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeLabel completes the first argument with the labels of the configuration.

@@ -140,6 +140,13 @@ db { libvirtBaseDomain = a, libvirtURL = "qemu:///session" }`
 	assert.ElementsMatch(t, []string{"qemu+ssh://u:********@big/system", "qemu:///session"}, completions(t, conf, "ls", "-c", ""))
 }
 
+func TestPoolsOfTheHypervisorAreCompleted(t *testing.T) {
+	const conf = `web { libvirtBaseDomain = a, libvirtURL = "test:///default" }`
+	assert.Equal(t, []string{"default-pool"}, completions(t, conf, "image", "import", "--pool", ""))
+	assert.Empty(t, completions(t, conf, "image", "import", "-c", "test:///nowhere.xml", "--pool", ""))
+	assert.Empty(t, completions(t, conf, "cache", "prune", ""), "it has no layers; a spec of the lab has one")
+}
+
 func TestConfigNotesThatThereIsNoConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("HOME", t.TempDir())

@@ -100,9 +100,19 @@ func imageSource(from, sha256 string) (image.Source, error) {
 // PruneLayers removes the layers of a hypervisor that no domain or volume refers to and
 // that no set-up has used since a time. It returns what it removed, also with an error.
 func PruneLayers(ctx context.Context, url string, unusedSince time.Time) ([]Layer, error) {
+	return removeLayers(ctx, url, func(conn *libvirt.Connect) ([]*layers.Layer, error) { return layers.Prune(ctx, conn, unusedSince) })
+}
+
+// RemoveLayers removes the layers of a hypervisor with these keys ([Layer].Key), except
+// those that a domain or volume refers to. It returns what it removed, also with an error.
+func RemoveLayers(ctx context.Context, url string, keys ...string) ([]Layer, error) {
+	return removeLayers(ctx, url, func(conn *libvirt.Connect) ([]*layers.Layer, error) { return layers.RemoveNamed(ctx, conn, keys...) })
+}
+
+func removeLayers(ctx context.Context, url string, remove func(*libvirt.Connect) ([]*layers.Layer, error)) ([]Layer, error) {
 	var removed []*layers.Layer
 	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = layers.Prune(ctx, conn, unusedSince)
+		removed, err = remove(conn)
 		return err
 	})
 	if err != nil {

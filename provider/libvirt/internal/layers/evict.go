@@ -63,6 +63,14 @@ func Prune(ctx context.Context, conn *libvirt.Connect, before time.Time) ([]*Lay
 	})
 }
 
+// RemoveNamed removes the layers with these keys, unless they are in use. It returns those
+// that it removed, also with an error.
+func RemoveNamed(ctx context.Context, conn *libvirt.Connect, keys ...string) ([]*Layer, error) {
+	return removeUnused(ctx, conn, func(all []*Layer, users map[string][]string) []*Layer {
+		return slices.DeleteFunc(all, func(l *Layer) bool { return len(users[l.Name]) > 0 || !slices.Contains(keys, string(l.Key)) })
+	})
+}
+
 // removeUnused removes the layers that choose returns, except those that a set-up has
 // used meanwhile. It calls choose again until nothing is removed: a layer may be in use
 // only by a layer that was removed.
