@@ -35,6 +35,7 @@ type Host struct {
 
 	shared       *sshclient.SharedClient // the connection that all users of the host share
 	refusalLimit time.Duration           // see refusals
+	attemptLimit time.Duration           // see loginAttempts
 
 	loginFailure atomic.Pointer[string] // the error of the last attempt to log in at set-up
 
@@ -55,7 +56,7 @@ func newHost(instance provider.Instance) *Host {
 	life, end := context.WithCancelCause(context.Background())
 	h := &Host{
 		instance: instance, settings: instance.Common(), life: life, end: end,
-		shared: sshclient.NewSharedClient(life, "the host"), refusalLimit: refusalLimit, route: route.New(life, instance),
+		shared: sshclient.NewSharedClient(life, "the host"), refusalLimit: refusalLimit, attemptLimit: attemptTimeout, route: route.New(life, instance),
 	}
 	h.gate.reset()
 	if p, ok := instance.(provider.Persistent); !ok || !p.IsPersistent() {

@@ -162,7 +162,8 @@ const (
 	firstLoginPause = 50 * time.Millisecond
 	lastLoginPause  = 250 * time.Millisecond
 	connectTimeout  = 2 * time.Second
-	attemptTimeout  = 10 * time.Second
+	attemptTimeout  = 10 * time.Second // of the first attempt
+	longestAttempt  = time.Minute
 )
 
 // awaitLogin waits until a login succeeds, at most for provision.startTimeout. A
@@ -213,18 +214,24 @@ func (h *Host) awaitLogin(ctx context.Context) error {
 }
 
 // loginAttempts returns a function that tries to log in. All attempts use one
-// evaluation of the ssh configuration.
+// evaluation of the ssh configuration. After an attempt that has timed out, the next one
+// may take twice as long: on a busy machine, an emulated guest takes more than 10 s for the
+// key exchange, and would begin it again for each attempt.
 func (h *Host) loginAttempts(target sshurl.Target) func(context.Context) error {
 	var login *sshclient.Login
+	limit := h.attemptLimit
 	return func(ctx context.Context) (err error) {
 		if login == nil {
 			if login, err = sshclient.Resolve(ctx, target, h.options(h.keys, connectTimeout)); err != nil {
 				return err
 			}
 		}
-		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		_, err = h.shared.Get(ctx, login.Dial)
+		if err != nil && ctx.Err() != nil {
+			limit = min(2*limit, longestAttempt)
+		}
 		return err
 	}
 }
