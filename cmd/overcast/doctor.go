@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/hocon"
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/host"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
@@ -77,7 +80,33 @@ func noHosts(config *fixture.Config) error {
 	if len(config.Files()) == 0 {
 		return errNoConfiguration
 	}
-	return fmt.Errorf("the configuration declares no host (read from %s): add a section with the key libvirtBaseDomain, image or hostname", strings.Join(config.Files(), ", "))
+	problem := fmt.Sprintf("the configuration declares no host (read from %s)", strings.Join(config.Files(), ", "))
+	if hint := misplacedHost(config.Root()); hint != "" {
+		return fmt.Errorf("%s: %s", problem, hint)
+	}
+	return fmt.Errorf("%s: add a section with the key libvirtBaseDomain, image or hostname", problem)
+}
+
+// misplacedHost returns a hint at a key that may be meant to declare a host: a misspelt one,
+// or one outside a section. It is "" if there is none.
+func misplacedHost(root *hocon.Value) string {
+	known := []string{"libvirtBaseDomain", "baseDomain", "image", "hostname"}
+	for _, label := range root.Keys() {
+		section, _ := root.Get(label)
+		if slices.Contains(known, label) {
+			return fmt.Sprintf("%v: the key %s is outside a section: write LABEL { %[2]s = ... }", section.KeyPosition(), label)
+		}
+		if section.Kind() != hocon.Object {
+			continue
+		}
+		for _, key := range section.Keys() {
+			if near := editdistance.Nearest(key, known, len(key)/3); near != "" {
+				value, _ := section.Get(key)
+				return fmt.Sprintf("%v: %s: unknown key %q, did you mean %q?", value.KeyPosition(), label, key, near)
+			}
+		}
+	}
+	return ""
 }
 
 // errChecksFailed is the error when the output has shown what is wrong.

@@ -164,6 +164,18 @@ func TestDoctorWithoutHostsFails(t *testing.T) {
 	assert.Contains(t, stderr, "the configuration declares no host (read from overcast.conf): add a section")
 }
 
+func TestDoctorHintsAtAKeyThatDeclaresNoHost(t *testing.T) {
+	for conf, want := range map[string]string{
+		"web {\n  libvirtBaseDomian = b\n}":  `overcast.conf:2:3: web: unknown key "libvirtBaseDomian", did you mean "libvirtBaseDomain"?`,
+		"web { hostName = b }":               `overcast.conf:1:7: web: unknown key "hostName", did you mean "hostname"?`,
+		"n = 1\nlibvirtBaseDomain = \"b\"\n": `overcast.conf:2:1: the key libvirtBaseDomain is outside a section: write LABEL { libvirtBaseDomain = ... }`,
+	} {
+		code, _, stderr := overcast(t, conf, "doctor")
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "the configuration declares no host (read from overcast.conf): "+want+"\n")
+	}
+}
+
 func TestAdviceIsNotMasked(t *testing.T) {
 	for _, err := range []error{credentials.ErrKeyEncrypted, credentials.ErrKeyPassphrase} {
 		assert.Equal(t, err.Error(), redact.Text(err.Error()))
