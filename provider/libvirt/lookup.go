@@ -111,6 +111,17 @@ func (i *instance) byARP(conn *libvirt.Connect, c *domainxml.Clone, scanAfter ti
 	return strategy.ARP{Source: address.NewNeighbours(conn, i.newAddressCheck(conn, c), scanAfter), Reach: answers}
 }
 
+// scanDelay is how long a guest may take before ARP requests are sent for all addresses of
+// its network while other strategies look for it. On a network with leases, they are of use
+// only when the guest asks for none: every guest of the network receives the requests, and a
+// busy machine has many guests that boot for more than 10 s.
+func scanDelay(hasLeases bool) time.Duration {
+	if hasLeases {
+		return missingServerTimeout
+	}
+	return arpScanAfterRace
+}
+
 // race returns all strategies that can work here, for auto.
 func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Strategy {
 	var all strategy.Auto
@@ -122,9 +133,10 @@ func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Stra
 	if i.config.SSH.Command != "" {
 		add(i.bySSH(conn, c))
 	}
-	add(i.byLease(conn, c, missingServerTimeout))
+	byLease, err := i.byLease(conn, c, missingServerTimeout)
+	add(byLease, err)
 	add(i.byAgent(conn, c))
-	add(i.byARP(conn, c, arpScanAfterRace), nil)
+	add(i.byARP(conn, c, scanDelay(err == nil)), nil)
 	return all
 }
 

@@ -147,3 +147,9 @@ func TestLostConnectionIsTheCauseOfFailedCalls(t *testing.T) {
 	require.ErrorIs(t, err, failed)
 	require.Equal(t, on.Loss(), on.OrLost(fmt.Errorf("libvirt has not answered: %w", on.Loss())), "it says so already")
 }
+
+func TestARPScansBeginLaterOnANetworkWithLeases(t *testing.T) {
+	assert.Equal(t, missingServerTimeout, scanDelay(true))
+	assert.Less(t, scanDelay(false), scanDelay(true))
+	assert.Greater(t, scanDelay(false), arpScanAfter)
+}

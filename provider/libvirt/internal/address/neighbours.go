@@ -49,8 +49,12 @@ func (n *Neighbours) String() string { return "the hypervisor's neighbour table"
 // Intervals between checks of earlier addresses, and between scans of the network.
 const (
 	echoPause = 300 * time.Millisecond
-	scanPause = 2 * time.Second
+	scanPause = 2 * time.Second // at first
 )
+
+// scanPauseAfter returns the interval between scans of the network by a clone that has waited
+// for so long. It grows, as every guest of the network receives the requests.
+func scanPauseAfter(waited time.Duration) time.Duration { return max(scanPause, waited/4) }
 
 // Addresses returns the known addresses of the clone's interface. It fails with a
 // [strategy.ErrNotYet] that says what is missing.
@@ -83,7 +87,8 @@ func (n *Neighbours) Addresses(ctx context.Context, mac net.HardwareAddr) ([]net
 
 // scan sends ARP requests for all addresses of the clone's network, if that is possible.
 func (n *Neighbours) scan(ctx context.Context, mac net.HardwareAddr) netip.Addr {
-	if n.check.link == "" || n.scanErr != nil || time.Since(n.first) < n.scanAfter || !n.scanned.due(scanPause) {
+	waited := time.Since(n.first)
+	if n.check.link == "" || n.scanErr != nil || waited < n.scanAfter || !n.scanned.due(scanPauseAfter(waited)) {
 		return netip.Addr{}
 	}
 	addr, err := probe.Scan(ctx, n.check.link, mac)

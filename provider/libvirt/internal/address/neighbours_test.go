@@ -32,3 +32,8 @@ func TestAdviceForAGuestInNoTable(t *testing.T) {
 	assert.Equal(t, ", and the guest has not answered ARP requests for all addresses of br0", scanned.advice())
 	assert.Equal(t, netip.MustParseAddr("10.0.0.9"), addressesOf([]probe.Neighbour{{Addr: netip.MustParseAddr("10.0.0.9"), MAC: []byte{0x52, 0x54, 0, 1, 2, 3}}}, []byte{0x52, 0x54, 0, 1, 2, 3})[0])
 }
+
+func TestScansOfANetworkBecomeRarer(t *testing.T) {
+	assert.Equal(t, 2*time.Second, scanPauseAfter(time.Second))
+	assert.Equal(t, 10*time.Second, scanPauseAfter(40*time.Second))
+}
