@@ -64,6 +64,9 @@ func removeLayers() {
 
 // recordedSteps collects the steps of set-ups.
 type recordedSteps struct {
+	at string // step at whose first report do is called
+	do func()
+
 	mu   sync.Mutex
 	text []string
 }
@@ -75,6 +78,10 @@ func (r *recordedSteps) record(ctx context.Context) context.Context {
 		defer r.mu.Unlock()
 		r.text = append(r.text, strings.TrimSpace(p.Label+": "+p.Step+" "+p.Detail))
 		GinkgoWriter.Println(p)
+		if p.Step == r.at && r.do != nil {
+			r.do()
+			r.do = nil
+		}
 	})
 }
 
@@ -118,6 +125,21 @@ var _ = Describe("a host with an image", Serial, func() {
 		Expect(layerDomains()).To(HaveLen(1))
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 		Expect(capacityOfDisk(first)).To(Equal("131072"), "sectors of a disk that was grown to 64 MiB")
+	}, NodeTimeout(3*time.Minute))
+
+	It("fails if the file of the image changes while it is imported", func(ctx SpecContext) {
+		image, definition := smallImage()
+		configure(`image_changes = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false }`, image, definition)
+		steps := recordedSteps{at: "importing image", do: func() {
+			file, err := os.OpenFile(image, os.O_WRONLY|os.O_APPEND, 0)
+			Expect(err).NotTo(HaveOccurred())
+			_, err = file.Write(make([]byte, 1<<20))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(file.Close()).To(Succeed())
+		}}
+		_, err := fixture.SetUp(steps.record(ctx), "image_changes")
+		Expect(err).To(MatchError(ContainSubstring(image + " changed while it was imported")))
+		Expect(leftovers("layer")).To(BeEmpty())
 	}, NodeTimeout(3*time.Minute))
 
 	It("can be provisioned once, and pruned together with its image", func(ctx SpecContext) {

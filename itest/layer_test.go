@@ -131,6 +131,20 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		Expect(layerDomains()).To(HaveLen(1))
 	}, NodeTimeout(5*time.Minute))
 
+	It("is not cached if a file of provision.copy changes before the layer is published", func(ctx SpecContext) {
+		DeferCleanup(removeLayers)
+		copied := filepath.Join(GinkgoT().TempDir(), "copied")
+		Expect(os.WriteFile(copied, []byte("one"), 0o600)).To(Succeed())
+		configure(`copy_changes = ${guest} { provision { cache = true, copy = [%q, /root/copied] } }`, copied)
+		steps := recordedSteps{at: "building layer:", do: func() { Expect(os.WriteFile(copied, []byte("two"), 0o600)).To(Succeed()) }}
+		host := up(steps.record(ctx), "copy_changes")
+		Expect(steps.all()).To(ContainSubstring("copy_changes: not cached: publishing the layer: " + copied + " changed while the host was provisioned"))
+		Expect(run(logIn(host), "cat /root/copied")).To(Equal("two"))
+		Expect(layerDomains()).To(BeEmpty())
+		Expect(fixture.TearDown(ctx, "copy_changes")).To(Succeed())
+		Expect(leftovers("layer")).To(BeEmpty())
+	}, NodeTimeout(5*time.Minute))
+
 	It("has its layer built by one of the processes that need it at the same time", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
 		inProcess := configureProcesses(`together = ${guest} { provision { cache = true, ` + provisioning + ` } }`)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,16 +29,15 @@ const StepBuildingLayer = "building layer:"
 
 // useLayers has the instances of a batch use layers, all at the same time. Hosts with the
 // same tag command or the same local files share the results.
-func useLayers(ctx context.Context, hosts []preparedEntry) error {
-	recipes := newRecipes()
+func (r *recipes) useLayers(ctx context.Context, hosts []preparedEntry) error {
 	byLabel := map[string]Prepared{}
 	for _, h := range hosts {
 		byLabel[h.label] = h.prepared
 	}
 	return recovered.ForEach(slices.Sorted(maps.Keys(byLabel)), func(label string) error {
-		err := recipes.useLayer(ctx, byLabel[label])
+		err := r.useLayer(ctx, byLabel[label])
 		if err == nil {
-			err = recipes.useWarm(ctx, byLabel[label])
+			err = r.useWarm(ctx, byLabel[label])
 		}
 		if err != nil {
 			return fmt.Errorf("setting up %s: %w", label, err)
@@ -93,11 +93,11 @@ func (r *recipes) of(ctx context.Context, what provider.Provision) (string, erro
 	sum := sha256.New()
 	fmt.Fprintf(sum, "url %q\ncmd %q\n", what.URL, what.Cmd)
 	for _, pair := range copies(what.Copy) {
-		digest, err := r.once(pair.local, func() (string, error) { return digestFiles(pair.local) })
+		files, err := r.files(pair.local)
 		if err != nil {
 			return "", fmt.Errorf("reading provision.copy: %w", err)
 		}
-		fmt.Fprintf(sum, "copy to %q\n%s\n", pair.remote, digest)
+		fmt.Fprintf(sum, "copy to %q\n%s\n", pair.remote, strings.Join(files, "\n"))
 	}
 	if what.ExpirationTag.Cmd != "" {
 		tag, err := r.once(what.ExpirationTag, func() (string, error) { return readTag(ctx, what.ExpirationTag) })
@@ -109,50 +109,98 @@ func (r *recipes) of(ctx context.Context, what provider.Provision) (string, erro
 	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
-// digestFiles is a digest of the names, modes, contents and link targets of a file or of a
-// folder.
-func digestFiles(root string) (string, error) {
-	sum := sha256.New()
-	err := addFiles(sum, root)
-	return fmt.Sprintf("%x", sum.Sum(nil)), err
+// files is describeFiles for a path, which is read once.
+func (r *recipes) files(local string) ([]string, error) {
+	text, err := r.once(local, func() (string, error) {
+		files, err := describeFiles(local)
+		return strings.Join(files, "\n"), err
+	})
+	return strings.Split(text, "\n"), err
 }
 
-// addFiles adds what digestFiles is a digest of.
-func addFiles(to io.Writer, root string) error {
-	root, err := filepath.EvalSymlinks(root)
-	if err != nil {
-		return err
-	}
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+// checkUnchanged fails if a local file of provision.copy is another one than when the
+// recipe was computed: what was uploaded may be another content than the key names.
+func (r *recipes) checkUnchanged(what provider.Provision) error {
+	for _, pair := range copies(what.Copy) {
+		before, err := r.files(pair.local)
 		if err != nil {
 			return err
 		}
-		info, err := os.Lstat(path) // links within a folder are uploaded as links
+		now, err := describeFiles(pair.local)
+		if err != nil {
+			return fmt.Errorf("reading provision.copy again: %w", err)
+		}
+		if changed := firstChange(before, now); changed != "" {
+			return fmt.Errorf("%s changed while the host was provisioned", filepath.Join(pair.local, changed))
+		}
+	}
+	return nil
+}
+
+// describeFiles describes a file, or everything in a folder, by one line for each: the
+// quoted path in the folder, the mode, and the digest of the content or the target of the link.
+func describeFiles(root string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name, _ := filepath.Rel(root, path)
-		fmt.Fprintf(to, "file %q %v %d\n", name, info.Mode(), info.Size())
-		switch {
-		case info.Mode().IsRegular():
-			return addContent(to, path)
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			fmt.Fprintf(to, "link to %q\n", target)
-			return err
-		}
-		return nil
+		description, err := describeFile(path)
+		lines = append(lines, fmt.Sprintf("%q %s", name, description))
+		return err
 	})
+	return lines, err
 }
 
-func addContent(to io.Writer, path string) error {
+func describeFile(path string) (string, error) {
+	info, err := os.Lstat(path) // links within a folder are uploaded as links
+	if err != nil {
+		return "", err
+	}
+	content := ""
+	switch {
+	case info.Mode().IsRegular():
+		content, err = digestFile(path)
+	case info.Mode()&fs.ModeSymlink != 0:
+		content, err = os.Readlink(path)
+	}
+	return fmt.Sprintf("%v %q", info.Mode(), content), err
+}
+
+func digestFile(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer file.Close()
-	_, err = io.Copy(to, file)
-	return err
+	sum := sha256.New()
+	_, err = io.Copy(sum, file)
+	return fmt.Sprintf("%x", sum.Sum(nil)), err
+}
+
+// firstChange returns the path in the first line of describeFiles that differs, or "".
+func firstChange(before, now []string) string {
+	for n := range max(len(before), len(now)) {
+		switch {
+		case n >= len(before):
+			return described(now[n])
+		case n >= len(now) || before[n] != now[n]:
+			return described(before[n])
+		}
+	}
+	return ""
+}
+
+// described returns the path that a line of describeFiles begins with.
+func described(line string) string {
+	quoted, _ := strconv.QuotedPrefix(line)
+	name, _ := strconv.Unquote(quoted)
+	return name
 }
 
 // readTag returns the trimmed output of the command, which runs in the current folder or
@@ -207,7 +255,7 @@ func (h *Host) isProvisioned() bool {
 
 // buildLayer builds the layer of the host if it is missing. It fails if the host cannot
 // be booted or provisioned. If the layer cannot be published, the set-up goes on without.
-func (h *Host) buildLayer(ctx context.Context) error {
+func (h *Host) buildLayer(ctx context.Context, recipes *recipes) error {
 	cacher, ok := h.instance.(provider.LayerCacher)
 	if !ok {
 		return nil
@@ -216,11 +264,11 @@ func (h *Host) buildLayer(ctx context.Context) error {
 	if err != nil || builder == nil {
 		return err
 	}
-	return trace.Do(ctx, "build a layer", func() error { return h.buildLayerBy(ctx, builder) })
+	return trace.Do(ctx, "build a layer", func() error { return h.buildLayerBy(ctx, builder, recipes) })
 }
 
 // buildLayerBy boots and provisions the builder of a layer, and makes its disks the layer.
-func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder) error {
+func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder, recipes *recipes) error {
 	done, booted := "", time.Now()
 	progress := func(step string) {
 		done = strings.TrimPrefix(done+", "+step, ", ")
@@ -244,7 +292,10 @@ func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder) 
 	if err := e.start(building, b); err != nil {
 		return fmt.Errorf("building a layer: %w", err)
 	}
-	err := b.publish(ctx, builder, time.Since(booted), progress)
+	err := recipes.checkUnchanged(h.settings.Provision)
+	if err == nil {
+		err = b.publish(ctx, builder, time.Since(booted), progress)
+	}
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), TeardownTimeout)
 	defer cancel()
 	if stopErr := b.stop(removing); stopErr != nil {
@@ -296,7 +347,7 @@ func blamesLayer(ctx context.Context, err error) bool {
 
 // startFromLayer starts the host, and without its layer if that fails.
 func (s *setup) startFromLayer(ctx context.Context) error {
-	if err := s.host.buildLayer(ctx); err != nil {
+	if err := s.host.buildLayer(ctx, s.recipes); err != nil {
 		s.entry.failedInstance = s.host
 		return errors.Join(err, s.entry.removeAfterFailure(ctx))
 	}

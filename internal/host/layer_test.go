@@ -46,6 +46,35 @@ func TestRecipeDependsOnWhatProvisioningDoes(t *testing.T) {
 	assert.NotEqual(t, first, recipe(what), "the target of a copied link")
 }
 
+func TestFilesThatChangeDuringProvisioningAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a file")
+	require.NoError(t, os.WriteFile(file, []byte("one"), 0o600))
+	require.NoError(t, os.Symlink("one", filepath.Join(dir, "link")))
+	what := provider.Provision{Copy: []string{dir, "/srv", file, "/srv/one"}}
+	for name, test := range map[string]struct {
+		change func(t *testing.T) error
+		want   string
+	}{
+		"content": {func(*testing.T) error { return os.WriteFile(file, []byte("two"), 0o600) }, file},
+		"mode":    {func(*testing.T) error { return os.Chmod(file, 0o700) }, file},
+		"link target": {func(*testing.T) error {
+			_ = os.Remove(filepath.Join(dir, "link"))
+			return os.Symlink("two", filepath.Join(dir, "link"))
+		}, filepath.Join(dir, "link")},
+		"new file": {func(*testing.T) error { return os.WriteFile(filepath.Join(dir, "z"), nil, 0o600) }, filepath.Join(dir, "z")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRecipes()
+			_, err := r.of(t.Context(), what)
+			require.NoError(t, err)
+			require.NoError(t, r.checkUnchanged(what))
+			require.NoError(t, test.change(t))
+			assert.EqualError(t, r.checkUnchanged(what), test.want+" changed while the host was provisioned")
+		})
+	}
+}
+
 func TestTagCommandThatFailsOrPrintsNothingIsAnError(t *testing.T) {
 	_, err := readTag(t.Context(), provider.ExpirationTag{Cmd: "echo bad >&2; exit 3"})
 	require.EqualError(t, err, "running provision.expirationTag.cmd: exit status 3: bad")

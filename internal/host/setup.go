@@ -193,6 +193,7 @@ type setup struct {
 	entry    *entry
 	host     *Host
 	prepared Prepared
+	recipes  *recipes    // of the batch
 	diagnose bool        // if the set-up fails
 	whole    *trace.Span // the set-up in the trace
 }
@@ -233,12 +234,15 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options S
 			missing = append(missing, preparedEntry{e, prepared})
 		}
 	}
-	errs = append(errs, useLayers(ctx, missing))
+	recipes := newRecipes()
+	errs = append(errs, recipes.useLayers(ctx, missing))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	for _, m := range missing {
-		b.setups = append(b.setups, m.begin(ctx, m.prepared, prepare, options))
+		s := m.begin(ctx, m.prepared, prepare, options)
+		s.recipes = recipes
+		b.setups = append(b.setups, s)
 	}
 	return b, nil
 }

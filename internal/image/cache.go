@@ -47,7 +47,9 @@ func DefaultDir() (string, error) {
 type Image struct {
 	// Path is the file that the user named, which other programs may write to, or
 	// one in the cache, which [Cache.Prune] may remove while it is not open.
-	Path   string
+	Path string
+	// Cached reports whether Path is in the cache.
+	Cached bool
 	Format Format
 	// VirtualSize is the size of the disk in bytes.
 	VirtualSize int64
@@ -88,6 +90,7 @@ func (c *Cache) Get(ctx context.Context, source Source, report func(Progress)) (
 	if err != nil {
 		return Image{}, named(err, source)
 	}
+	img.Cached = source.Kind != File || img.Path != source.Path
 	img.Format, img.VirtualSize = info.Format, info.VirtualSize
 	return img, nil
 }

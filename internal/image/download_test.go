@@ -46,7 +46,7 @@ func TestADownloadIsVerifiedAndCached(t *testing.T) {
 	var last image.Progress
 	img, err := cache.Get(t.Context(), s.source(t, digest(content)), func(p image.Progress) { last = p })
 	require.NoError(t, err)
-	assert.Equal(t, image.Image{Path: filepath.Join(cache.Dir, digest(content)), Format: image.Raw, VirtualSize: mega, SHA256: digest(content)}, img)
+	assert.Equal(t, image.Image{Path: filepath.Join(cache.Dir, digest(content)), Cached: true, Format: image.Raw, VirtualSize: mega, SHA256: digest(content)}, img)
 	requireContent(t, img, content)
 	assert.Equal(t, s.URL+"/debian.img", last.Source)
 	assert.Equal(t, "downloading", last.Step)

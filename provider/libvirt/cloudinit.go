@@ -49,28 +49,50 @@ func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *dom
 	return nil
 }
 
-// buildSeed returns the image of the seed and the host key that the clone will have.
-func (i *instance) buildSeed() (content []byte, hostKey string, err error) {
+// cloudInitInput is what cloud-init gets from files. It is read once, so that the seed of
+// a builder has the content that the key of its layer is computed from.
+type cloudInitInput struct {
+	authorizedKeys          []string // those of overcast and of the configuration
+	userData, networkConfig []byte
+}
+
+// readCloudInit reads the input of cloud-init, or returns what it has read before.
+func (i *instance) readCloudInit() (*cloudInitInput, error) {
+	if i.cloudInit != nil {
+		return i.cloudInit, nil
+	}
 	dir, err := cloudinit.DefaultKeyDir()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	login, err := cloudinit.LoginKey(dir)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	of := i.config.CloudInit
+	found := &cloudInitInput{authorizedKeys: append([]string{login.Public}, of.AuthorizedKeys...)}
+	if found.userData, err = readTextOrFile("cloudInit.userData", of.UserData); err != nil {
+		return nil, err
+	}
+	if found.networkConfig, err = readTextOrFile("cloudInit.networkConfig", of.NetworkConfig); err != nil {
+		return nil, err
+	}
+	i.cloudInit = found
+	return found, nil
+}
+
+// buildSeed returns the image of the seed and the host key that the clone will have.
+func (i *instance) buildSeed() (content []byte, hostKey string, err error) {
+	of, err := i.readCloudInit()
+	if err != nil {
+		return nil, "", err
+	}
 	seed := cloudinit.Config{
 		Hostname: cloudinit.Hostname(i.label),
-		User:     cloudinit.User{Name: of.User, AuthorizedKeys: append([]string{login.Public}, of.AuthorizedKeys...)},
+		User:     cloudinit.User{Name: i.config.CloudInit.User, AuthorizedKeys: of.authorizedKeys},
+		UserData: of.userData, NetworkConfig: of.networkConfig,
 	}
 	if seed.HostKeys, err = cloudinit.GenerateHostKeys(); err != nil {
-		return nil, "", err
-	}
-	if seed.UserData, err = readTextOrFile("cloudInit.userData", of.UserData); err != nil {
-		return nil, "", err
-	}
-	if seed.NetworkConfig, err = readTextOrFile("cloudInit.networkConfig", of.NetworkConfig); err != nil {
 		return nil, "", err
 	}
 	var image bytes.Buffer

@@ -46,7 +46,8 @@ type instance struct {
 	pending *virt.PendingCall // that prepares or creates; nil before that
 	foundBy string            // the strategy
 
-	seed cloudInitSeed // of the clone of an image
+	seed      cloudInitSeed   // of the clone of an image
+	cloudInit *cloudInitInput // of the seed; nil before it is read
 
 	slot  domainxml.Seed // identity that is locked; "" without one
 	layer layerUse

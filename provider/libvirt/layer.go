@@ -54,7 +54,11 @@ func (p *planning) useLayer(ctx context.Context) error {
 	if use.refused = layers.Uncacheable(p.clone); use.refused != "" {
 		return nil
 	}
-	key, err := layers.ProvisionedKey(p.on.Conn, p.base, p.clone, use.recipe, p.config.layerParts())
+	parts, err := p.layerParts()
+	if err != nil {
+		return err
+	}
+	key, err := layers.ProvisionedKey(p.on.Conn, p.base, p.clone, use.recipe, parts)
 	if err != nil {
 		use.refused = err.Error()
 		return nil
@@ -101,17 +105,19 @@ func (p *planning) discardIncomplete(ctx context.Context, cause error) error {
 	return p.planParts(ctx)
 }
 
-// layerParts is what else determines the content of a layer.
-func (c *config) layerParts() string {
+// layerParts is what else determines the content of a layer. The login key is not part of
+// it: each clone has a seed with the key of the user that it is made for.
+func (i *instance) layerParts() (string, error) {
+	c := &i.config
 	text := fmt.Sprintf("disk %d, network %q", c.DiskSize, c.Network)
-	if c.usesCloudInit() {
-		of := c.CloudInit
-		text += fmt.Sprintf(", user %q %q", of.User, of.AuthorizedKeys)
-		userData, _ := readTextOrFile("userData", of.UserData) // the set-up reports an error
-		networkConfig, _ := readTextOrFile("networkConfig", of.NetworkConfig)
-		text += fmt.Sprintf(", user data %q, network config %q", userData, networkConfig)
+	if !c.usesCloudInit() {
+		return text, nil
 	}
-	return text
+	of, err := i.readCloudInit()
+	if err != nil {
+		return "", err
+	}
+	return text + fmt.Sprintf(", user %q %q, user data %q, network config %q", c.CloudInit.User, c.CloudInit.AuthorizedKeys, of.userData, of.networkConfig), nil
 }
 
 // reportLayer reports which layer is used, and that it is used now.
@@ -214,7 +220,7 @@ func (i *instance) LayerBuilder(ctx context.Context) (provider.LayerBuilder, err
 // memory of the instance stays reserved meanwhile, so that the set-up cannot deadlock.
 func (i *instance) newBuilder(lock *filelock.Ticket) *layerBuilder {
 	b := &layerBuilder{of: i, instance: newInstance("layer-"+i.layer.key.Short(), i.config, i.folders.Section, i.pool)}
-	b.slot, b.addressHeld = i.slot, i.addressHeld
+	b.slot, b.addressHeld, b.cloudInit = i.slot, i.addressHeld, i.cloudInit
 	b.config.Overlay = overlayFile
 	if b.config.Cache == "unsafe" {
 		b.config.Cache = "writeback" // a layer has to survive a crash of the hypervisor

@@ -143,12 +143,16 @@ func (p *planning) warmKey() (layers.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := []string{"warm", warmVersion, p.warm.recipe, p.config.layerParts(), fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
+	content, err := p.layerParts()
+	if err != nil {
+		return "", err
+	}
+	parts := []string{"warm", warmVersion, p.warm.recipe, content, fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
 	for _, f := range p.folders.Mappings {
 		parts = append(parts, fmt.Sprintf("%s %s %v %s", f.Target, f.Driver, f.ReadOnly, f.AccessMode))
 	}
 	if p.config.usesCloudInit() {
-		parts = append(parts, cloudinit.Hostname(p.label))
+		parts = append(parts, cloudinit.Hostname(p.label), p.cloudInit.authorizedKeys[0]) // a restored clone reads no seed
 	}
 	if p.hasExclusiveAddress() {
 		parts = append(parts, p.config.Static.IP.String())

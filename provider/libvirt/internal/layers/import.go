@@ -3,8 +3,11 @@ package layers
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"time"
@@ -122,7 +125,11 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 		return nil, err
 	}
 	defer volume.Free()
-	if err := Upload(ctx, conn, volume, file, info.Size()); err != nil {
+	sent := sha256.New()
+	if err := Upload(ctx, conn, volume, io.TeeReader(file, sent), info.Size()); err != nil {
+		return nil, err
+	}
+	if err := i.checkSent(sent); err != nil {
 		return nil, err
 	}
 	definition, err := i.Hardware.Definition(i.Host, Disk{Pool: i.Pool, Volume: name, Format: string(i.Image.Format)})
@@ -134,6 +141,17 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 		return l, err
 	}
 	return l, undo.Run(ctx, conn)
+}
+
+// checkSent fails if the user's file had another content when it was sent than when its
+// digest was computed. The digest of a compressed image is that of the compressed file,
+// and the files of the image cache do not change.
+func (i Import) checkSent(sent hash.Hash) error {
+	got := hex.EncodeToString(sent.Sum(nil))
+	if i.Image.Cached || got == i.Image.SHA256 {
+		return nil
+	}
+	return fmt.Errorf("%s changed while it was imported: try again when it is complete", i.Image.Path)
 }
 
 // uploadBlock is how much is sent in one message: the largest that libvirt takes.
