@@ -20,6 +20,11 @@ type Options struct {
 	Label  string // remove only what belongs to hosts of this label; "" for all
 }
 
+// removes reports whether a resource that was listed is removed.
+func (o Options) removes(r Resource) bool {
+	return r.SkipReason == "" && (o.Label == "" || o.Label == r.Label)
+}
+
 // Collect removes what overcast created and whose owner has ended. It returns what it
 // removed, or would remove with DryRun, also with an error.
 func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Resource, error) {
@@ -27,7 +32,7 @@ func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Res
 	var removed []Resource
 	errs := []error{err}
 	for _, m := range found {
-		if m.SkipReason != "" || (options.Label != "" && m.Label != options.Label) {
+		if !options.removes(m.Resource) {
 			continue
 		}
 		if !options.DryRun {

@@ -129,30 +129,61 @@ func TestVolumeThatQEMUHasOpenIsNotRemoved(t *testing.T) {
 	assert.Equal(t, "a QEMU process has it open", skipWithoutDomain(path, now, 196<<10, true, now))
 }
 
-func TestVolumesThatOtherDomainsUse(t *testing.T) {
-	volume := func(name string) listed {
-		return listed{Resource: Resource{Kind: "volume", Name: name, Pool: "default"}, path: "/images/a & b/" + name}
+func TestVolumesOfEndedOwnersStayWhileSomethingThatStaysUsesThem(t *testing.T) {
+	conn := testDriver(t)
+	layer := owner.NewName("layer-1", gone) + "-vda.qcow2"
+	createVolume(t, conn, layer, 100<<10)
+	use := func(by owner.Process) (clone string, remove func()) {
+		m := owner.NewMetadata(owner.NewName("web", by), "base", "web", time.Hour)
+		m.SetOwner(by)
+		domain, err := conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>%s</name><metadata>%s</metadata><memory>8192</memory><os><type>hvm</type></os>
+			<devices><disk type='file' device='disk'><source file='/default-pool/%s'/><target dev='vda'/></disk></devices></domain>`, m.Name, m.XML(), layer), 0)
+		require.NoError(t, err)
+		return m.Name, func() { _ = domain.Destroy(); _ = domain.Free() }
 	}
-	for name, disk := range map[string]string{
-		"a path with escaped characters": `<disk type='file'><source file='/images/a &amp; b/v.qcow2'/></disk>`,
-		"a volume":                       `<disk type='volume'><source pool='default' volume='v.qcow2'/></disk>`,
-		"a backing file":                 `<disk type='file'><source file='/images/top.qcow2'/><backingStore type='file'><format type='qcow2'/><source file='/images/mid.qcow2'/><backingStore type='file'><format type='qcow2'/><source file='/images/a &amp; b/v.qcow2'/></backingStore></backingStore></disk>`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			u := newUsers()
-			u.addDomain("mine", `<domain type='kvm'><name>mine</name><devices>`+disk+`</devices></domain>`)
-			used, unused := volume("v.qcow2"), volume("v.qcow")
-			used.skipIfUsed(u)
-			unused.skipIfUsed(u)
-			assert.Equal(t, `used by domain "mine"`, used.SkipReason)
-			assert.Empty(t, unused.SkipReason, "a name that another one begins with")
-		})
+	skipReason := func(options Options) string {
+		found, err := List(t.Context(), conn, options)
+		require.NoError(t, err)
+		n := slices.IndexFunc(found, func(r Resource) bool { return r.Name == layer })
+		require.GreaterOrEqual(t, n, 0)
+		return found[n].SkipReason
 	}
-	u := newUsers()
-	u.addVolume("default", `<volume><name>snapshot.qcow2</name><backingStore><path>/images/a &amp; b/v.qcow2</path></backingStore></volume>`)
-	used := volume("v.qcow2")
-	used.skipIfUsed(u)
-	assert.Equal(t, `used by volume "snapshot.qcow2" in pool default`, used.SkipReason)
+	assert.Empty(t, skipReason(Options{}))
+	clone, remove := use(alive)
+	assert.Equal(t, fmt.Sprintf("used by domain %q", clone), skipReason(Options{}))
+	remove()
+	clone, remove = use(gone)
+	defer remove()
+	assert.Empty(t, skipReason(Options{}), "its user is removed, too")
+	assert.Equal(t, fmt.Sprintf("used by domain %q", clone), skipReason(Options{Label: "layer-1"}), "its user has another label")
+}
+
+func TestVolumesThatAreSkippedKeepWhatTheyUse(t *testing.T) {
+	conn := testDriver(t)
+	names := map[string]string{}
+	for _, name := range []string{"bottom", "middle", "top"} {
+		names[name] = owner.NewName(name, gone) + "-vda.qcow2"
+		createVolume(t, conn, names[name], 100<<10)
+	}
+	pool, err := conn.LookupStoragePoolByName("default-pool")
+	require.NoError(t, err)
+	defer pool.Free()
+	for used, by := range map[string]string{"bottom": "middle", "middle": "top"} {
+		volume, err := pool.LookupStorageVolByName(names[by])
+		require.NoError(t, err)
+		require.NoError(t, volume.Delete(0))
+		require.NoError(t, volume.Free())
+		volume, err = pool.StorageVolCreateXML(fmt.Sprintf(`<volume><name>%s</name><capacity>10485760</capacity><backingStore><path>/default-pool/%s</path></backingStore></volume>`, names[by], names[used]), 0)
+		require.NoError(t, err)
+		require.NoError(t, volume.Free())
+	}
+	text := fmt.Sprintf(`<domain type='test'><name>mine</name><memory>8192</memory><os><type>hvm</type></os><devices><disk type='file' device='disk'><source file='/default-pool/%s'/><target dev='vda'/></disk></devices></domain>`, names["top"])
+	domain, err := conn.DomainCreateXML(text, 0)
+	require.NoError(t, err)
+	defer func() { _ = domain.Destroy(); _ = domain.Free() }()
+	removed, err := Collect(t.Context(), conn, Options{DryRun: true})
+	require.NoError(t, err)
+	assert.Empty(t, removed)
 }
 
 func TestVolumesFollowTheirDomains(t *testing.T) {

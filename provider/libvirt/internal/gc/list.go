@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -76,7 +77,7 @@ func list(ctx context.Context, conn *libvirt.Connect, options Options) ([]listed
 		return nil, err
 	}
 	errLeases := skipLeased(ctx, made)
-	volumes, errVolumes := listVolumes(conn, made, virt.IsLocal(conn))
+	volumes, errVolumes := listVolumes(conn, made, options)
 	pools, errPools := listPools(conn)
 	return append(append(made, volumes...), pools...), errors.Join(errLeases, errVolumes, errPools)
 }
@@ -158,7 +159,7 @@ func listDomain(domain *libvirt.Domain, options Options) *listed {
 
 // listVolumes finds volumes by their names. The volume of an existing domain is removed
 // if the domain is.
-func listVolumes(conn *libvirt.Connect, domains []listed, local bool) ([]listed, error) {
+func listVolumes(conn *libvirt.Connect, domains []listed, options Options) ([]listed, error) {
 	pools, err := storage.FilePools(conn)
 	if err != nil {
 		return nil, err
@@ -173,20 +174,18 @@ func listVolumes(conn *libvirt.Connect, domains []listed, local bool) ([]listed,
 	for n := range found {
 		found[n].followDomain(domains)
 	}
-	if slices.ContainsFunc(found, func(v listed) bool { return v.SkipReason == "" }) {
-		users, err := readUsers(conn, domains, pools)
-		if err != nil {
-			return nil, err
-		}
-		for n := range found {
-			found[n].skipIfUsed(users)
-		}
-	}
-	now := time.Now()
+	local, now := virt.IsLocal(conn), time.Now()
 	for n := range found {
 		if v := &found[n]; v.SkipReason == "" && !v.hasDomain {
 			v.SkipReason = skipWithoutDomain(v.path, v.changed, v.allocation, local, now)
 		}
+	}
+	if slices.ContainsFunc(found, func(v listed) bool { return v.SkipReason == "" }) {
+		users, err := layers.ReadUsers(conn)
+		if err != nil {
+			return nil, err
+		}
+		skipUsed(found, domains, users, options)
 	}
 	return found, errors.Join(errs...)
 }
@@ -201,13 +200,35 @@ func (v *listed) followDomain(domains []listed) {
 	v.Kept, v.SkipReason, v.OwnerState, v.Owner = domains[n].Kept, domains[n].SkipReason, domains[n].OwnerState, domains[n].Owner
 }
 
-// skipIfUsed skips a volume that another domain, or another volume, uses.
-func (v *listed) skipIfUsed(users users) {
-	if by, ok := users.byPath[v.path]; ok {
-		v.SkipReason = "used by " + by
-	} else if by, ok := users.byVolume[volumeRef{v.Pool, v.Name}]; ok {
-		v.SkipReason = "used by " + by
+// skipUsed skips the volumes that a domain or a volume uses which is not removed. A volume
+// that is skipped may be the user of another one.
+func skipUsed(volumes, domains []listed, users storage.Users, options Options) {
+	for skipped := true; skipped; {
+		skipped = false
+		for n := range volumes {
+			v := &volumes[n]
+			if v.SkipReason == "" && v.skipIfUsed(users, domains, volumes, options) {
+				skipped = true
+			}
+		}
 	}
+}
+
+// skipIfUsed skips a volume if something uses it that is not removed, and reports that. A
+// clone and its own volumes are removed together.
+func (v *listed) skipIfUsed(users storage.Users, domains, volumes []listed, options Options) bool {
+	for _, by := range users.Of(storage.VolumeRef{Pool: v.Pool, Name: v.Name}, v.path) {
+		ours := domains
+		if by.Pool != "" {
+			ours = volumes
+		}
+		n := slices.IndexFunc(ours, func(m listed) bool { return m.Name == by.Name && m.Pool == by.Pool })
+		if n < 0 || ours[n].clone != v.clone && !options.removes(ours[n].Resource) {
+			v.SkipReason = "used by " + by.String()
+			return true
+		}
+	}
+	return false
 }
 
 func listVolumesIn(conn *libvirt.Connect, poolName string) ([]listed, error) {

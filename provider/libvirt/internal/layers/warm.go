@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -29,13 +30,21 @@ type Volume struct {
 	Name string `xml:"name,attr,omitempty"`
 }
 
-// WarmVolumes are the volumes of a warm slot besides the disks of its domain, by the metadata
+// ReadUsers reads what the domains and volumes of a hypervisor use. A warm slot also uses
+// volumes that are no disks of its domain.
+func ReadUsers(conn *libvirt.Connect) (storage.Users, error) {
+	return storage.ReadUsers(conn, warmVolumes)
+}
+
+// warmVolumes are the volumes of a warm slot besides the disks of its domain, by the metadata
 // of a domain. There are none for any other domain.
-func WarmVolumes(domain, metadata string) []Volume {
+func warmVolumes(domain, metadata string) (found []storage.VolumeRef) {
 	if m := parseMetadata(domain, metadata); m != nil && m.Warm != nil {
-		return m.Warm.volumes()
+		for _, v := range m.Warm.volumes() {
+			found = append(found, storage.VolumeRef(v))
+		}
 	}
-	return nil
+	return found
 }
 
 func (w *Warm) volumes() []Volume {

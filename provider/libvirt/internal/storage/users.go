@@ -1,4 +1,4 @@
-package gc
+package storage
 
 import (
 	"errors"
@@ -6,44 +6,69 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
-// volumeRef is a volume as a definition names it.
-type volumeRef struct{ pool, name string }
+// VolumeRef is a volume as a definition names it.
+type VolumeRef struct{ Pool, Name string }
 
-// users are the domains and volumes that use files and volumes, by what they use.
-type users struct {
-	byPath   map[string]string
-	byVolume map[volumeRef]string
+// User is a domain or a volume that uses a file or a volume.
+type User struct {
+	Name string
+	Pool string // of a volume; "" for a domain
 }
 
-func newUsers() users {
-	return users{byPath: map[string]string{}, byVolume: map[volumeRef]string{}}
+// String names the user for messages.
+func (u User) String() string {
+	if u.Pool == "" {
+		return fmt.Sprintf("domain %q", u.Name)
+	}
+	return fmt.Sprintf("volume %q in pool %s", u.Name, u.Pool)
 }
 
-// readUsers reads what the domains that are not overcast's use, and which files are the
-// backing store of a volume that is not overcast's. It fails if a definition cannot be
-// read: what its domain or volume uses would count as unused.
-func readUsers(conn *libvirt.Connect, ours []listed, pools []storage.FilePool) (users, error) {
-	u := newUsers()
+// Users are the domains and volumes of a hypervisor that use files and volumes, by what
+// they use.
+type Users struct {
+	byPath   map[string][]User
+	byVolume map[VolumeRef][]User
+	named    func(domain, metadata string) []VolumeRef
+}
+
+func newUsers(named func(domain, metadata string) []VolumeRef) Users {
+	return Users{byPath: map[string][]User{}, byVolume: map[VolumeRef][]User{}, named: named}
+}
+
+// Of returns the users of a volume with a path, each once.
+func (u Users) Of(v VolumeRef, path string) []User {
+	var found []User
+	for _, by := range slices.Concat(u.byPath[path], u.byVolume[v]) {
+		if !slices.Contains(found, by) {
+			found = append(found, by)
+		}
+	}
+	return found
+}
+
+// ReadUsers reads what all domains use, and the backing stores of all volumes in pools of
+// files. named returns the volumes that the metadata of a domain names. It fails if a
+// definition cannot be read: what its domain or volume uses would count as unused.
+func ReadUsers(conn *libvirt.Connect, named func(domain, metadata string) []VolumeRef) (Users, error) {
+	u := newUsers(named)
 	domains, err := conn.ListAllDomains(0)
 	if err != nil {
 		return u, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
 	}
 	var errs []error
 	for i := range domains {
-		name, err := domains[i].GetName()
-		if err == nil && !slices.ContainsFunc(ours, func(m listed) bool { return m.Name == name }) {
+		if name, err := domains[i].GetName(); err == nil { // otherwise it is gone
 			errs = append(errs, u.readDomain(&domains[i], name))
 		}
 		_ = domains[i].Free()
 	}
+	pools, err := FilePools(conn)
+	errs = append(errs, err)
 	for _, p := range pools {
 		errs = append(errs, u.readPool(conn, p.Name))
 	}
@@ -52,7 +77,7 @@ func readUsers(conn *libvirt.Connect, ours []listed, pools []storage.FilePool) (
 
 // readDomain adds what a domain uses now, and what it uses when it starts again. A domain
 // that no longer exists uses nothing.
-func (u users) readDomain(domain *libvirt.Domain, name string) error {
+func (u Users) readDomain(domain *libvirt.Domain, name string) error {
 	for _, flags := range []libvirt.DomainXMLFlags{0, libvirt.DOMAIN_XML_INACTIVE} {
 		text, err := domain.GetXMLDesc(flags)
 		if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
@@ -67,16 +92,19 @@ func (u users) readDomain(domain *libvirt.Domain, name string) error {
 }
 
 // addDomain adds what a domain uses, by its definition.
-func (u users) addDomain(name, text string) {
-	by := fmt.Sprintf("domain %q", name)
+func (u Users) addDomain(name, text string) {
+	by := User{Name: name}
 	var d libvirtxml.Domain
-	if d.Unmarshal(text) != nil || d.Devices == nil {
+	if d.Unmarshal(text) != nil {
 		return
 	}
 	if d.Metadata != nil {
-		for _, v := range layers.WarmVolumes(name, d.Metadata.XML) {
-			u.byVolume[volumeRef{v.Pool, v.Name}] = by
+		for _, v := range u.named(name, d.Metadata.XML) {
+			u.byVolume[v] = append(u.byVolume[v], by)
 		}
+	}
+	if d.Devices == nil {
+		return
 	}
 	for _, disk := range d.Devices.Disks {
 		u.addSource(by, disk.Source)
@@ -88,32 +116,35 @@ func (u users) addDomain(name, text string) {
 	}
 	for _, fs := range d.Devices.Filesystems {
 		if fs.Source != nil && fs.Source.File != nil {
-			u.byPath[fs.Source.File.File] = by
+			u.addPath(by, fs.Source.File.File)
 		}
 	}
 }
 
-func (u users) addChain(by string, chain *libvirtxml.DomainDiskBackingStore) {
+func (u Users) addChain(by User, chain *libvirtxml.DomainDiskBackingStore) {
 	for ; chain != nil; chain = chain.BackingStore {
 		u.addSource(by, chain.Source)
 	}
 }
 
-func (u users) addSource(by string, s *libvirtxml.DomainDiskSource) {
+func (u Users) addSource(by User, s *libvirtxml.DomainDiskSource) {
 	switch {
 	case s == nil:
 	case s.File != nil:
-		u.byPath[s.File.File] = by
+		u.addPath(by, s.File.File)
 	case s.Block != nil:
-		u.byPath[s.Block.Dev] = by
+		u.addPath(by, s.Block.Dev)
 	case s.Volume != nil:
-		u.byVolume[volumeRef{s.Volume.Pool, s.Volume.Volume}] = by
+		v := VolumeRef{s.Volume.Pool, s.Volume.Volume}
+		u.byVolume[v] = append(u.byVolume[v], by)
 	}
 }
 
-// readPool adds the backing stores of the volumes of a pool that are not overcast's. A
-// pool or a volume that no longer exists adds nothing.
-func (u users) readPool(conn *libvirt.Connect, name string) error {
+func (u Users) addPath(by User, path string) { u.byPath[path] = append(u.byPath[path], by) }
+
+// readPool adds the backing stores of the volumes of a pool. A pool or a volume that no
+// longer exists adds nothing.
+func (u Users) readPool(conn *libvirt.Connect, name string) error {
 	pool, err := conn.LookupStoragePoolByName(name)
 	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
 		return nil
@@ -134,14 +165,11 @@ func (u users) readPool(conn *libvirt.Connect, name string) error {
 	return errors.Join(errs...)
 }
 
-// readVolume adds the backing store of a volume that is not overcast's.
-func (u users) readVolume(volume *libvirt.StorageVol, pool string) error {
+// readVolume adds the backing store of a volume.
+func (u Users) readVolume(volume *libvirt.StorageVol, pool string) error {
 	name, err := volume.GetName()
 	if err != nil {
 		return err
-	}
-	if _, ours := owner.ParseName(name); ours {
-		return nil
 	}
 	text, err := volume.GetXMLDesc(0)
 	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
@@ -155,15 +183,12 @@ func (u users) readVolume(volume *libvirt.StorageVol, pool string) error {
 }
 
 // addVolume adds the backing store of a volume, by its definition.
-func (u users) addVolume(pool, text string) {
+func (u Users) addVolume(pool, text string) {
 	var v libvirtxml.StorageVolume
 	if v.Unmarshal(text) != nil || v.BackingStore == nil {
 		return
 	}
-	if _, ours := owner.ParseName(v.Name); ours {
-		return
-	}
 	if path := strings.TrimSpace(v.BackingStore.Path); path != "" {
-		u.byPath[path] = fmt.Sprintf("volume %q in pool %s", v.Name, pool)
+		u.addPath(User{v.Name, pool}, path)
 	}
 }
