@@ -136,7 +136,7 @@ var setUpSteps = []faultyStep{
 	{"unlinked", "virStoragePoolListAllVolumes", "", "", 0},
 	{"unlinked", "virDomainLookupByName", "", `looking up base domain "my_base_domain"`, 0},
 	{"unlinked", "virDomainGetState", "virDomainLookupByName", `asking for the state of base domain "my_base_domain"`, 0},
-	{"unlinked", "virDomainHasManagedSaveImage", "", `asking whether base domain "my_base_domain"`, 0},
+	{"unlinked", "virDomainHasManagedSaveImage", "", `asking for the state of base domain "my_base_domain"`, 0},
 	{"unlinked", "virDomainGetXMLDesc", baseRead, `reading the definition of base domain "my_base_domain"`, 0},
 	{"unlinked", "virDomainGetBlockInfo", "", "disk vda: the hypervisor cannot read", 0},
 	{"unlinked", "virStorageVolLookupByPath", "", "", 0}, // the pools are searched

@@ -26,6 +26,9 @@ type LayerCacher interface {
 	// ProvisioningTime is how long provisioning took when the layer was built, which SetUp
 	// saves. It is 0 if SetUp uses no layer, or if the time is unknown.
 	ProvisioningTime() time.Duration
+	// MayBlameLayer reports whether an error of a host that was created from a layer may
+	// be the fault of the layer, as far as the provider knows.
+	MayBlameLayer(err error) bool
 	// DiscardLayer removes the host and the layer that it was created from. The next
 	// SetUp creates the host without a layer.
 	DiscardLayer(ctx context.Context) error

@@ -331,18 +331,20 @@ func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, provi
 	return builder.Publish(ctx, provisioning, progress)
 }
 
+// notOfLayer are errors that are not the fault of a layer.
+var notOfLayer = []error{
+	provider.ErrHypervisorNotReachable, provider.ErrNotEnoughMemory, provider.ErrHostPaused,
+	provider.ErrStaticAddressInUse, provider.ErrAddressConflict, sshclient.ErrLoginRefused,
+}
+
 // blamesLayer reports whether the failure of a set-up from a layer may be the fault of the
 // layer.
-func blamesLayer(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
+func (h *Host) blamesLayer(err error) bool {
+	if slices.ContainsFunc(notOfLayer, func(other error) bool { return errors.Is(err, other) }) {
 		return false
 	}
-	for _, other := range []error{provider.ErrHypervisorNotReachable, provider.ErrStaticAddressInUse, provider.ErrAddressConflict, sshclient.ErrLoginRefused} {
-		if errors.Is(err, other) {
-			return false
-		}
-	}
-	return true
+	cacher, ok := h.instance.(provider.LayerCacher)
+	return !ok || cacher.MayBlameLayer(err)
 }
 
 // startFromLayer starts the host, and without its layer if that fails.
@@ -380,10 +382,10 @@ func (h *Host) discardAfter(ctx context.Context, err error) (step string, discar
 	if ctx.Err() != nil {
 		return "", nil
 	}
-	if errors.Is(err, provider.ErrNotRestored) || h.isRestored() && blamesMemory(err) {
+	if errors.Is(err, provider.ErrNotRestored) || h.isRestored() && h.blamesMemory(err) {
 		return provider.StepDiscardedMemory, h.instance.(provider.WarmStarter).DiscardMemory
 	}
-	if !h.isRestored() && h.isProvisioned() && blamesLayer(ctx, err) {
+	if !h.isRestored() && h.isProvisioned() && h.blamesLayer(err) {
 		return provider.StepDiscardedLayer, h.instance.(provider.LayerCacher).DiscardLayer
 	}
 	return "", nil

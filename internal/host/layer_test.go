@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -129,4 +130,63 @@ func TestLocalFilesAreReadOnceForHostsThatShareThem(t *testing.T) {
 	second, err := r.of(t.Context(), what)
 	require.NoError(t, err)
 	assert.Equal(t, first, second, "the hosts of one set-up have the same files")
+}
+
+// fromLayer is a host that is created from a layer.
+type fromLayer struct {
+	*tracked
+	kept bool // whether MayBlameLayer blames other things
+}
+
+func (h *fromLayer) UseLayer(string, bool)                                       {}
+func (h *fromLayer) LayerBuilder(context.Context) (provider.LayerBuilder, error) { return nil, nil }
+func (h *fromLayer) IsProvisioned() bool                                         { return true }
+func (h *fromLayer) ProvisioningTime() time.Duration                             { return 0 }
+func (h *fromLayer) MayBlameLayer(error) bool                                    { return !h.kept }
+func (h *fromLayer) DiscardLayer(context.Context) error {
+	h.add("discard layer")
+	h.setUp = nil
+	return nil
+}
+
+func TestLayerIsDiscardedOnlyIfItMayBeTheCause(t *testing.T) {
+	for name, test := range map[string]struct {
+		err     error
+		kept    bool
+		discard bool
+	}{
+		"no boot":                     {provider.ErrAddressNotFound, false, true},
+		"another error":               {errors.New("libvirt: the image is broken"), false, true},
+		"what the provider knows":     {errors.New("the pool is full"), true, false},
+		"no memory":                   {fmt.Errorf("cloning: %w", provider.ErrNotEnoughMemory), false, false},
+		"a full pool that pauses it":  {provider.ErrHostPaused, false, false},
+		"a connection that is lost":   {provider.ErrHypervisorNotReachable, false, false},
+		"an address that is occupied": {provider.ErrStaticAddressInUse, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &fromLayer{&tracked{setUp: test.err}, test.kept}
+			h.Settings, h.hostname = provider.DefaultSettings(), "a"
+			prepare := func(string) (Prepared, error) {
+				return Prepared{Instance: h, Provider: &reserver{}, ProviderName: "a"}, nil
+			}
+			err := NewRegistry().SetUp(t.Context(), []string{"a"}, prepare, SetupOptions{})
+			if test.discard {
+				require.NoError(t, err)
+				assert.Equal(t, []string{"set up", "tear down", "discard layer", "set up"}, h.events)
+				return
+			}
+			require.ErrorIs(t, err, test.err)
+			assert.Equal(t, []string{"set up", "tear down"}, h.events)
+		})
+	}
+}
+
+func TestLayerIsNotDiscardedWhenTheSetUpIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newHost(&fromLayer{tracked: &tracked{}})
+	_, discard := h.discardAfter(ctx, errors.New("interrupted"))
+	assert.NotNil(t, discard)
+	cancel()
+	_, discard = h.discardAfter(ctx, errors.New("interrupted"))
+	assert.Nil(t, discard)
 }

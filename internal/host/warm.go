@@ -115,6 +115,6 @@ func (h *Host) runHook(ctx context.Context, what, command string) error {
 
 // blamesMemory reports whether the failure of a set-up from saved memory may be the fault of
 // the memory. Another machine may have got the address in the meantime.
-func blamesMemory(err error) bool {
-	return errors.Is(err, provider.ErrAddressConflict) || blamesLayer(context.Background(), err)
+func (h *Host) blamesMemory(err error) bool {
+	return errors.Is(err, provider.ErrAddressConflict) || h.blamesLayer(err)
 }

@@ -66,10 +66,6 @@ func ImportImage(ctx context.Context, url, pool, from, sha256 string) (Layer, er
 	if err != nil {
 		return Layer{}, err
 	}
-	got, err := getImage(ctx, source)
-	if err != nil {
-		return Layer{}, err
-	}
 	var l *layers.Layer
 	err = withConnection(ctx, url, func(conn *libvirt.Connect) error {
 		host, err := layers.ReadHost(conn)
@@ -77,7 +73,7 @@ func ImportImage(ctx context.Context, url, pool, from, sha256 string) (Layer, er
 			return err
 		}
 		hardware := layers.Hardware{Memory: defaultMemory, VCPUs: defaultVCPUs, Network: defaultNetwork, Firmware: layers.FirmwareBIOS}
-		l, err = importInto(ctx, conn, pool, layers.Import{Source: source.String(), Image: got, Hardware: hardware, Host: host})
+		l, err = importInto(ctx, conn, pool, source, layers.Import{Hardware: hardware, Host: host})
 		return err
 	})
 	if err != nil {

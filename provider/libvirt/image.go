@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -153,13 +154,29 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	if !host.KVM && i.config.DomainXML == "" {
 		provider.Report(ctx, stepEmulation, "the hypervisor has no hardware virtualization: guests are slow")
 	}
-	var l *layers.Layer
 	if i.config.source.Kind != image.Volume {
-		if l, err = i.importImage(ctx, on.Conn, i.hardware(), host); err != nil {
+		if i.image, err = i.importImage(ctx, on.Conn, i.hardware(), host); err != nil {
 			return nil, err
 		}
 	}
-	return i.generateBase(on.Conn, l, host)
+	return i.generateBase(on.Conn, i.image, host)
+}
+
+// keepImage records that the image is used now, so that no other process removes it before
+// the clone refers to it. If it was removed while the set-up waited, for memory for
+// instance, it is imported again and the clone is planned anew.
+func (i *instance) keepImage(ctx context.Context, on *virt.Connection) error {
+	if i.image == nil {
+		return nil
+	}
+	err := i.image.Touch(on.Conn)
+	if errors.Is(err, layers.ErrGone) {
+		return i.makePlan(ctx, on)
+	}
+	if err != nil {
+		return fmt.Errorf("using image %s: %w", i.config.source, err)
+	}
+	return nil
 }
 
 // generateBase returns the definition for the layer of an image, or for a volume of the
@@ -167,6 +184,9 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 func (i *instance) generateBase(conn *libvirt.Connect, l *layers.Layer, on layers.Host) (*libvirtxml.Domain, error) {
 	if l == nil {
 		return layers.VolumeBase(conn, i.config.source.Pool, i.config.source.Volume, i.hardware(), on)
+	}
+	if err := l.CheckShutOff(i.config.URL); err != nil {
+		return nil, err
 	}
 	return l.Base(i.hardware(), on)
 }
@@ -182,26 +202,48 @@ const stepEmulation = "warning: emulation:"
 // importImage returns the layer of the image, which is downloaded and imported if
 // the hypervisor does not have it.
 func (i *instance) importImage(ctx context.Context, conn *libvirt.Connect, hardware layers.Hardware, host layers.Host) (*layers.Layer, error) {
-	got, err := getImage(ctx, i.config.source)
-	if err != nil {
-		return nil, err
-	}
-	return importInto(ctx, conn, i.config.OverlayPool, layers.Import{Label: i.label, Source: i.config.source.String(), Image: got, Hardware: hardware, Host: host})
+	return importInto(ctx, conn, i.config.OverlayPool, i.config.source, layers.Import{Label: i.label, Hardware: hardware, Host: host})
 }
 
 // importInto does an import into the pool that is wanted, or into a default one if it
-// is empty, and notes the use of the layer.
-func importInto(ctx context.Context, conn *libvirt.Connect, wanted string, what layers.Import) (*layers.Layer, error) {
-	pool, err := storage.ImagePool(conn, wanted)
-	if err != nil {
+// is empty, and notes the use of the layer. If another process removes the layer before
+// that, it is imported again.
+func importInto(ctx context.Context, conn *libvirt.Connect, wanted string, source image.Source, what layers.Import) (*layers.Layer, error) {
+	for {
+		l, err := importOnce(ctx, conn, wanted, source, what)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.Touch(conn); ctx.Err() != nil || !errors.Is(err, layers.ErrGone) {
+			return l, err
+		}
+	}
+}
+
+// importOnce does an import, unless the hypervisor has the layer. An image that the
+// hypervisor has is not downloaded if the configuration has its digest.
+func importOnce(ctx context.Context, conn *libvirt.Connect, wanted string, source image.Source, what layers.Import) (*layers.Layer, error) {
+	l, err := findKnown(conn, source)
+	if err != nil || l != nil {
+		return l, err
+	}
+	what.Source = source.String()
+	if what.Image, err = getImage(ctx, source); err != nil {
 		return nil, err
 	}
-	what.Pool = pool
-	l, err := what.Do(ctx, conn)
-	if err != nil {
+	if what.Pool, err = storage.ImagePool(conn, wanted); err != nil {
 		return nil, err
 	}
-	return l, l.Touch(conn)
+	return what.Do(ctx, conn)
+}
+
+// findKnown returns the layer of an image whose digest the configuration has, or nil if the
+// hypervisor does not have it.
+func findKnown(conn *libvirt.Connect, source image.Source) (*layers.Layer, error) {
+	if source.Kind != image.URL || source.SHA256 == "" {
+		return nil, nil
+	}
+	return layers.Find(conn, layers.Key(source.SHA256))
 }
 
 // getImage returns an image as a local file, which it downloads and decompresses if

@@ -14,6 +14,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/address"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/fsmapping"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
@@ -49,6 +50,7 @@ type instance struct {
 	seed      cloudInitSeed   // of the clone of an image
 	cloudInit *cloudInitInput // of the seed; nil before it is read
 
+	image *layers.Layer  // of the image; nil without one
 	slot  domainxml.Seed // identity that is locked; "" without one
 	layer layerUse
 	warm  warmUse
@@ -107,6 +109,9 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 
 // createPlanned creates the clone that was planned and finds its address.
 func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
+	if err := i.keepImage(ctx, on); err != nil {
+		return err
+	}
 	c := i.plan
 	if i.warm.found != nil {
 		i.warm.reportRestore(ctx)

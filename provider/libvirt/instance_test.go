@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -77,4 +78,22 @@ func TestKeptMarkIsNotOverwrittenByARenewalThatIsUnderWay(t *testing.T) {
 	read := owner.ParseMetadata(m.Name, definition.Metadata.XML)
 	require.NotNil(t, read)
 	assert.NotNil(t, read.Kept)
+}
+
+func TestErrorsThatDoNotBlameTheLayer(t *testing.T) {
+	for name, err := range map[string]error{
+		"a full pool":                        fmt.Errorf("planning: %w", &storage.PoolFullError{}),
+		"a full pool, as libvirt reports it": virt.StripCodes(libvirt.Error{Code: libvirt.ERR_SYSTEM_ERROR, Message: "cannot write: No space left on device"}),
+		"a slow hypervisor":                  fmt.Errorf("%w: raise it", &startTimeoutError{time.Second}),
+		"a client of libvirt":                &virt.StoppedError{How: virt.HowDestroyed},
+	} {
+		assert.False(t, (&instance{}).MayBlameLayer(err), name)
+	}
+	for name, err := range map[string]error{
+		"a guest that powers itself off": &virt.StoppedError{How: virt.HowPoweredOff},
+		"QEMU that fails":                virt.StripCodes(libvirt.Error{Code: libvirt.ERR_INTERNAL_ERROR, Message: "process exited"}),
+		"no login":                       errors.New("no login"),
+	} {
+		assert.True(t, (&instance{}).MayBlameLayer(err), name)
+	}
 }

@@ -2,7 +2,9 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/internal/filelock"
@@ -10,6 +12,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -68,6 +71,10 @@ func (p *planning) useLayer(ctx context.Context) error {
 	if err != nil || found == nil {
 		return err
 	}
+	if err := found.CheckShutOff(p.config.URL); err != nil {
+		use.refused, use.key = err.Error(), ""
+		return nil
+	}
 	if use.refresh && found.Created.Before(processStart) {
 		use.stale = found
 		return nil
@@ -98,9 +105,7 @@ func (p *planning) planParts(ctx context.Context) error {
 // discardIncomplete removes the layer, which lacks a volume. The set-up goes on without it.
 func (p *planning) discardIncomplete(ctx context.Context, cause error) error {
 	provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", cause))
-	if err := layers.Discard(ctx, p.on.Conn, p.layer.key); err != nil {
-		return fmt.Errorf("discarding a layer: %w", err)
-	}
+	discard(ctx, p.on.Conn, p.layer.found)
 	p.layer.found, p.layer.key, p.base = nil, "", p.layer.parent
 	return p.planParts(ctx)
 }
@@ -156,6 +161,8 @@ func (i *instance) evictLayers(ctx context.Context, on *virt.Connection) error {
 const (
 	stepEvicted    = "evicted layer:"
 	stepNotEvicted = "could not evict layers:"
+
+	stepNotDiscarded = "could not discard a layer:"
 )
 
 const stepUsingLayer = "using cached layer"
@@ -254,16 +261,14 @@ const layerShutdownTimeout = 2 * time.Minute
 func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, progress func(string)) error {
 	w, limit := b.getWatcher(), max(b.config.ShutdownTimeout, layerShutdownTimeout)
 	b.shutDown(ctx, limit)
-	select {
-	case <-w.Done:
-	default:
-		return fmt.Errorf("the guest did not shut down within %v", limit)
+	if err := checkShutDown(w, limit); err != nil {
+		return err
 	}
 	progress("shut down")
 	var published *layers.Layer
 	err := b.call(ctx, func(ctx context.Context, on *virt.Connection) (err error) {
 		if stale := b.of.layer.stale; stale != nil {
-			if err := stale.Replace(ctx, on.Conn); err != nil {
+			if err := stale.Discard(ctx, on.Conn); err != nil {
 				return err
 			}
 		}
@@ -288,14 +293,56 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 	return b.of.prepare(ctx)
 }
 
-// DiscardLayer removes the clone and its layer.
+// checkShutDown fails unless the guest has powered itself off. What a guest had in memory
+// that was stopped in another way is missing in its disks.
+func checkShutDown(w *virt.DomainWatcher, limit time.Duration) error {
+	select {
+	case <-w.Done:
+	default:
+		return fmt.Errorf("the guest did not shut down within %v", limit)
+	}
+	_, outage := w.Outage()
+	var stopped *virt.StoppedError
+	if errors.As(outage, &stopped) && stopped.How == virt.HowPoweredOff {
+		return nil
+	}
+	return fmt.Errorf("the guest did not shut down: %w", outage)
+}
+
+// DiscardLayer removes the clone and the layer that it was made from, which another process
+// may have replaced.
 func (i *instance) DiscardLayer(ctx context.Context) error {
-	key := i.layer.key
+	found := i.layer.found
 	if err := i.TearDown(ctx); err != nil {
 		return err
 	}
 	i.layer, i.plan, i.addressHeld = layerUse{}, nil, false
-	return i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return layers.Discard(ctx, on.Conn, key) })
+	return i.call(ctx, func(ctx context.Context, on *virt.Connection) error {
+		discard(ctx, on.Conn, found)
+		return nil
+	})
+}
+
+// discard discards a layer. The set-up goes on without it, also if it cannot be removed,
+// which is reported.
+func discard(ctx context.Context, conn *libvirt.Connect, l *layers.Layer) {
+	if err := l.Discard(ctx, conn); err != nil {
+		provider.Report(ctx, stepNotDiscarded, err.Error())
+	}
+}
+
+// MayBlameLayer reports whether the failure of a set-up may be the fault of the layer. It is
+// not if the hypervisor has no room or starts no domain, or if a client of libvirt has
+// destroyed the clone.
+func (i *instance) MayBlameLayer(err error) bool {
+	var stopped *virt.StoppedError
+	switch {
+	case errors.As(err, new(*storage.PoolFullError)), errors.As(err, new(*startTimeoutError)):
+		return false
+	case errors.As(err, &stopped) && stopped.How == virt.HowDestroyed:
+		return false
+	}
+	return !virt.IsFromLibvirt(err) || !strings.Contains(err.Error(), "No space left on device") && !strings.Contains(err.Error(), "Cannot allocate memory")
 }
 
 // takeHeldIdentity gives the clone the identity that was taken before, if there is one.

@@ -81,17 +81,23 @@ func (i *instance) makeOverlays(ctx context.Context, conn *libvirt.Connect, c *d
 // start starts the clone and waits until libvirt reports that it runs, up to
 // libvirtStartTimeout.
 func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher, launch func(context.Context) error) error {
-	limit := i.config.StartTimeout
-	late := fmt.Errorf("libvirtStartTimeout of %v expired", limit)
-	within, cancel := context.WithTimeoutCause(ctx, limit, late)
+	late := &startTimeoutError{i.config.StartTimeout}
+	within, cancel := context.WithTimeoutCause(ctx, late.limit, late)
 	defer cancel()
 	within, unwatch := provider.WatchSetUp(within, i)
 	defer unwatch()
 	err := awaitStart(within, i.launchAsync(within, c, launch), w)
-	if errors.Is(err, late) {
+	if errors.As(err, new(*startTimeoutError)) {
 		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
 	}
 	return err
+}
+
+// startTimeoutError reports that libvirt did not start a domain in time.
+type startTimeoutError struct{ limit time.Duration }
+
+func (e *startTimeoutError) Error() string {
+	return fmt.Sprintf("libvirtStartTimeout of %v expired", e.limit)
 }
 
 // launchAsync launches the clone and records how to remove it. The removal waits until

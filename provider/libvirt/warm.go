@@ -85,18 +85,27 @@ func (p *planning) useWarm(ctx context.Context) error {
 	if use.found, err = p.findSlot(ctx); err != nil {
 		return err
 	}
+	if use.key == "" {
+		return nil
+	}
 	use.saves = use.found == nil
 	return p.planAgain(ctx)
 }
 
-// findSlot returns the layer of the slot, or nil if there is none to restore.
+// findSlot returns the layer of the slot, or nil if there is none to restore. If its domain
+// has been started, the clone has no slot.
 func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
 	found, err := layers.Find(p.on.Conn, p.warm.key)
 	if err != nil || found == nil || found.Warm == nil {
 		return nil, err
 	}
+	if err := found.CheckShutOff(p.config.URL); err != nil {
+		provider.Report(ctx, provider.StepNotWarm, err.Error())
+		p.warm.key = ""
+		return nil, nil
+	}
 	if p.warm.refresh && found.Created.Before(processStart) {
-		return nil, found.Replace(ctx, p.on.Conn)
+		return nil, found.Discard(ctx, p.on.Conn)
 	}
 	if found.Touch(p.on.Conn) != nil {
 		return nil, nil // it has just been removed
@@ -391,14 +400,22 @@ func reserve(ctx context.Context, conn *libvirt.Connect, of *layers.Warm) {
 	}
 }
 
-// DiscardMemory removes the clone and its slot.
+// DiscardMemory removes the clone and its slot, which another process may have replaced.
 func (i *instance) DiscardMemory(ctx context.Context) error {
-	key := i.warm.key
+	key, found := i.warm.key, i.warm.found
 	if err := i.TearDown(ctx); err != nil {
 		return err
 	}
 	i.warm, i.plan, i.addressHeld = warmUse{}, nil, false
-	return i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return layers.Discard(ctx, on.Conn, key) })
+	return i.call(ctx, func(ctx context.Context, on *virt.Connection) (err error) {
+		if found == nil { // the clone has just saved it
+			found, err = layers.Find(on.Conn, key)
+		}
+		if err == nil && found != nil {
+			discard(ctx, on.Conn, found)
+		}
+		return err
+	})
 }
 
 // volumeStep names a volume in the record of what is to be undone.

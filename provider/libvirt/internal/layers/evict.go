@@ -72,8 +72,9 @@ func RemoveNamed(ctx context.Context, conn *libvirt.Connect, keys ...string) ([]
 }
 
 // removeUnused removes the layers that choose returns, except those that a set-up has
-// used meanwhile. It calls choose again until nothing is removed: a layer may be in use
-// only by a layer that was removed.
+// used meanwhile, and those whose domains have been started, which the error names. It
+// calls choose again until nothing is removed: a layer may be in use only by a layer that
+// was removed.
 func removeUnused(ctx context.Context, conn *libvirt.Connect, choose func([]*Layer, map[string][]string) []*Layer) ([]*Layer, error) {
 	var removed []*Layer
 	for {
@@ -87,7 +88,7 @@ func removeUnused(ctx context.Context, conn *libvirt.Connect, choose func([]*Lay
 		}
 		gone, err := removeAll(ctx, conn, choose(all, users))
 		removed = append(removed, gone...)
-		if err != nil || len(gone) == 0 {
+		if ctx.Err() != nil || len(gone) == 0 {
 			return removed, err
 		}
 	}
@@ -98,7 +99,7 @@ func removeAll(ctx context.Context, conn *libvirt.Connect, unused []*Layer) ([]*
 	var removed []*Layer
 	var errs []error
 	for _, l := range unused {
-		if now, err := Find(conn, l.Key); err != nil || now == nil || !now.Used.Equal(l.Used) {
+		if now, err := l.current(conn); err != nil || now == nil || !now.Used.Equal(l.Used) {
 			errs = append(errs, err)
 			continue
 		}

@@ -3,7 +3,9 @@ package layers
 import (
 	"crypto/sha256"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
@@ -95,6 +97,19 @@ func parseMetadata(domain, inner string) *Metadata {
 type Layer struct {
 	Metadata
 	Definition *libvirtxml.Domain // inactive
+	State      string             // of its domain, as virsh shows it; "" if it is shut off
+}
+
+// ErrGone means that a layer has been removed or replaced.
+var ErrGone = errors.New("the layer has been removed")
+
+// CheckShutOff fails with a *[virt.BaseRunningError] if the domain of the layer has been
+// started: its disks change, so that they cannot be used, and may not be removed.
+func (l *Layer) CheckShutOff(url string) error {
+	if l.State == "" {
+		return nil
+	}
+	return &virt.BaseRunningError{URL: url, Domain: l.Name, State: l.State}
 }
 
 // Find returns the layer with a key, or nil if there is none.
@@ -130,17 +145,45 @@ func read(domain *libvirt.Domain) (*Layer, error) {
 	if m == nil {
 		return nil, nil
 	}
-	return &Layer{Metadata: *m, Definition: definition}, nil
+	state, err := virt.BaseState(domain)
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the state of a layer: %w", virt.StripCodes(err))
+	}
+	return &Layer{Metadata: *m, Definition: definition, State: state}, nil
 }
 
-// Touch records that a layer is used now. It fails if the layer is gone.
+// current returns the layer as it is now, or nil if it has been removed or replaced: a
+// layer that was built again has the same key, and other volumes.
+func (l *Layer) current(conn *libvirt.Connect) (*Layer, error) {
+	now, err := Find(conn, l.Key)
+	if err != nil || now == nil || !maps.Equal(now.volumes(), l.volumes()) {
+		return nil, err
+	}
+	return now, nil
+}
+
+// Touch records that a layer is used now. It fails with [ErrGone] if the layer has been
+// removed or replaced.
 func (l *Layer) Touch(conn *libvirt.Connect) error {
+	now, err := l.current(conn)
+	if err == nil && now == nil {
+		err = ErrGone
+	}
+	if err != nil {
+		return err
+	}
 	domain, err := conn.LookupDomainByUUIDString(l.Key.UUID())
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return ErrGone
+	}
 	if err != nil {
 		return virt.StripCodes(err)
 	}
 	defer domain.Free()
-	l.Used = time.Now().UTC().Truncate(time.Second)
+	l.Used = time.Now().UTC().Truncate(time.Millisecond)
 	return virt.StripCodes(domain.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, l.text(), "overcast", owner.LayerNamespace, libvirt.DOMAIN_AFFECT_CONFIG))
 }
 

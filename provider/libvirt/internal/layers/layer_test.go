@@ -3,12 +3,15 @@ package layers
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 var onHost = Host{Arch: "x86_64", KVM: true, Bridges: domainxml.Bridges{"default": "virbr0"}}
@@ -84,13 +87,104 @@ func TestImageReplacesTheFirstDiskOfDomainXML(t *testing.T) {
 	require.ErrorContains(t, err, "reading domainXML: ")
 }
 
-func TestUsersReferToAVolumeOfTheLayer(t *testing.T) {
-	volumes := map[string]string{"overcast-layer-1-image.qcow2": "default"}
-	texts := map[string]string{
-		"overcast-layer-1":             "overcast-layer-1-image.qcow2",
-		"overcast-layer-1-image.qcow2": "overcast-layer-1-image.qcow2",
-		"clone":                        strings.Repeat("/images/overcast-layer-1-image.qcow2 ", 2),
-		"other":                        "/images/other.qcow2",
+// testDriver connects to libvirt's test driver.
+func testDriver(t *testing.T) *libvirt.Connect {
+	t.Helper()
+	conn, err := libvirt.NewConnect("test:///default")
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// publishTest publishes a layer with a new volume of the test driver.
+func publishTest(t *testing.T, conn *libvirt.Connect, key Key, volume string) *Layer {
+	t.Helper()
+	pool, err := conn.LookupStoragePoolByName("default-pool")
+	require.NoError(t, err)
+	defer pool.Free()
+	made, err := pool.StorageVolCreateXML(`<volume><name>`+volume+`</name><capacity>1048576</capacity></volume>`, 0)
+	require.NoError(t, err)
+	require.NoError(t, made.Free())
+	definition := &libvirtxml.Domain{}
+	require.NoError(t, definition.Unmarshal(`<domain type='test'><name>a</name><memory>8192</memory><os><type>hvm</type></os><devices>
+		<disk type='volume' device='disk'><source pool='default-pool' volume='`+volume+`'/><target dev='vda'/></disk></devices></domain>`))
+	l, err := publish(conn, definition, newMetadata(KindProvisioned, key, "base", "web", 1))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if domain, err := conn.LookupDomainByName(key.Domain()); err == nil {
+			_ = domain.Undefine()
+			_ = domain.Free()
+		}
+		_ = storage.DeleteVolume(conn, "default-pool", volume)
+	})
+	return l
+}
+
+func TestLayerThatWasBuiltAgainIsNotTheOneThatWasUsed(t *testing.T) {
+	conn, key := testDriver(t), NewKey(t.Name())
+	used := publishTest(t, conn, key, key.Domain()+"-1-vda")
+	require.NoError(t, used.Touch(conn))
+	domain, err := conn.LookupDomainByName(key.Domain())
+	require.NoError(t, err)
+	defer domain.Free()
+	require.NoError(t, domain.Undefine())
+	require.ErrorIs(t, used.Touch(conn), ErrGone)
+	publishTest(t, conn, key, key.Domain()+"-2-vda")
+	require.ErrorIs(t, used.Touch(conn), ErrGone)
+	require.NoError(t, used.Discard(t.Context(), conn))
+	found, err := Find(conn, key)
+	require.NoError(t, err)
+	assert.NotNil(t, found, "it was not discarded")
+}
+
+func TestLayerThatRunsIsKept(t *testing.T) {
+	conn, key := testDriver(t), NewKey(t.Name())
+	publishTest(t, conn, key, key.Domain()+"-1-vda")
+	domain, err := conn.LookupDomainByName(key.Domain())
+	require.NoError(t, err)
+	defer domain.Free()
+	require.NoError(t, domain.Create())
+	l, err := Find(conn, key)
+	require.NoError(t, err)
+	require.EqualError(t, l.CheckShutOff("test:///default"), `base domain "`+key.Domain()+`" at test:///default is running, and a clone's backing store must not change: shut it off first (virsh -c 'test:///default' shutdown '`+key.Domain()+`')`)
+
+	kept := "layer " + key.Domain() + " is kept: its domain is running: shut it off first (virsh shutdown, or destroy)"
+	require.EqualError(t, l.Discard(t.Context(), conn), kept)
+	removed, err := Prune(t.Context(), conn, time.Now().Add(time.Minute))
+	require.EqualError(t, err, kept)
+	assert.Empty(t, removed)
+	active, err := domain.IsActive()
+	require.NoError(t, err)
+	assert.True(t, active)
+
+	require.NoError(t, domain.Destroy())
+	l, err = Find(conn, key)
+	require.NoError(t, err)
+	require.NoError(t, l.CheckShutOff("test:///default"))
+}
+
+func TestUsersAreTheDomainsAndVolumesThatReferToAVolumeOfTheLayer(t *testing.T) {
+	conn, key := testDriver(t), NewKey(t.Name())
+	volume := key.Domain() + "-1-vda"
+	l := publishTest(t, conn, key, volume)
+	pool, err := conn.LookupStoragePoolByName("default-pool")
+	require.NoError(t, err)
+	defer pool.Free()
+	for _, name := range []string{"namesake", volume + "-2"} { // of no layer
+		made, err := pool.StorageVolCreateXML(`<volume><name>`+name+`</name><capacity>1048576</capacity><backingStore><path>/elsewhere/`+volume+`</path></backingStore></volume>`, 0)
+		require.NoError(t, err)
+		defer func() { _ = made.Delete(0); _ = made.Free() }()
 	}
-	assert.Equal(t, []string{"clone"}, usersIn(texts, "overcast-layer-1", volumes))
+	users, err := Users(conn, []*Layer{l})
+	require.NoError(t, err)
+	assert.Empty(t, users[l.Name], "a volume of the same name in another folder is not the layer's")
+	clone, err := conn.DomainDefineXML(`<domain type='test'><name>clone</name><memory>8192</memory><os><type>hvm</type></os><devices><disk type='file' device='disk'><source file='/default-pool/` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
+	require.NoError(t, err)
+	defer func() { _ = clone.Undefine(); _ = clone.Free() }()
+	made, err := pool.StorageVolCreateXML(`<volume><name>overlay</name><capacity>1048576</capacity><backingStore><path>/default-pool/`+volume+`</path></backingStore></volume>`, 0)
+	require.NoError(t, err)
+	defer func() { _ = made.Delete(0); _ = made.Free() }()
+	users, err = Users(conn, []*Layer{l})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"clone", "overlay"}, users[l.Name])
 }

@@ -98,91 +98,46 @@ func (l *Layer) Has(volume string) bool {
 	return ok
 }
 
-// Users returns the domains and volumes that refer to the volumes of each layer, by
-// the name of the layer.
+// Users returns the names of the domains and volumes that use the volumes of each layer,
+// by the name of the layer. It fails if anything cannot be read that may use one.
 func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
-	texts, err := readTexts(conn)
+	users, err := ReadUsers(conn)
 	if err != nil {
 		return nil, err
 	}
-	users := map[string][]string{}
+	found := map[string][]string{}
 	for _, l := range all {
-		users[l.Name] = usersIn(texts, l.Name, l.volumes())
+		for volume, pool := range l.volumes() {
+			path, err := storage.VolumePath(conn, pool, volume)
+			if err != nil {
+				return nil, err
+			}
+			found[l.Name] = append(found[l.Name], l.others(users.Of(storage.VolumeRef{Pool: pool, Name: volume}, path))...)
+		}
+		slices.Sort(found[l.Name])
+		found[l.Name] = slices.Compact(found[l.Name])
 	}
-	return users, nil
+	return found, nil
 }
 
-// usersIn returns the names of the definitions that contain the name of a volume of
-// a layer, except those of the layer itself.
-func usersIn(texts map[string]string, layer string, volumes map[string]string) []string {
-	var found []string
-	for name, text := range texts {
-		if _, own := volumes[name]; own || name == layer {
+// others returns the names of users other than the layer itself.
+func (l *Layer) others(users []storage.User) (names []string) {
+	volumes := l.volumes()
+	for _, by := range users {
+		pool, own := volumes[by.Name]
+		if by.Pool == "" && by.Name == l.Name || own && by.Pool == pool {
 			continue
 		}
-		for volume := range volumes {
-			if strings.Contains(text, volume) {
-				found = append(found, name)
-				break
-			}
-		}
+		names = append(names, by.Name)
 	}
-	slices.Sort(found)
-	return found
+	return names
 }
 
-// readTexts reads the definitions of all domains and volumes, by their names.
-func readTexts(conn *libvirt.Connect) (map[string]string, error) {
-	texts := map[string]string{}
-	domains, err := conn.ListAllDomains(0)
-	if err != nil {
-		return nil, fmt.Errorf("listing domains: %w", virt.StripCodes(err))
-	}
-	for n := range domains {
-		name, err := domains[n].GetName()
-		if err == nil { // otherwise it is gone
-			texts[name], _ = domains[n].GetXMLDesc(0)
-		}
-		_ = domains[n].Free()
-	}
-	pools, err := storage.FilePools(conn)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range pools {
-		if err := addVolumes(conn, p.Name, texts); err != nil {
-			return nil, err
-		}
-	}
-	return texts, nil
-}
-
-func addVolumes(conn *libvirt.Connect, poolName string, texts map[string]string) error {
-	pool, err := conn.LookupStoragePoolByName(poolName)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
-	}
-	defer pool.Free()
-	volumes, err := pool.ListAllStorageVolumes(0)
-	if err != nil {
-		return fmt.Errorf("listing the volumes of pool %s: %w", poolName, virt.StripCodes(err))
-	}
-	for n := range volumes {
-		if name, err := volumes[n].GetName(); err == nil {
-			texts[name], _ = volumes[n].GetXMLDesc(0)
-		}
-		_ = volumes[n].Free()
-	}
-	return nil
-}
-
-// Remove removes a layer: its domain, and then its volumes.
+// Remove removes a layer: its domain, and then its volumes. It fails with a
+// *[RunningError] if the domain has been started.
 func (l *Layer) Remove(conn *libvirt.Connect) error {
-	if err := virt.RemoveDomain(conn, l.Name); err != nil {
-		return fmt.Errorf("removing layer %s: %w", l.Name, virt.StripCodes(err))
+	if err := l.undefine(conn); err != nil {
+		return err
 	}
 	var errs []error
 	if l.Warm != nil {
@@ -194,4 +149,36 @@ func (l *Layer) Remove(conn *libvirt.Connect) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// RunningError reports that a layer is not removed because its domain has been started.
+type RunningError struct{ Domain, State string }
+
+// Error names the domain, its state, and what to do.
+func (e *RunningError) Error() string {
+	return fmt.Sprintf("layer %s is kept: its domain is %s: shut it off first (virsh shutdown, or destroy)", e.Domain, e.State)
+}
+
+// undefine removes the domain of a layer. It fails with a *[RunningError] if the domain
+// has been started. A domain that no longer exists is not an error.
+func (l *Layer) undefine(conn *libvirt.Connect) error {
+	domain, err := conn.LookupDomainByName(l.Name)
+	if virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	var state string
+	if err == nil {
+		defer domain.Free()
+		state, err = virt.BaseState(domain)
+	}
+	if err == nil && state != "" {
+		return &RunningError{Domain: l.Name, State: state}
+	}
+	if err == nil {
+		err = virt.Undefine(domain)
+	}
+	if err != nil && !virt.IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return fmt.Errorf("removing layer %s: %w", l.Name, virt.StripCodes(err))
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -132,17 +133,20 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 		}
 		bytes += size
 	}
-	if found, err := Find(conn, key); err != nil || found != nil {
-		return found, err
-	}
-	if c.NeedsDefinition() {
-		if err := takeFirmware(conn, definition, c.Name); err != nil {
-			return nil, fmt.Errorf("keeping the UEFI variables: %w", virt.StripCodes(err))
-		}
-	}
 	m := newMetadata(KindProvisioned, key, base.Name, label, bytes)
 	m.Provisioned = took.Round(100 * time.Millisecond).Seconds()
-	return publish(conn, definition, m)
+	if !c.NeedsDefinition() {
+		return publish(conn, definition, m)
+	}
+	restore, err := takeFirmware(conn, definition, c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("keeping the UEFI variables: %w", virt.StripCodes(err))
+	}
+	l, err := publish(conn, definition, m)
+	if err != nil || !l.Has(c.Overlays[0].Volume) {
+		err = errors.Join(err, restore())
+	}
+	return l, err
 }
 
 // setVolume makes the volume of an overlay the source of its disk.
@@ -181,48 +185,44 @@ func allocation(conn *libvirt.Connect, poolName, name string) (uint64, error) {
 }
 
 // takeFirmware gives the definition the firmware of a clone and its UEFI variables, which
-// stay when the clone's definition is removed.
-func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone string) error {
+// stay when the clone's definition is removed. restore defines the clone again, with which
+// the variables are removed.
+func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone string) (restore func() error, err error) {
 	domain, err := conn.LookupDomainByName(clone)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer domain.Free()
-	found, err := virt.ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE)
+	text, err := domain.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var found libvirtxml.Domain
+	if err := found.Unmarshal(text); err != nil {
+		return nil, err
 	}
 	definition.OS, definition.Features = found.OS, found.Features
-	return domain.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM)
+	restore = func() error {
+		again, err := conn.DomainDefineXML(text)
+		if err != nil {
+			return fmt.Errorf("defining domain %s again, to remove its UEFI variables: %w", clone, virt.StripCodes(err))
+		}
+		return again.Free()
+	}
+	return restore, domain.UndefineFlags(libvirt.DOMAIN_UNDEFINE_KEEP_NVRAM)
 }
 
-// Discard removes the layer with a key if it still exists.
-func Discard(ctx context.Context, conn *libvirt.Connect, key Key) error {
-	l, err := Find(conn, key)
-	if err != nil || l == nil {
+// Discard removes the layer unless another one has replaced it. Its volumes stay while a
+// domain or a volume uses them, or may use them; garbage collection removes them later. It
+// fails with a *[RunningError] if the domain of the layer has been started.
+func (l *Layer) Discard(ctx context.Context, conn *libvirt.Connect) error {
+	now, err := l.current(conn)
+	if err != nil || now == nil {
 		return err
 	}
-	return l.discard(ctx, conn)
-}
-
-// Replace removes the layer unless another one has replaced it.
-func (l *Layer) Replace(ctx context.Context, conn *libvirt.Connect) error {
-	now, err := Find(conn, l.Key)
-	if err != nil || now == nil || !now.Created.Equal(l.Created) {
-		return err
+	remove := l.undefine
+	if users, err := Users(conn, []*Layer{l}); err == nil && len(users[l.Name]) == 0 {
+		remove = l.Remove
 	}
-	return l.discard(ctx, conn)
-}
-
-// discard removes the layer. Its volumes stay while a domain or a volume uses them;
-// garbage collection removes them later.
-func (l *Layer) discard(ctx context.Context, conn *libvirt.Connect) error {
-	users, err := Users(conn, []*Layer{l})
-	if err != nil {
-		return err
-	}
-	if len(users[l.Name]) == 0 {
-		return virt.WithContext(ctx, conn, func() error { return l.Remove(conn) })
-	}
-	return virt.WithContext(ctx, conn, func() error { return virt.RemoveDomain(conn, l.Name) })
+	return virt.WithContext(ctx, conn, func() error { return remove(conn) })
 }

@@ -3,6 +3,7 @@ package layers
 import (
 	"testing"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirtxml"
@@ -15,12 +16,12 @@ func TestWarmVolumesAreReadFromTheMetadataOfTheLayer(t *testing.T) {
 	read := parseMetadata(key.Domain(), m.text())
 	require.NotNil(t, read)
 	assert.Equal(t, m.Warm, read.Warm)
-	assert.Equal(t, []Volume{{"default", "memory"}}, WarmVolumes(key.Domain(), m.text()))
+	assert.Equal(t, []storage.VolumeRef{{Pool: "default", Name: "memory"}}, warmVolumes(key.Domain(), m.text()))
 	m.Warm.Seed = Volume{"default", "seed"}
-	assert.Equal(t, []Volume{{"default", "memory"}, {"default", "seed"}}, WarmVolumes(key.Domain(), m.text()))
-	assert.Empty(t, WarmVolumes("a-copy", m.text()), "a copy of the domain by a user")
+	assert.Equal(t, []storage.VolumeRef{{Pool: "default", Name: "memory"}, {Pool: "default", Name: "seed"}}, warmVolumes(key.Domain(), m.text()))
+	assert.Empty(t, warmVolumes("a-copy", m.text()), "a copy of the domain by a user")
 	m.Warm = nil
-	assert.Empty(t, WarmVolumes(key.Domain(), m.text()), "another layer")
+	assert.Empty(t, warmVolumes(key.Domain(), m.text()), "another layer")
 }
 
 func TestWarmLayerOwnsTheVolumesOfTheCloneThatWasSaved(t *testing.T) {

@@ -210,6 +210,28 @@ func writes(d *libvirtxml.Domain, file string) bool {
 	return false
 }
 
+// VolumePath returns the path of a volume, or "" if the volume does not exist.
+func VolumePath(conn *libvirt.Connect, poolName, name string) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	volume, err := pool.LookupStorageVolByName(name)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking up volume %s in pool %s: %w", name, poolName, virt.StripCodes(err))
+	}
+	defer volume.Free()
+	path, err := volume.GetPath()
+	return path, virt.StripCodes(err)
+}
+
 // DeleteVolume removes a volume. A volume that no longer exists is not an error; a pool
 // that does not exist or is not active is one, as the volume's file may still exist.
 func DeleteVolume(conn *libvirt.Connect, poolName, name string) error {

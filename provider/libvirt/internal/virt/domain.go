@@ -20,25 +20,38 @@ func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, erro
 		return nil, fmt.Errorf("looking up base domain %q at %s: %w", redact.Text(name), redact.Text(url), hideIn(err, name))
 	}
 	defer domain.Free()
-	state, _, err := domain.GetState()
+	state, err := BaseState(domain)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the state of base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
 	}
-	if state != libvirt.DOMAIN_SHUTOFF {
-		return nil, &BaseRunningError{URL: url, Domain: name, State: StateName(state)}
-	}
-	saved, err := domain.HasManagedSaveImage(0)
-	if err != nil && !IsCode(err, libvirt.ERR_NO_SUPPORT) {
-		return nil, fmt.Errorf("asking whether base domain %q at %s is saved: %w", name, redact.Text(url), StripCodes(err))
-	}
-	if saved {
-		return nil, &BaseRunningError{URL: url, Domain: name, State: stateSaved}
+	if state != "" {
+		return nil, &BaseRunningError{URL: url, Domain: name, State: state}
 	}
 	base, err := ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
 	if err != nil {
 		return nil, fmt.Errorf("reading the definition of base domain %q at %s: %w", name, redact.Text(url), StripCodes(err))
 	}
 	return base, nil
+}
+
+// BaseState returns the state of a domain as virsh shows it, or "" if the domain is shut
+// off, so that its disks do not change.
+func BaseState(domain *libvirt.Domain) (string, error) {
+	state, _, err := domain.GetState()
+	if err != nil {
+		return "", err
+	}
+	if state != libvirt.DOMAIN_SHUTOFF {
+		return StateName(state), nil
+	}
+	saved, err := domain.HasManagedSaveImage(0)
+	if err != nil && !IsCode(err, libvirt.ERR_NO_SUPPORT) {
+		return "", err
+	}
+	if saved {
+		return stateSaved, nil
+	}
+	return "", nil
 }
 
 // ReadDefinition reads the definition of a domain.

@@ -25,6 +25,7 @@ type DomainState struct {
 	how    string // as virsh shows it, with the cause; "" unless the domain is paused or has stopped
 	fault  bool   // a fault has paused it
 	asleep bool   // the guest has suspended itself
+	signal bool   // QEMU has received a signal that ends it
 }
 
 // ignoresEvents reports whether events do not change the state: the domain has stopped, or
@@ -44,8 +45,14 @@ func (s DomainState) after(event *libvirt.DomainEventLifecycle) DomainState {
 		return suspendedItself
 	case libvirt.DOMAIN_EVENT_SUSPENDED:
 		return s.paused(pausedByEvent(libvirt.DomainEventSuspendedDetailType(event.Detail)))
+	case libvirt.DOMAIN_EVENT_SHUTDOWN:
+		s.signal = libvirt.DomainEventShutdownDetailType(event.Detail) == libvirt.DOMAIN_EVENT_SHUTDOWN_HOST
 	case libvirt.DOMAIN_EVENT_STOPPED:
-		return DomainState{Phase: PhaseStopped, how: stoppedHow(libvirt.DomainEventStoppedDetailType(event.Detail))}
+		end := DomainState{Phase: PhaseStopped, how: stoppedHow(libvirt.DomainEventStoppedDetailType(event.Detail))}
+		if s.signal && end.how == HowPoweredOff {
+			end.how = "shut off: QEMU was ended by a signal"
+		}
+		return end
 	case libvirt.DOMAIN_EVENT_CRASHED:
 		return DomainState{Phase: PhaseStopped, how: "crashed"}
 	}
@@ -109,17 +116,23 @@ func pausedByEvent(detail libvirt.DomainEventSuspendedDetailType) DomainState {
 	return pausedByAdministrator
 }
 
+// Values of [StoppedError.How] if nothing has failed.
+const (
+	HowPoweredOff = "shut off: the guest powered itself off"
+	HowDestroyed  = "shut off: a libvirt client destroyed it"
+)
+
 // stoppedHow describes how a domain has stopped.
 func stoppedHow(detail libvirt.DomainEventStoppedDetailType) string {
 	switch detail {
 	case libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN:
-		return "shut off: the guest powered itself off"
+		return HowPoweredOff
 	case libvirt.DOMAIN_EVENT_STOPPED_CRASHED:
 		return "shut off: it crashed"
 	case libvirt.DOMAIN_EVENT_STOPPED_FAILED:
 		return "shut off: QEMU failed"
 	case libvirt.DOMAIN_EVENT_STOPPED_DESTROYED:
-		return "shut off: a libvirt client destroyed it"
+		return HowDestroyed
 	case libvirt.DOMAIN_EVENT_STOPPED_SAVED:
 		return "shut off: a libvirt client saved it"
 	case libvirt.DOMAIN_EVENT_STOPPED_MIGRATED:

@@ -20,19 +20,20 @@ func lifecycle[T ~int](event libvirt.DomainEventType, detail T) *libvirt.DomainE
 }
 
 var (
-	booted    = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_BOOTED)
-	wokenUp   = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_WAKEUP)
-	paused    = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_PAUSED)
-	ioPaused  = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR)
-	shutting  = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_GUEST_SHUTDOWN)
-	resumed   = lifecycle(libvirt.DOMAIN_EVENT_RESUMED, libvirt.DOMAIN_EVENT_RESUMED_UNPAUSED)
-	shutdown  = lifecycle(libvirt.DOMAIN_EVENT_SHUTDOWN, libvirt.DOMAIN_EVENT_SHUTDOWN_GUEST)
-	asleep    = lifecycle(libvirt.DOMAIN_EVENT_PMSUSPENDED, libvirt.DOMAIN_EVENT_PMSUSPENDED_MEMORY)
-	off       = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN)
-	destroyed = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_DESTROYED)
-	panicked  = lifecycle(libvirt.DOMAIN_EVENT_CRASHED, libvirt.DOMAIN_EVENT_CRASHED_PANICKED)
-	fullPool  = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE, Reason: "enospc"}
-	toldGuest = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_REPORT, Reason: "enospc"}
+	booted     = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_BOOTED)
+	wokenUp    = lifecycle(libvirt.DOMAIN_EVENT_STARTED, libvirt.DOMAIN_EVENT_STARTED_WAKEUP)
+	paused     = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_PAUSED)
+	ioPaused   = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_IOERROR)
+	shutting   = lifecycle(libvirt.DOMAIN_EVENT_SUSPENDED, libvirt.DOMAIN_EVENT_SUSPENDED_GUEST_SHUTDOWN)
+	resumed    = lifecycle(libvirt.DOMAIN_EVENT_RESUMED, libvirt.DOMAIN_EVENT_RESUMED_UNPAUSED)
+	shutdown   = lifecycle(libvirt.DOMAIN_EVENT_SHUTDOWN, libvirt.DOMAIN_EVENT_SHUTDOWN_GUEST)
+	terminated = lifecycle(libvirt.DOMAIN_EVENT_SHUTDOWN, libvirt.DOMAIN_EVENT_SHUTDOWN_HOST)
+	asleep     = lifecycle(libvirt.DOMAIN_EVENT_PMSUSPENDED, libvirt.DOMAIN_EVENT_PMSUSPENDED_MEMORY)
+	off        = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN)
+	destroyed  = lifecycle(libvirt.DOMAIN_EVENT_STOPPED, libvirt.DOMAIN_EVENT_STOPPED_DESTROYED)
+	panicked   = lifecycle(libvirt.DOMAIN_EVENT_CRASHED, libvirt.DOMAIN_EVENT_CRASHED_PANICKED)
+	fullPool   = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_PAUSE, Reason: "enospc"}
+	toldGuest  = &libvirt.DomainEventIOErrorReason{SrcPath: "/pool/vda", Action: libvirt.DOMAIN_EVENT_IO_ERROR_REPORT, Reason: "enospc"}
 )
 
 // watching watches a domain that does not exist, so that only the test creates events.
@@ -79,6 +80,7 @@ func TestEventsChangeTheState(t *testing.T) {
 		"a shutdown that has begun":                 {[]any{resumed, shutdown, shutting}, PhaseRunning, "", false},
 		"a reboot that libvirt does by a shutdown":  {[]any{resumed, shutdown, resumed}, PhaseRunning, "", false},
 		"powered off":                               {[]any{resumed, shutdown, off}, PhaseStopped, "shut off: the guest powered itself off", false},
+		"ended by a signal":                         {[]any{resumed, terminated, off}, PhaseStopped, "shut off: QEMU was ended by a signal", false},
 		"destroyed while it was paused":             {[]any{resumed, paused, destroyed}, PhaseStopped, "shut off: a libvirt client destroyed it", false},
 		"crashed":                                   {[]any{resumed, panicked, destroyed}, PhaseStopped, "crashed", false},
 		"events that come after it has stopped":     {[]any{resumed, off, booted, resumed, paused}, PhaseStopped, "shut off: the guest powered itself off", false},
