@@ -356,6 +356,9 @@ func (d *download) attempt(ctx context.Context) error {
 	}
 	d.m.step(d.size, d.state.Total, "downloading")
 	_, err = io.CopyBuffer(d, &stallReader{response.Body, stall}, make([]byte, copyBuffer))
+	if err == nil && d.state.Total > 0 && d.size != d.state.Total {
+		return fmt.Errorf("the server sent %d of %d bytes", d.size, d.state.Total) // of a range, it may send a part
+	}
 	return cause(ctx, err)
 }
 
@@ -398,7 +401,10 @@ func (d *download) accept(response *http.Response) error {
 			}
 			return errors.New("the server sent a part of another file")
 		}
-		d.state.Total, d.resumed = total, true
+		d.resumed = true
+		if total > 0 { // the server need not repeat it
+			d.state.Total = total
+		}
 	case http.StatusRequestedRangeNotSatisfiable:
 		if err := d.restart(); err != nil {
 			return err

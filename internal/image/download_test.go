@@ -447,6 +447,42 @@ func TestAURLWithoutADigestIsResumed(t *testing.T) {
 	assert.Equal(t, []string{"", "bytes=400000-"}, s.ranges())
 }
 
+func TestAURLWithoutADigestIsNotPutTogetherFromTwoFiles(t *testing.T) {
+	content, other := disk(mega), disk(mega+mega/2)
+	// part answers with a part of a file, and what the server says about its range.
+	part := func(content []byte, last int, contentRange string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"one"`)
+			w.Header().Set("Content-Range", contentRange)
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(content[400_000 : last+1])
+		}
+	}
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter, *http.Request)
+		want   []byte
+		ranges []string
+	}{
+		"of another size":       {part(other, len(other)-1, fmt.Sprintf("bytes 400000-%d/%d", len(other)-1, len(other))), other, []string{"", "bytes=400000-", ""}},
+		"without the size":      {part(content, len(content)-1, fmt.Sprintf("bytes 400000-%d/*", len(content)-1)), content, []string{"", "bytes=400000-"}},
+		"with a part of a part": {part(content, 499_999, fmt.Sprintf("bytes 400000-499999/%d", len(content))), content, []string{"", "bytes=400000-", "bytes=500000-"}},
+		"part, without a size":  {part(content, 499_999, "bytes 400000-499999/*"), content, []string{"", "bytes=400000-", "bytes=500000-"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, content)
+			cache := newCache(t)
+			source := s.source(t, image.NoDigest)
+			interrupt(t, cache, s, source, 400_000)
+			s.change(func() { s.content = test.want })
+			s.instead(test.answer)
+			img, err := cache.Get(t.Context(), source, nil)
+			require.NoError(t, err)
+			requireContent(t, img, test.want)
+			assert.Equal(t, test.ranges, s.ranges())
+		})
+	}
+}
+
 func TestRedirectsAreFollowed(t *testing.T) {
 	content := disk(mega)
 	s := serve(t, content)
