@@ -30,7 +30,7 @@ func requireCloudImage() string {
 const cloudConfig = `
 	cloud {
 		image = %q, memory = 512 MiB, network = my_nat_network
-		addressTimeout = 20 minutes, provision.startTimeout = 20 minutes
+		addressTimeout = 20 minutes, provision { startTimeout = 20 minutes, timeout = 20 minutes }
 	}
 `
 

@@ -91,7 +91,8 @@ type HostKeyer interface {
 // ReadyChecker is implemented by an instance whose host is configured by itself
 // after the first login, for instance by cloud-init.
 type ReadyChecker interface {
-	// AwaitReady waits until the host has finished. run executes a shell command on
+	// AwaitReady waits until the host has finished. ctx ends after the setting
+	// provision.timeout. run executes a shell command on
 	// the host and returns its standard output and its exit code.
 	AwaitReady(ctx context.Context, run func(ctx context.Context, cmd string) (stdout string, exitCode int, err error)) error
 }

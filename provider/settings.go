@@ -71,7 +71,8 @@ type Provision struct {
 	Copy []string `hocon:"copy" example:"[\"app.conf\", \"/etc/app.conf\"]"`
 	// Cmd is a command to run after that. It must succeed.
 	Cmd string `hocon:"cmd,secret"`
-	// Timeout is the limit for copying and for the command, together.
+	// Timeout is the limit for copying and for the command, together, and before that for
+	// the host to configure itself, see [ReadyChecker].
 	Timeout time.Duration `hocon:"timeout"`
 	// BootDelay is a pause after that.
 	BootDelay time.Duration `hocon:"bootDelay"`

@@ -175,12 +175,15 @@ func (h *Host) pinHostKey() error {
 	return nil
 }
 
-// awaitReady waits until the host has configured itself.
+// awaitReady waits until the host has configured itself, for provision.timeout at most.
 func (h *Host) awaitReady(ctx context.Context) error {
 	checker, ok := h.instance.(provider.ReadyChecker)
 	if !ok {
 		return nil
 	}
+	limit := h.settings.Provision.Timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("provision.timeout of %v expired", limit))
+	defer cancel()
 	return trace.Do(ctx, "wait for its own configuration", func() error {
 		return checker.AwaitReady(ctx, func(ctx context.Context, cmd string) (string, int, error) {
 			result, err := h.runWhileBooting(ctx, cmd)

@@ -16,15 +16,19 @@ import (
 )
 
 // cleanVersion is the version of CleanCommand. It is part of the key of a layer.
-const cleanVersion = "1"
+const cleanVersion = "2"
 
-// CleanCommand removes what clones must not share: the machine ID, the state of DHCP
-// clients and the random seed. It uses sudo unless the user is root.
+// CleanCommand removes what clones must not share: the machine ID, the leases, client
+// identifiers and secrets of DHCP clients, and the random seed. It uses sudo unless the
+// user is root.
 const CleanCommand = `run() { if [ "$(id -u)" = 0 ]; then sh -c "$1"; else sudo -n sh -c "$1"; fi; }
 run 'systemctl stop systemd-random-seed.service 2>/dev/null
 if [ -f /etc/machine-id ]; then : > /etc/machine-id || exit 1; fi
 if [ -f /var/lib/dbus/machine-id ] && [ ! -L /var/lib/dbus/machine-id ]; then : > /var/lib/dbus/machine-id || exit 1; fi
-rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.lease* /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease /var/lib/dhcpcd/*.lease*
+rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.lease* /var/lib/dhclient/*.lease* \
+	/var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key \
+	/var/lib/dhcpcd/*.lease* /var/lib/dhcpcd/duid /var/lib/dhcpcd/secret /etc/dhcpcd.duid /etc/dhcpcd.secret \
+	/var/lib/wicked/*.xml
 sync'`
 
 // Uncacheable returns why the clones of a base cannot become layers, or "".
