@@ -97,3 +97,29 @@ func TestErrorsThatDoNotBlameTheLayer(t *testing.T) {
 		assert.True(t, (&instance{}).MayBlameLayer(err), name)
 	}
 }
+
+func TestLayerIsPublishedOnlyAfterACleanShutdown(t *testing.T) {
+	for name, test := range map[string]struct {
+		end   libvirt.DomainEventStoppedDetailType
+		wrong string // part of the error; "" for none
+	}{
+		"powered off": {libvirt.DOMAIN_EVENT_STOPPED_SHUTDOWN, ""},
+		"crashed":     {libvirt.DOMAIN_EVENT_STOPPED_CRASHED, "it crashed"},
+		"destroyed":   {libvirt.DOMAIN_EVENT_STOPPED_DESTROYED, "a libvirt client destroyed it"},
+		"failed":      {libvirt.DOMAIN_EVENT_STOPPED_FAILED, "QEMU failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := virt.NewDomainWatcher(&virt.Connection{URL: "test:///default", Keepalive: virt.NewKeepalive()}, "web", virt.DomainState{Phase: virt.PhaseRunning})
+			defer w.Close()
+			require.EqualError(t, checkShutDown(w, time.Second), "the guest did not shut down within 1s")
+			w.OnLifecycle(&libvirt.DomainEventLifecycle{Event: libvirt.DOMAIN_EVENT_STOPPED, Detail: int(test.end)})
+			<-w.Done
+			err := checkShutDown(w, time.Second)
+			if test.wrong == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "the guest did not shut down: domain web is shut off: "+test.wrong)
+		})
+	}
+}
