@@ -202,7 +202,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 	if err := p.take(ctx, planSteps); err != nil {
 		return err
 	}
-	if err := p.useWarm(ctx); err != nil {
+	if err := trace.Do(ctx, "plan: warm slot", func() error { return p.useWarm(ctx) }); err != nil {
 		return err
 	}
 	if i.usesLayers() {
