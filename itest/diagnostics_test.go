@@ -55,6 +55,7 @@ var _ = Describe("progress and diagnostics", func() {
 
 		_, err = seen.Screenshot(ctx)
 		Expect(err).To(MatchError(errors.ErrUnsupported), "the lab's guests have no screen")
+		Expect(err).To(MatchError(ContainSubstring("it has no screen: add <video> and <graphics>")))
 
 		virsh("destroy", clones("seen")[0].Name)
 		Eventually(func() string { return host.Default.Status("seen", 1).State }).WithTimeout(10 * time.Second).Should(Equal("shut off: a libvirt client destroyed it"))

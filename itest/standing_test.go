@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -18,7 +19,9 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 	var previous string
 
 	BeforeAll(func(ctx SpecContext) {
-		configure(`standing = ${nat_host}`)
+		base := regexp.MustCompile(`(?s)<uuid>.*?</uuid>`).ReplaceAllString(virsh("dumpxml", "--inactive", "my_base_domain"), "")
+		define(strings.NewReplacer(append([]string{"<name>my_base_domain<", "<name>standing-base<"}, withScreen...)...).Replace(base))
+		configure(`standing = ${nat_host} { libvirtBaseDomain = standing-base }`)
 		DeferCleanup(func() { overcast("down") })
 		Expect(overcast("up", "standing", "--for", "20m")).To(ContainSubstring("standing: address"))
 		previous = os.Getenv("OVERCAST_SET")
@@ -84,7 +87,7 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 		console := exec.Command("sh", "-c", `while sleep 0.5; do printf '\035'; done | timeout 60 script -qefc "$1 console standing" /dev/null`, "sh", overcastBinary())
 		out, err := console.CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
-		Expect(string(out)).To(MatchRegexp(`(?s)Not backgrounding.*\nConnected to domain 'overcast-standing-`))
+		Expect(string(out)).To(MatchRegexp(`(?s)Pubkey auth succeeded for 'root'.*\nConnected to domain 'overcast-standing-`))
 	})
 
 	It("has its screen saved to a file", func() {

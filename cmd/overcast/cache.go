@@ -164,7 +164,8 @@ func (h *hypervisors) completeLayers(cmd *cobra.Command, args []string, _ string
 			}
 		}
 	}
-	return keys, cobra.ShellCompDirectiveNoFileComp
+	slices.Sort(keys) // cobra reads -c twice
+	return slices.Compact(keys), cobra.ShellCompDirectiveNoFileComp
 }
 
 // removeNamed removes the layers whose keys start with the given ones, at all hypervisors

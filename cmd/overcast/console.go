@@ -24,7 +24,7 @@ func screenshotCommand() *cobra.Command {
 			return withRunning(cmd.Context(), args[0], func(h *host.Host) error {
 				png, err := h.Screenshot(cmd.Context())
 				if err != nil {
-					return fmt.Errorf("taking a screenshot of %s: %w", args[0], err)
+					return fmt.Errorf("%s: %w", args[0], err)
 				}
 				if file == "" {
 					file = args[0] + ".png"

@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/png"
 
+	"github.com/overcast-go/overcast/internal/mark"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -55,7 +56,7 @@ func screenshot(conn *libvirt.Connect, name string) ([]byte, error) {
 		return nil, err
 	}
 	if definition.Devices == nil || len(definition.Devices.Videos) == 0 {
-		return nil, fmt.Errorf("it has no screen: %w", errors.ErrUnsupported)
+		return nil, mark.As(errors.New("it has no screen: add <video> and <graphics> to the definition of the base domain"), errors.ErrUnsupported)
 	}
 	stream, err := conn.NewStream(0)
 	if err != nil {
