@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +73,7 @@ func restartLibvirtd() {
 
 func killLibvirtd() {
 	GinkgoHelper()
+	Expect(os.WriteFile(killedOnPurpose, nil, 0o600)).To(Succeed())
 	Expect(exec.Command("pkill", "-KILL", "-x", "libvirtd").Run()).To(Succeed())
 	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).Should(HaveOccurred())
 }
@@ -85,31 +84,8 @@ func startLibvirtd() {
 	if exec.Command("pgrep", "-x", "libvirtd").Run() != nil {
 		Expect(exec.Command("libvirtd", "--daemon").Run()).To(Succeed())
 	}
+	Expect(os.RemoveAll(killedOnPurpose)).To(Succeed())
 	Eventually(func() error { return exec.Command("virsh", "-q", "-c", "qemu:///system", "uri").Run() }).WithTimeout(30 * time.Second).Should(Succeed())
-}
-
-// superviseLibvirtd starts libvirtd when it has crashed, as systemd does, until the spec has
-// ended. libvirtd 9.0 and 11.3 crash now and then while many of their clients are killed:
-// their clones then run on without a client. It returns how often libvirtd has crashed.
-func superviseLibvirtd() (crashes func() int64) {
-	var seen atomic.Int64
-	ctx, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		defer GinkgoRecover()
-		for ; ctx.Err() == nil; wait(ctx, 100*time.Millisecond) {
-			if exec.Command("pgrep", "-x", "libvirtd").Run() != nil {
-				seen.Add(1)
-				startLibvirtd()
-			}
-		}
-	})
-	DeferCleanup(func() {
-		cancel()
-		watching.Wait()
-		GinkgoWriter.Printf("libvirtd has crashed %d times\n", seen.Load())
-	})
-	return seen.Load
 }
 
 func wait(ctx context.Context, pause time.Duration) {

@@ -30,7 +30,12 @@ var hosts = suite.Declare("nat_host")
 // process has ended.
 var _ = SynchronizedBeforeSuite(func() {
 	before := takeInventory()
+	stop := superviseLibvirtd()
 	DeferCleanup(func() {
+		stop()
+		if libvirtdCrashes() > 0 {
+			overcast("gc", "-c", "qemu:///system") // libvirtd has forgotten which clones to destroy
+		}
 		after := takeInventory()
 		for name, definition := range before.Bases {
 			Expect(after.Bases[name]).To(Equal(definition), "base domain %s after the run, and before; now it is\n%s", name, after.Bases[name])

@@ -288,7 +288,6 @@ var _ = Describe("a process that is killed at any moment of a warm set-up", Seri
 		}
 		const config = `warm_killed { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
 			connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`
-		crashes := superviseLibvirtd()
 		var all sync.WaitGroup
 		for range atOnce {
 			all.Go(func() {
@@ -301,7 +300,7 @@ var _ = Describe("a process that is killed at any moment of a warm set-up", Seri
 			})
 		}
 		all.Wait()
-		if crashes() == 0 {
+		if libvirtdCrashes() == crashesBefore {
 			Eventually(clones).WithArguments("warm_killed").WithTimeout(30 * time.Second).Should(BeEmpty())
 		}
 		overcast("gc", "warm_killed", "-c", "qemu:///system")
