@@ -16,8 +16,13 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// Ordered keeps the specs on one process: each expects no layers but its own.
-var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func() {
+// Ordered keeps all specs on one process: each expects no layers but its own.
+var _ = Describe("layers:", Ordered, ContinueOnFailure, func() {
+	Describe("a host with provision.cache", specsOfProvisioningCache)
+	Describe("a warm host", specsOfWarmHosts)
+})
+
+func specsOfProvisioningCache() {
 	It("is provisioned once, and later hosts are clones of the layer", func(ctx SpecContext) {
 		DeferCleanup(removeLayers)
 		copied := filepath.Join(GinkgoT().TempDir(), "copied")
@@ -229,7 +234,7 @@ var _ = Describe("a host with provision.cache", Ordered, ContinueOnFailure, func
 		Expect(steps.all()).To(ContainSubstring("with_tpm: not cached: its base has an emulated TPM, whose state a layer cannot have"))
 		Expect(layerDomains()).To(BeEmpty())
 	}, NodeTimeout(5*time.Minute))
-})
+}
 
 // Serial keeps the gc of another spec from removing the builder.
 var _ = Describe("the builder of a layer", Serial, func() {

@@ -24,8 +24,7 @@ func removeSlots() {
 	removeLayers()
 }
 
-// Ordered keeps the specs on one process: each expects no layers but its own.
-var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
+func specsOfWarmHosts() {
 	// prune removes all slots, as a user would.
 	prune := func() {
 		GinkgoHelper()
@@ -276,7 +275,7 @@ var _ = Describe("a warm host", Ordered, ContinueOnFailure, func() {
 		Expect(run(logIn(host), "cat /dev/shm/proof /run/cloud-init/instance-data.json | md5sum")).To(Equal(seen))
 		Expect(fixture.TearDown(ctx, "warm_cloud")).To(Succeed())
 	}, NodeTimeout(40*time.Minute))
-})
+}
 
 var _ = Describe("a process that is killed at any moment of a warm set-up", Serial, func() {
 	It("leaves nothing but whole slots after overcast gc, 10 times, or 100 times (make kills)", func(ctx SpecContext) {
