@@ -152,6 +152,15 @@ func from(ctx context.Context) *Track {
 	return t
 }
 
+// Get is [Do] for a step with a result.
+func Get[T any](ctx context.Context, name string, do func() (T, error)) (result T, err error) {
+	err = Do(ctx, name, func() (err error) {
+		result, err = do()
+		return err
+	})
+	return result, err
+}
+
 // Do takes a step: it calls do and records how long that took and whether it failed.
 func Do(ctx context.Context, name string, do func() error) (err error) {
 	t := from(ctx)

@@ -37,9 +37,7 @@ func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *dom
 		return fmt.Errorf("making the seed of cloud-init: %w", err)
 	}
 	s := cloudInitSeed{pool: c.Overlays[0].Pool, volume: c.Name + "-seed.iso", hostKey: hostKey}
-	i.undo.Record(volumeStep(s.pool, s.volume), func(_ context.Context, conn *libvirt.Connect) error {
-		return storage.DeleteVolume(conn, s.pool, s.volume)
-	})
+	i.undo.RecordVolume(storage.VolumeRef{Pool: s.pool, Name: s.volume})
 	path, err := layers.CreateSecretVolume(ctx, conn, s.pool, s.volume, content)
 	if err != nil {
 		return fmt.Errorf("making the seed of cloud-init: %w", err)

@@ -162,10 +162,8 @@ func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find str
 	}
 	ctx, unwatch := provider.WatchSetUp(ctx, i)
 	defer unwatch()
-	err := trace.Do(ctx, "find address", func() (err error) {
-		i.address, err = find.Address(ctx, c.MAC)
-		return err
-	})
+	var err error
+	i.address, err = trace.Get(ctx, "find address", func() (netip.Addr, error) { return find.Address(ctx, c.MAC) })
 	i.foundBy = fmt.Sprint(find)
 	if conflict := address.ConflictOf(err); conflict != nil {
 		return fmt.Errorf("looking for the address of domain %s: %w", c.Name, conflict)

@@ -197,7 +197,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 		i.pool.Once(i.config.URL, func() { gc.CollectAtStart(ctx, on.Conn, i.config.URL) })
 		return nil
 	})
-	i.warm.found, i.warm.key, i.warm.saves = nil, "", false
+	i.warm.found, i.warm.key = nil, ""
 	p := &planning{instance: i, on: on}
 	if err := p.take(ctx, planSteps); err != nil {
 		return err

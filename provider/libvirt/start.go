@@ -156,11 +156,7 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 // launch creates the domain, paused, and resumes it when its files are unlinked and its
 // console is open.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
-	var domain *libvirt.Domain
-	err := trace.Do(ctx, "create domain", func() (err error) {
-		domain, err = i.createDomain(ctx, conn, c)
-		return err
-	})
+	domain, err := trace.Get(ctx, "create domain", func() (*libvirt.Domain, error) { return i.createDomain(ctx, conn, c) })
 	if err != nil {
 		return err
 	}

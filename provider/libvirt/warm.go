@@ -20,7 +20,6 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/warm"
 	"github.com/overcast-go/overcast/strategy"
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 )
 
 // warmUse is how an instance uses a warm slot. The zero value is not at all.
@@ -32,8 +31,10 @@ type warmUse struct {
 	slot    int           // number
 	parent  string        // name of the base of the machine that is saved
 	found   *layers.Layer // that the clone is restored from; nil if it boots
-	saves   bool          // the clone boots, and its memory is saved
 }
+
+// saves reports whether the clone boots and its memory is saved then.
+func (w *warmUse) saves() bool { return w.key != "" && w.found == nil }
 
 var _ provider.WarmStarter = (*instance)(nil)
 
@@ -49,7 +50,7 @@ func (i *instance) WarmSlot() (slot int, restored, ok bool) {
 
 // overlay is the value of overlay. The files of a clone that is saved must exist.
 func (i *instance) overlay() string {
-	if i.warm.saves {
+	if i.warm.saves() {
 		return overlayFile
 	}
 	return i.config.Overlay
@@ -57,7 +58,7 @@ func (i *instance) overlay() string {
 
 // cacheMode is the cache mode of the disks. A layer has to survive a crash of the hypervisor.
 func (i *instance) cacheMode() string {
-	if i.warm.saves && i.config.Cache == "unsafe" {
+	if i.warm.saves() && i.config.Cache == "unsafe" {
 		return "writeback"
 	}
 	return i.config.Cache
@@ -88,7 +89,6 @@ func (p *planning) useWarm(ctx context.Context) error {
 	if use.key == "" {
 		return nil
 	}
-	use.saves = use.found == nil
 	return p.planAgain(ctx)
 }
 
@@ -171,16 +171,9 @@ func (p *planning) warmKey() (layers.Key, error) {
 
 // readCPU describes the CPU of the hypervisor: another one may lack what a saved system uses.
 func readCPU(conn *libvirt.Connect) (string, error) {
-	text, err := conn.GetCapabilities()
-	if err != nil {
-		return "", fmt.Errorf("reading the capabilities of the hypervisor: %w", virt.StripCodes(err))
-	}
-	var found libvirtxml.Caps
-	if err := found.Unmarshal(text); err != nil {
-		return "", fmt.Errorf("reading the capabilities of the hypervisor: %w", err)
-	}
-	if found.Host.CPU == nil {
-		return "", nil
+	found, err := virt.ReadCapabilities(conn)
+	if err != nil || found.Host.CPU == nil {
+		return "", err
 	}
 	return found.Host.CPU.Marshal()
 }
@@ -344,10 +337,10 @@ func (i *instance) newSaved(took time.Duration) *layers.Saved {
 	c := i.plan
 	pool := c.Overlays[0].Pool
 	s := &layers.Saved{Clone: c, Label: i.label, Parent: i.warm.parent, SeedTarget: seedTarget, Took: took, Warm: layers.Warm{
-		Slot: i.warm.slot, Memory: layers.Volume{Pool: pool, Name: c.Name + "-memory.raw"}, Address: i.address.String(), HostKey: i.seed.hostKey,
+		Slot: i.warm.slot, Memory: storage.VolumeRef{Pool: pool, Name: c.Name + "-memory.raw"}, Address: i.address.String(), HostKey: i.seed.hostKey,
 	}}
 	if i.seed.volume != "" {
-		s.Seed = layers.Volume{Pool: i.seed.pool, Name: i.seed.volume}
+		s.Seed = storage.VolumeRef{Pool: i.seed.pool, Name: i.seed.volume}
 	}
 	if c.MAC != nil {
 		s.MAC = c.MAC.String()
@@ -361,9 +354,7 @@ func (i *instance) newSaved(took time.Duration) *layers.Saved {
 // createMemoryVolume creates an empty volume for the memory.
 func (i *instance) createMemoryVolume(conn *libvirt.Connect, saved *layers.Saved) error {
 	v := saved.Memory
-	i.undo.Record(volumeStep(v.Pool, v.Name), func(_ context.Context, conn *libvirt.Connect) error {
-		return storage.DeleteVolume(conn, v.Pool, v.Name)
-	})
+	i.undo.RecordVolume(v)
 	return storage.CreateEmpty(conn, v.Pool, v.Name)
 }
 
@@ -381,11 +372,10 @@ func (i *instance) publishSaved(ctx context.Context, conn *libvirt.Connect, save
 	}
 	for n := range saved.Clone.Overlays {
 		o := &saved.Clone.Overlays[n]
-		i.undo.ForgetStep(storage.OverlayStep(o))
+		i.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume})
 	}
-	for _, v := range []layers.Volume{saved.Memory, saved.Seed} {
-		i.undo.ForgetStep(volumeStep(v.Pool, v.Name))
-	}
+	i.undo.ForgetVolume(saved.Memory)
+	i.undo.ForgetVolume(saved.Seed)
 	reserve(ctx, conn, published.Warm)
 	return nil
 }
@@ -417,6 +407,3 @@ func (i *instance) DiscardMemory(ctx context.Context) error {
 		return err
 	})
 }
-
-// volumeStep names a volume in the record of what is to be undone.
-func volumeStep(pool, volume string) string { return fmt.Sprintf("volume %s in pool %s", volume, pool) }

@@ -39,13 +39,9 @@ type Host struct {
 
 // ReadHost asks a hypervisor.
 func ReadHost(conn *libvirt.Connect) (Host, error) {
-	text, err := conn.GetCapabilities()
+	found, err := virt.ReadCapabilities(conn)
 	if err != nil {
-		return Host{}, fmt.Errorf("reading the capabilities of the hypervisor: %w", virt.StripCodes(err))
-	}
-	var found libvirtxml.Caps
-	if err := found.Unmarshal(text); err != nil {
-		return Host{}, fmt.Errorf("reading the capabilities of the hypervisor: %w", err)
+		return Host{}, err
 	}
 	h := Host{Arch: found.Host.CPU.Arch}
 	for _, guest := range found.Guests {

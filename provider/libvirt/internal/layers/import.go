@@ -113,9 +113,7 @@ func (i Import) upload(ctx context.Context, conn *libvirt.Connect, key Key, undo
 		return nil, err
 	}
 	name := owner.NewName("layer-"+key.Short(), owner.Self()) + "-image." + string(i.Image.Format)
-	undo.Record(fmt.Sprintf("volume %s in pool %s", name, i.Pool), func(_ context.Context, conn *libvirt.Connect) error {
-		return storage.DeleteVolume(conn, i.Pool, name)
-	})
+	undo.RecordVolume(storage.VolumeRef{Pool: i.Pool, Name: name})
 	volume, err := storage.CreateVolume(conn, i.Pool, libvirtxml.StorageVolume{
 		Name:     name,
 		Capacity: &libvirtxml.StorageVolumeSize{Value: uint64(i.Image.VirtualSize)},

@@ -108,11 +108,12 @@ func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
 	found := map[string][]string{}
 	for _, l := range all {
 		for volume, pool := range l.volumes() {
-			path, err := storage.VolumePath(conn, pool, volume)
+			v := storage.VolumeRef{Pool: pool, Name: volume}
+			path, err := storage.VolumePath(conn, v)
 			if err != nil {
 				return nil, err
 			}
-			found[l.Name] = append(found[l.Name], l.others(users.Of(storage.VolumeRef{Pool: pool, Name: volume}, path))...)
+			found[l.Name] = append(found[l.Name], l.others(users.Of(v, path))...)
 		}
 		slices.Sort(found[l.Name])
 		found[l.Name] = slices.Compact(found[l.Name])

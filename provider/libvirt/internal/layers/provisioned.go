@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -125,17 +126,9 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 	if err := definition.Unmarshal(text); err != nil {
 		return nil, err
 	}
-	var bytes uint64
-	for n := range c.Overlays {
-		o := &c.Overlays[n]
-		if err := setVolume(definition, o); err != nil {
-			return nil, err
-		}
-		size, err := allocation(conn, o.Pool, o.Volume)
-		if err != nil {
-			return nil, fmt.Errorf("reading the size of volume %s: %w", o.Volume, virt.StripCodes(err))
-		}
-		bytes += size
+	bytes, err := takeOverlays(conn, definition, c)
+	if err != nil {
+		return nil, err
 	}
 	m := newMetadata(KindProvisioned, key, base.Name, label, bytes)
 	m.Provisioned = took.Round(100 * time.Millisecond).Seconds()
@@ -151,6 +144,23 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 		err = errors.Join(err, restore())
 	}
 	return l, err
+}
+
+// takeOverlays makes the overlays of a clone the disks of a definition, and returns how much
+// space they use.
+func takeOverlays(conn *libvirt.Connect, definition *libvirtxml.Domain, c *domainxml.Clone) (bytes uint64, err error) {
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		if err := setVolume(definition, o); err != nil {
+			return 0, err
+		}
+		size, err := allocation(conn, storage.VolumeRef{Pool: o.Pool, Name: o.Volume})
+		if err != nil {
+			return 0, err
+		}
+		bytes += size
+	}
+	return bytes, nil
 }
 
 // setVolume makes the volume of an overlay the source of its disk.
@@ -170,20 +180,16 @@ func setVolume(definition *libvirtxml.Domain, o *domainxml.Overlay) error {
 	return fmt.Errorf("the base has no disk %s", o.Target)
 }
 
-func allocation(conn *libvirt.Connect, poolName, name string) (uint64, error) {
-	pool, err := conn.LookupStoragePoolByName(poolName)
+// allocation returns how much space a volume uses, in bytes.
+func allocation(conn *libvirt.Connect, v storage.VolumeRef) (uint64, error) {
+	volume, err := storage.LookUpVolume(conn, v)
 	if err != nil {
-		return 0, err
-	}
-	defer pool.Free()
-	volume, err := pool.LookupStorageVolByName(name)
-	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("reading the size of volume %s: %w", v.Name, err)
 	}
 	defer volume.Free()
 	info, err := volume.GetInfo()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("reading the size of volume %s: %w", v.Name, virt.StripCodes(err))
 	}
 	return info.Allocation, nil
 }

@@ -16,15 +16,7 @@ import (
 
 // ReserveAddress makes the network of a warm slot reserve its address, unless it does.
 func (w *Warm) ReserveAddress(conn *libvirt.Connect) error {
-	network, definition, err := w.readNetwork(conn)
-	if err != nil || network == nil {
-		return err
-	}
-	defer network.Free()
-	if w.isReserved(definition) {
-		return nil
-	}
-	if err := w.update(network, libvirt.NETWORK_UPDATE_COMMAND_ADD_LAST); err != nil {
+	if err := w.setReserved(conn, true, libvirt.NETWORK_UPDATE_COMMAND_ADD_LAST); err != nil {
 		return fmt.Errorf("reserving address %s on network %s: %w", w.Address, w.Network, virt.StripCodes(err))
 	}
 	return nil
@@ -32,49 +24,39 @@ func (w *Warm) ReserveAddress(conn *libvirt.Connect) error {
 
 // releaseAddress removes the reservation. One that does not exist is no error.
 func (w *Warm) releaseAddress(conn *libvirt.Connect) error {
-	network, definition, err := w.readNetwork(conn)
-	if err != nil || network == nil {
-		return err
-	}
-	defer network.Free()
-	if !w.isReserved(definition) {
-		return nil
-	}
-	if err := w.update(network, libvirt.NETWORK_UPDATE_COMMAND_DELETE); err != nil {
+	if err := w.setReserved(conn, false, libvirt.NETWORK_UPDATE_COMMAND_DELETE); err != nil {
 		return fmt.Errorf("releasing address %s on network %s: %w", w.Address, w.Network, virt.StripCodes(err))
 	}
 	return nil
 }
 
-// readNetwork returns nil if there is no network, or if it is not active.
-func (w *Warm) readNetwork(conn *libvirt.Connect) (*libvirt.Network, *libvirtxml.Network, error) {
+// setReserved changes the running network by a command unless it already has, or has not, the
+// reservation. Without a network, or with one that is not active, it does nothing.
+func (w *Warm) setReserved(conn *libvirt.Connect, wanted bool, command libvirt.NetworkUpdateCommand) error {
 	if w.Network == "" {
-		return nil, nil, nil
+		return nil
 	}
 	network, err := conn.LookupNetworkByName(w.Network)
 	if virt.IsCode(err, libvirt.ERR_NO_NETWORK) {
-		return nil, nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking up network %s: %w", w.Network, virt.StripCodes(err))
+		return err
+	}
+	defer network.Free()
+	if active, err := network.IsActive(); err != nil || !active {
+		return err
+	}
+	text, err := network.GetXMLDesc(0)
+	if err != nil {
+		return err
 	}
 	var definition libvirtxml.Network
-	text, err := network.GetXMLDesc(0)
-	if err == nil {
-		err = definition.Unmarshal(text)
+	if err := definition.Unmarshal(text); err != nil || w.isReserved(&definition) == wanted {
+		return err
 	}
-	active, activeErr := network.IsActive()
-	if err == nil {
-		err = activeErr
-	}
-	if err != nil || !active {
-		_ = network.Free()
-		if err != nil {
-			err = fmt.Errorf("reading network %s: %w", w.Network, virt.StripCodes(err))
-		}
-		return nil, nil, err
-	}
-	return network, &definition, nil
+	host := fmt.Sprintf("<host mac='%s' ip='%s'/>", w.MAC, w.Address)
+	return network.Update(command, libvirt.NETWORK_SECTION_IP_DHCP_HOST, -1, host, libvirt.NETWORK_UPDATE_AFFECT_LIVE)
 }
 
 // isReserved reports whether the network has an entry for the MAC address of the slot.
@@ -90,9 +72,4 @@ func (w *Warm) isReserved(network *libvirtxml.Network) bool {
 		}
 	}
 	return false
-}
-
-func (w *Warm) update(network *libvirt.Network, command libvirt.NetworkUpdateCommand) error {
-	text := fmt.Sprintf("<host mac='%s' ip='%s'/>", w.MAC, w.Address)
-	return network.Update(command, libvirt.NETWORK_SECTION_IP_DHCP_HOST, -1, text, libvirt.NETWORK_UPDATE_AFFECT_LIVE)
 }

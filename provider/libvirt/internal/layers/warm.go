@@ -1,13 +1,11 @@
 package layers
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -15,19 +13,13 @@ import (
 // Warm is what a warm slot has besides the disks of its domain: the memory of a running
 // machine, and how that machine is reached.
 type Warm struct {
-	Slot    int    `xml:"slot"`
-	Memory  Volume `xml:"memory"`            // QEMU's migration stream
-	Seed    Volume `xml:"seed"`              // of cloud-init; "" without one
-	Address string `xml:"address"`           // that the system has configured
-	MAC     string `xml:"mac"`               // of the interface with the address
-	Network string `xml:"network,omitempty"` // that reserves the address; "" for none
-	HostKey string `xml:"hostKey,omitempty"` // of SSH, as in authorized_keys; "" if it is not known
-}
-
-// Volume is a volume of a pool. The zero value is none.
-type Volume struct {
-	Pool string `xml:"pool,attr,omitempty"`
-	Name string `xml:"name,attr,omitempty"`
+	Slot    int               `xml:"slot"`
+	Memory  storage.VolumeRef `xml:"memory"`            // QEMU's migration stream
+	Seed    storage.VolumeRef `xml:"seed"`              // of cloud-init; none without it
+	Address string            `xml:"address"`           // that the system has configured
+	MAC     string            `xml:"mac"`               // of the interface with the address
+	Network string            `xml:"network,omitempty"` // that reserves the address; "" for none
+	HostKey string            `xml:"hostKey,omitempty"` // of SSH, as in authorized_keys; "" if it is not known
 }
 
 // ReadUsers reads what the domains and volumes of a hypervisor use. A warm slot also uses
@@ -38,20 +30,18 @@ func ReadUsers(conn *libvirt.Connect) (storage.Users, error) {
 
 // warmVolumes are the volumes of a warm slot besides the disks of its domain, by the metadata
 // of a domain. There are none for any other domain.
-func warmVolumes(domain, metadata string) (found []storage.VolumeRef) {
+func warmVolumes(domain, metadata string) []storage.VolumeRef {
 	if m := parseMetadata(domain, metadata); m != nil && m.Warm != nil {
-		for _, v := range m.Warm.volumes() {
-			found = append(found, storage.VolumeRef(v))
-		}
+		return m.Warm.volumes()
 	}
-	return found
+	return nil
 }
 
-func (w *Warm) volumes() []Volume {
-	if w.Seed.Name == "" {
-		return []Volume{w.Memory}
+func (w *Warm) volumes() []storage.VolumeRef {
+	if w.Seed == (storage.VolumeRef{}) {
+		return []storage.VolumeRef{w.Memory}
 	}
-	return []Volume{w.Memory, w.Seed}
+	return []storage.VolumeRef{w.Memory, w.Seed}
 }
 
 // Saved is a machine whose memory has been saved, and whose disks nothing writes to any
@@ -71,29 +61,22 @@ type Saved struct {
 func PublishWarm(conn *libvirt.Connect, key Key, of Saved) (*Layer, error) {
 	definition := of.Definition
 	forgetHost(definition)
-	bytes, err := allocation(conn, of.Memory.Pool, of.Memory.Name)
+	disks, err := takeOverlays(conn, definition, of.Clone)
 	if err != nil {
-		return nil, fmt.Errorf("reading the size of volume %s: %w", of.Memory.Name, virt.StripCodes(err))
+		return nil, err
 	}
-	for n := range of.Clone.Overlays {
-		o := &of.Clone.Overlays[n]
-		if err := setVolume(definition, o); err != nil {
-			return nil, err
-		}
-		size, err := allocation(conn, o.Pool, o.Volume)
-		if err != nil {
-			return nil, fmt.Errorf("reading the size of volume %s: %w", o.Volume, virt.StripCodes(err))
-		}
-		bytes += size
+	memory, err := allocation(conn, of.Memory)
+	if err != nil {
+		return nil, err
 	}
-	if of.Seed != (Volume{}) {
+	if of.Seed != (storage.VolumeRef{}) {
 		for n := range definition.Devices.Disks {
 			if d := &definition.Devices.Disks[n]; d.Target != nil && d.Target.Dev == of.SeedTarget {
 				d.Source, d.BackingStore = Disk{Pool: of.Seed.Pool, Volume: of.Seed.Name}.source(), nil
 			}
 		}
 	}
-	m := newMetadata(KindWarm, key, of.Parent, of.Label, bytes)
+	m := newMetadata(KindWarm, key, of.Parent, of.Label, disks+memory)
 	m.Provisioned = of.Took.Round(100 * time.Millisecond).Seconds()
 	m.Warm = &of.Warm
 	return publish(conn, definition, m)

@@ -12,12 +12,12 @@ import (
 func TestWarmVolumesAreReadFromTheMetadataOfTheLayer(t *testing.T) {
 	key := NewKey("a")
 	m := newMetadata(KindWarm, key, "base", "web", 7)
-	m.Warm = &Warm{Slot: 3, Memory: Volume{"default", "memory"}, Address: "192.0.2.7", MAC: "52:54:00:00:00:01", Network: "net"}
+	m.Warm = &Warm{Slot: 3, Memory: storage.VolumeRef{Pool: "default", Name: "memory"}, Address: "192.0.2.7", MAC: "52:54:00:00:00:01", Network: "net"}
 	read := parseMetadata(key.Domain(), m.text())
 	require.NotNil(t, read)
 	assert.Equal(t, m.Warm, read.Warm)
 	assert.Equal(t, []storage.VolumeRef{{Pool: "default", Name: "memory"}}, warmVolumes(key.Domain(), m.text()))
-	m.Warm.Seed = Volume{"default", "seed"}
+	m.Warm.Seed = storage.VolumeRef{Pool: "default", Name: "seed"}
 	assert.Equal(t, []storage.VolumeRef{{Pool: "default", Name: "memory"}, {Pool: "default", Name: "seed"}}, warmVolumes(key.Domain(), m.text()))
 	assert.Empty(t, warmVolumes("a-copy", m.text()), "a copy of the domain by a user")
 	m.Warm = nil
@@ -30,7 +30,7 @@ func TestWarmLayerOwnsTheVolumesOfTheCloneThatWasSaved(t *testing.T) {
 		return libvirtxml.DomainDisk{Source: Disk{Pool: "default", Volume: name}.source()}
 	}
 	l := &Layer{
-		Metadata:   Metadata{Name: "overcast-layer-a", Warm: &Warm{Memory: Volume{"other", "memory"}}},
+		Metadata:   Metadata{Name: "overcast-layer-a", Warm: &Warm{Memory: storage.VolumeRef{Pool: "other", Name: "memory"}}},
 		Definition: &libvirtxml.Domain{Devices: &libvirtxml.DomainDeviceList{Disks: []libvirtxml.DomainDisk{volume(disk), volume("cdrom.iso")}}},
 	}
 	assert.Equal(t, map[string]string{"memory": "other", disk: "default"}, l.volumes())

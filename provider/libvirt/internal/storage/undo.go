@@ -59,11 +59,16 @@ func (u *Undo) Forget(ctx context.Context) error {
 	return u.Run(ctx, nil)
 }
 
-// ForgetStep removes a step from the record: what it would remove stays.
-func (u *Undo) ForgetStep(name string) {
+// RecordVolume records a volume that is about to be created.
+func (u *Undo) RecordVolume(v VolumeRef) {
+	u.Record(v.String(), func(_ context.Context, conn *libvirt.Connect) error { return DeleteVolume(conn, v.Pool, v.Name) })
+}
+
+// ForgetVolume removes a volume from the record: it stays.
+func (u *Undo) ForgetVolume(v VolumeRef) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return s.name == name })
+	u.steps = slices.DeleteFunc(u.steps, func(s undoStep) bool { return s.name == v.String() })
 }
 
 // Run undoes all steps in reverse order. A step that fails, or has not ended when ctx

@@ -11,8 +11,14 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// VolumeRef is a volume as a definition names it.
-type VolumeRef struct{ Pool, Name string }
+// VolumeRef is a volume as a definition names it. The zero value is none.
+type VolumeRef struct {
+	Pool string `xml:"pool,attr,omitempty"`
+	Name string `xml:"name,attr,omitempty"`
+}
+
+// String names the volume for messages and for the record of what is to be undone.
+func (v VolumeRef) String() string { return fmt.Sprintf("volume %s in pool %s", v.Name, v.Pool) }
 
 // User is a domain or a volume that uses a file or a volume.
 type User struct {
@@ -135,7 +141,7 @@ func (u Users) addSource(by User, s *libvirtxml.DomainDiskSource) {
 	case s.Block != nil:
 		u.addPath(by, s.Block.Dev)
 	case s.Volume != nil:
-		v := VolumeRef{s.Volume.Pool, s.Volume.Volume}
+		v := VolumeRef{Pool: s.Volume.Pool, Name: s.Volume.Volume}
 		u.byVolume[v] = append(u.byVolume[v], by)
 	}
 }

@@ -74,7 +74,7 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	if err != nil {
 		return err
 	}
-	u.Record(OverlayStep(o), func(_ context.Context, conn *libvirt.Connect) error {
+	u.Record(VolumeRef{Pool: o.Pool, Name: o.Volume}.String(), func(_ context.Context, conn *libvirt.Connect) error {
 		if o.Unlinked.Load() {
 			return nil
 		}
@@ -91,11 +91,6 @@ func CreateOverlay(conn *libvirt.Connect, u *Undo, o *domainxml.Overlay) error {
 	}
 	o.SetPath(file)
 	return nil
-}
-
-// OverlayStep names an overlay in the record of what is to be undone.
-func OverlayStep(o *domainxml.Overlay) string {
-	return fmt.Sprintf("volume %s in pool %s", o.Volume, o.Pool)
 }
 
 // CreateVolume creates a volume. What it contains is written later.
@@ -210,22 +205,28 @@ func writes(d *libvirtxml.Domain, file string) bool {
 	return false
 }
 
-// VolumePath returns the path of a volume, or "" if the volume does not exist.
-func VolumePath(conn *libvirt.Connect, poolName, name string) (string, error) {
-	pool, err := conn.LookupStoragePoolByName(poolName)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return "", nil
-	}
+// LookUpVolume looks a volume up. The error has libvirt's code.
+func LookUpVolume(conn *libvirt.Connect, v VolumeRef) (*libvirt.StorageVol, error) {
+	pool, err := conn.LookupStoragePoolByName(v.Pool)
 	if err != nil {
-		return "", fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
+		return nil, fmt.Errorf("looking up pool %s: %w", v.Pool, virt.StripCodes(err))
 	}
 	defer pool.Free()
-	volume, err := pool.LookupStorageVolByName(name)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+	volume, err := pool.LookupStorageVolByName(v.Name)
+	if err != nil {
+		return nil, fmt.Errorf("looking up %v: %w", v, virt.StripCodes(err))
+	}
+	return volume, nil
+}
+
+// VolumePath returns the path of a volume, or "" if the volume does not exist.
+func VolumePath(conn *libvirt.Connect, v VolumeRef) (string, error) {
+	volume, err := LookUpVolume(conn, v)
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL, libvirt.ERR_NO_STORAGE_VOL) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking up volume %s in pool %s: %w", name, poolName, virt.StripCodes(err))
+		return "", err
 	}
 	defer volume.Free()
 	path, err := volume.GetPath()

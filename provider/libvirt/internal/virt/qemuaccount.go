@@ -26,12 +26,8 @@ func ReadQEMUAccount(conn *libvirt.Connect, d *libvirtxml.Domain) (*QEMUAccount,
 			return parseQEMUAccount(label.Label).findGroups(), nil
 		}
 	}
-	text, err := conn.GetCapabilities()
+	caps, err := ReadCapabilities(conn)
 	if err != nil {
-		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", StripCodes(err))
-	}
-	var caps libvirtxml.Caps
-	if err := caps.Unmarshal(text); err != nil {
 		return nil, fmt.Errorf("reading the user that QEMU runs as: %w", err)
 	}
 	for _, model := range caps.Host.SecModel {

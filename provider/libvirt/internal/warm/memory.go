@@ -10,6 +10,7 @@
 package warm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/qmp"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 )
@@ -29,17 +31,13 @@ const pipeName = "overcast-memory"
 
 // Save writes the memory and the state of the devices of a paused domain to a volume. If it
 // fails, the domain can be resumed. Otherwise QEMU has closed the disks.
-func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to layers.Volume) error {
+func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to storage.VolumeRef) error {
 	from, theirs, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	err = qmp.PassFile(domain, pipeName, theirs)
-	if closeErr := theirs.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := pass(domain, theirs); err != nil {
 		return err
 	}
 	writing := virt.Async(func() error { return write(ctx, conn, to, from) })
@@ -55,16 +53,12 @@ func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to
 }
 
 // Load restores what Save has saved, into a domain that waits for it. The domain stays paused.
-func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, from layers.Volume) error {
+func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, from storage.VolumeRef) error {
 	theirs, to, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	err = qmp.PassFile(domain, pipeName, theirs)
-	if closeErr := theirs.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := pass(domain, theirs); err != nil {
 		_ = to.Close()
 		return err
 	}
@@ -82,6 +76,11 @@ func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, fr
 		return fmt.Errorf("reading volume %s: %w", from.Name, reading.Err)
 	}
 	return err
+}
+
+// pass gives QEMU its end of the pipe, and closes it here.
+func pass(domain *libvirt.Domain, end *os.File) error {
+	return errors.Join(qmp.PassFile(domain, pipeName, end), end.Close())
 }
 
 // status is the answer to query-migrate.
@@ -116,7 +115,7 @@ func migrate(ctx context.Context, domain *libvirt.Domain, command string) error 
 		case "completed":
 			return nil
 		case "failed", "cancelled":
-			return errors.New(command + ": " + firstOf(now.Error, now.Status))
+			return errors.New(command + ": " + cmp.Or(now.Error, now.Status))
 		}
 		select {
 		case <-time.After(pause):
@@ -126,16 +125,9 @@ func migrate(ctx context.Context, domain *libvirt.Domain, command string) error 
 	}
 }
 
-func firstOf(text, otherwise string) string {
-	if text != "" {
-		return text
-	}
-	return otherwise
-}
-
 // write writes what comes from QEMU to a volume: to its file, if this process may, and
 // otherwise through libvirt.
-func write(ctx context.Context, conn *libvirt.Connect, to layers.Volume, from io.Reader) error {
+func write(ctx context.Context, conn *libvirt.Connect, to storage.VolumeRef, from io.Reader) error {
 	volume, path, err := lookUp(conn, to)
 	if err != nil {
 		return err
@@ -150,7 +142,7 @@ func write(ctx context.Context, conn *libvirt.Connect, to layers.Volume, from io
 }
 
 // read is the opposite of write.
-func read(ctx context.Context, conn *libvirt.Connect, from layers.Volume, to io.Writer) error {
+func read(ctx context.Context, conn *libvirt.Connect, from storage.VolumeRef, to io.Writer) error {
 	volume, path, err := lookUp(conn, from)
 	if err != nil {
 		return err
@@ -165,15 +157,10 @@ func read(ctx context.Context, conn *libvirt.Connect, from layers.Volume, to io.
 	return err
 }
 
-func lookUp(conn *libvirt.Connect, of layers.Volume) (*libvirt.StorageVol, string, error) {
-	pool, err := conn.LookupStoragePoolByName(of.Pool)
+func lookUp(conn *libvirt.Connect, of storage.VolumeRef) (*libvirt.StorageVol, string, error) {
+	volume, err := storage.LookUpVolume(conn, of)
 	if err != nil {
-		return nil, "", fmt.Errorf("looking up pool %s: %w", of.Pool, virt.StripCodes(err))
-	}
-	defer pool.Free()
-	volume, err := pool.LookupStorageVolByName(of.Name)
-	if err != nil {
-		return nil, "", fmt.Errorf("looking up volume %s in pool %s: %w", of.Name, of.Pool, virt.StripCodes(err))
+		return nil, "", err
 	}
 	path, err := volume.GetPath()
 	if err != nil {
