@@ -312,16 +312,7 @@ func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder, 
 
 // publish removes what identifies the system of the host, and makes its disks a layer.
 func (h *Host) publish(ctx context.Context, builder provider.LayerBuilder, provisioning time.Duration, progress func(string)) error {
-	client, done, err := h.provisioner(ctx)
-	if err != nil {
-		return err
-	}
-	result, err := client.Run(ctx, builder.CleanCommand())
-	done()
-	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
-	}
-	if err != nil {
+	if err := h.runAsProvisioner(ctx, builder.CleanCommand()); err != nil {
 		return fmt.Errorf("removing the identity of the system: %w", err)
 	}
 	h.unmountFolders(ctx)

@@ -297,16 +297,13 @@ func (b *batch) reserve(queued func()) error {
 // reporting returns a context that reports a step of several hosts once, and
 // records it for each of them.
 func reporting(ctx context.Context, setups []*setup) context.Context {
-	var labels []string
-	for _, s := range setups {
-		labels = append(labels, s.label)
-	}
+	labels := (&batch{setups: setups}).labels()
 	ctx = trace.With(ctx, setups[0].track)
 	return provider.WithReporter(ctx, func(step, detail string) {
 		for _, s := range setups[1:] {
 			s.record(step, detail)
 		}
-		setups[0].tell(setups[0].record(step, detail), strings.Join(labels, ", "))
+		setups[0].tell(setups[0].record(step, detail), labels)
 	})
 }
 
@@ -464,15 +461,16 @@ func (h *Host) makeReady(ctx context.Context) error {
 	if err := h.mountFolders(ctx); err != nil {
 		return err
 	}
-	if !restored && !h.isProvisioned() {
+	if restored {
+		return h.awaitConditions(ctx)
+	}
+	if !h.isProvisioned() {
 		if err := h.provision(ctx); err != nil {
 			return err
 		}
 	}
-	if !restored {
-		if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
-			return err
-		}
+	if err := pause(ctx, h.settings.Provision.BootDelay, "provision.bootDelay"); err != nil {
+		return err
 	}
 	return h.awaitConditions(ctx)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/overcast-go/overcast/internal/shell"
-	"github.com/overcast-go/overcast/internal/sshclient"
 	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
 )
@@ -94,19 +93,8 @@ func (h *Host) wake(ctx context.Context) error {
 // runHook runs a command with the number of the slot.
 func (h *Host) runHook(ctx context.Context, what, command string) error {
 	slot, _, _ := h.slot()
-	client, done, err := h.provisioner(ctx)
-	if err != nil {
-		return fmt.Errorf("running %s: %w", what, err)
-	}
-	defer done()
-	var result sshclient.Result
-	err = trace.Do(ctx, "run "+what, func() (err error) {
-		result, err = client.Run(ctx, fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command)))
-		return err
-	})
-	if err == nil && result.ExitCode != 0 {
-		err = fmt.Errorf("it exited with %d: %s", result.ExitCode, lastLines(result.Stdout+result.Stderr))
-	}
+	command = fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command))
+	err := trace.Do(ctx, "run "+what, func() error { return h.runAsProvisioner(ctx, command) })
 	if err != nil {
 		return fmt.Errorf("running %s: %w", what, err)
 	}
