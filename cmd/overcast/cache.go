@@ -151,21 +151,15 @@ named are removed also if they were used lately, but not while they are in use.`
 
 // completeLayers completes every argument with the keys of the layers of the hypervisors.
 func (h *hypervisors) completeLayers(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	urls, err := h.list(cmd.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var keys []string
-	for _, url := range urls {
-		found, _ := libvirt.ListLayers(cmd.Context(), url) // a hypervisor that fails completes nothing
+	return h.complete(cmd, func(url string) (keys []string) {
+		found, _ := libvirt.ListLayers(cmd.Context(), url)
 		for _, l := range found {
 			if key := fmt.Sprintf("%.12s", l.Key); key != "" && !slices.Contains(args, key) {
 				keys = append(keys, cobra.CompletionWithDesc(key, l.Label+" "+l.Parent))
 			}
 		}
-	}
-	slices.Sort(keys) // cobra reads -c twice
-	return slices.Compact(keys), cobra.ShellCompDirectiveNoFileComp
+		return keys
+	})
 }
 
 // removeNamed removes the layers whose keys start with the given ones, at all hypervisors

@@ -80,19 +80,26 @@ func hypervisorOf(section *hocon.Value) string {
 	return ""
 }
 
-// completePools completes with the storage pools of the hypervisors.
-func (h *hypervisors) completePools(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// complete completes with what the hypervisors have. A hypervisor that fails has nothing.
+func (h *hypervisors) complete(cmd *cobra.Command, at func(url string) []string) ([]string, cobra.ShellCompDirective) {
 	urls, err := h.list(cmd.Context())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var pools []string
+	var all []string
 	for _, url := range urls {
-		found, _ := libvirt.TakeInventory(cmd.Context(), url) // a hypervisor that fails completes nothing
-		pools = append(pools, found.Pools...)
+		all = append(all, at(url)...)
 	}
-	slices.Sort(pools)
-	return slices.Compact(pools), cobra.ShellCompDirectiveNoFileComp
+	slices.Sort(all) // cobra reads -c twice
+	return slices.Compact(all), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completePools completes with the storage pools of the hypervisors.
+func (h *hypervisors) completePools(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return h.complete(cmd, func(url string) []string {
+		found, _ := libvirt.TakeInventory(cmd.Context(), url)
+		return found.Pools
+	})
 }
 
 // completeLabel completes the first argument with the labels of the configuration.

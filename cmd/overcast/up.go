@@ -146,6 +146,12 @@ func readUntilHeld(output io.Reader, out io.Writer) string {
 // progressMark begins the lines that report a step.
 const progressMark = "+ "
 
+// ownHosts makes the set-ups of this process attach to no host of another process, and its
+// teardowns keep none.
+func ownHosts() error {
+	return errors.Join(os.Setenv("OVERCAST_ATTACH", "0"), os.Setenv("OVERCAST_KEEP", "never"))
+}
+
 // holdHost sets a host up and holds it until the context ends, the host stops, or no
 // process has used it for the idle time.
 func holdHost(ctx context.Context, label string, idle time.Duration, out io.Writer) error {
@@ -163,7 +169,7 @@ func holdHost(ctx context.Context, label string, idle time.Duration, out io.Writ
 	}
 	defer claimed.Release()
 	signal.Ignore(syscall.SIGPIPE) // nothing reads the output once the host is up
-	if err := errors.Join(os.Setenv("OVERCAST_ATTACH", "0"), os.Setenv("OVERCAST_KEEP", "never")); err != nil {
+	if err := ownHosts(); err != nil {
 		return err
 	}
 	progress := fixture.WithProgress(ctx, func(p fixture.Progress) { fmt.Fprintf(out, "%s%s\n", progressMark, p) })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/overcast-go/overcast/fixture"
@@ -47,7 +46,7 @@ func warmUp(ctx context.Context, label string, slots int) error {
 	if !prepared.Common().WarmPolicy() {
 		return fmt.Errorf("saving the memory of %s: warm is not set: write warm = true in its section", label)
 	}
-	if err := errors.Join(os.Setenv("OVERCAST_ATTACH", "0"), os.Setenv("OVERCAST_KEEP", "never")); err != nil {
+	if err := ownHosts(); err != nil {
 		return err
 	}
 	registry := host.NewRegistry()
