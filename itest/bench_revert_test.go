@@ -89,18 +89,10 @@ func BenchmarkRevertMemory(b *testing.B) {
 // withMemory defines a copy of a base with another size of its memory.
 func withMemory(b *testing.B, conn *libvirt.Connect, from, name string, mebibytes uint) *libvirt.Domain {
 	b.Helper()
-	base, err := conn.LookupDomainByName(from)
-	must(b, err)
-	text, err := base.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
-	must(b, err)
-	var definition libvirtxml.Domain
-	must(b, definition.Unmarshal(text))
-	definition.Name, definition.UUID, definition.CurrentMemory = name, "", nil
+	definition := definitionOf(b, conn, from, name)
+	definition.CurrentMemory = nil
 	definition.Memory = &libvirtxml.DomainMemory{Value: mebibytes, Unit: "MiB"}
-	for n := range definition.Devices.Interfaces {
-		definition.Devices.Interfaces[n].MAC = nil
-	}
-	text, err = definition.Marshal()
+	text, err := definition.Marshal()
 	must(b, err)
 	domain, err := conn.DomainDefineXML(text)
 	must(b, err)

@@ -64,15 +64,26 @@ func byHand(b testing.TB, conn *libvirt.Connect, name string) *libvirt.Domain {
 	return byHandOf(b, conn, "still", name)
 }
 
+// definitionOf returns the definition of a base for a domain of another name.
+func definitionOf(b testing.TB, conn *libvirt.Connect, base, name string) *libvirtxml.Domain {
+	b.Helper()
+	domain, err := conn.LookupDomainByName(base)
+	must(b, err)
+	text, err := domain.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+	must(b, err)
+	definition := &libvirtxml.Domain{}
+	must(b, definition.Unmarshal(text))
+	definition.Name, definition.UUID = name, ""
+	for n := range definition.Devices.Interfaces {
+		definition.Devices.Interfaces[n].MAC = nil
+	}
+	return definition
+}
+
 // byHandOf is byHand with a base of one disk.
 func byHandOf(b testing.TB, conn *libvirt.Connect, from, name string) *libvirt.Domain {
 	b.Helper()
-	base, err := conn.LookupDomainByName(from)
-	must(b, err)
-	text, err := base.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
-	must(b, err)
-	var definition libvirtxml.Domain
-	must(b, definition.Unmarshal(text))
+	definition := definitionOf(b, conn, from, name)
 	pool, err := conn.LookupStoragePoolByName("default")
 	must(b, err)
 	backing := definition.Devices.Disks[0].Source.File.File
@@ -81,13 +92,9 @@ func byHandOf(b testing.TB, conn *libvirt.Connect, from, name string) *libvirt.D
 	must(b, err)
 	path, err := volume.GetPath()
 	must(b, err)
-	definition.Name, definition.UUID = name, ""
-	for n := range definition.Devices.Interfaces {
-		definition.Devices.Interfaces[n].MAC = nil
-	}
 	definition.Devices.Disks[0].Source.File.File = path
 	definition.Devices.Disks[0].Driver.Cache = "unsafe"
-	text, err = definition.Marshal()
+	text, err := definition.Marshal()
 	must(b, err)
 	domain, err := conn.DomainCreateXML(text, libvirt.DOMAIN_START_AUTODESTROY)
 	must(b, err)

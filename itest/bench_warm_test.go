@@ -60,18 +60,9 @@ func saveByHand(b *testing.B, conn *libvirt.Connect) savedByHand {
 	b.Helper()
 	s := savedByHand{overlay: imageDir + "/by-hand-frozen.qcow2", memory: imageDir + "/by-hand-memory"}
 	makeOverlay(b, s.overlay, imageDir+"/my_base_domain.qcow2")
-	base, err := conn.LookupDomainByName("my_base_domain")
-	must(b, err)
-	text, err := base.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
-	must(b, err)
-	var definition libvirtxml.Domain
-	must(b, definition.Unmarshal(text))
-	definition.Name, definition.UUID = "by-hand-frozen", ""
+	definition := definitionOf(b, conn, "my_base_domain", "by-hand-frozen")
 	definition.Devices.Disks[0].Source.File.File = s.overlay
-	for n := range definition.Devices.Interfaces {
-		definition.Devices.Interfaces[n].MAC = nil
-	}
-	text, err = definition.Marshal()
+	text, err := definition.Marshal()
 	must(b, err)
 	domain, err := conn.DomainCreateXML(text, 0)
 	must(b, err)
