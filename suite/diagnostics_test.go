@@ -22,6 +22,10 @@ import (
 
 const twoHosts = `a.noted = "10.0.0.1", b.noted = "10.0.0.2"`
 
+// A line begins as such, or after what Ginkgo prints before it ends a line: the dots of
+// passed specs, and the seed of the run.
+const beginningOfLine = `(?m)^(?:Random Seed: \d+)?[ •]*`
+
 func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 	for name, test := range map[string]struct {
 		args      []string
@@ -40,11 +44,11 @@ func TestStepsArePrintedOnceWithoutATerminal(t *testing.T) {
 			if test.processes > 1 {
 				end = ` in process [12]`
 			}
-			summary := regexp.MustCompile(`(?m)^[ •]*overcast: hosts set up: a in \d+\.\ds, b in \d+\.\ds`+end+`$`).FindAllString(output, -1)
+			summary := regexp.MustCompile(beginningOfLine+`overcast: hosts set up: a in \d+\.\ds, b in \d+\.\ds`+end+`$`).FindAllString(output, -1)
 			assert.Len(t, summary, test.processes, output)
 			for _, label := range []string{"a", "b"} {
 				for _, step := range []string{"cloned as " + label, "address"} {
-					lines := regexp.MustCompile(`(?m)^[ •]*overcast: `+label+`: `+step+` .*after \d+\.\ds`+end+`$`).FindAllString(output, -1)
+					lines := regexp.MustCompile(beginningOfLine+`overcast: `+label+`: `+step+` .*after \d+\.\ds`+end+`$`).FindAllString(output, -1)
 					assert.Len(t, lines, test.processes, "%s of %s in:\n%s", step, label, output)
 				}
 			}

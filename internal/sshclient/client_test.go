@@ -222,9 +222,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("the connection beneath, which is not ours, has ended: %v", over.Err())
 	}
 	over.Close()
-	if leaked := leaks(); leaked != "" {
-		t.Errorf("left running:\n%s", leaked)
-	}
+	expectNoLeaks(t)
 	var none *sshclient.Client
 	if err := none.Close(); err != nil {
 		t.Errorf("closing nil: %v", err)
@@ -232,6 +230,19 @@ func TestClose(t *testing.T) {
 }
 
 var ours = regexp.MustCompile(`internal/sshclient\.(\(\*|do\[|[a-z])`)
+
+// expectNoLeaks allows the goroutines that Close has waited for the moment in which
+// they return.
+func expectNoLeaks(t *testing.T) {
+	t.Helper()
+	var leaked string
+	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(time.Millisecond) {
+		if leaked = leaks(); leaked == "" {
+			return
+		}
+	}
+	t.Errorf("left running:\n%s", leaked)
+}
 
 // leaks are the goroutines that are in the package.
 func leaks() string {

@@ -214,7 +214,7 @@ func TestCloseWithCommandsThatRunAndWait(t *testing.T) {
 	eventually(t, "the others wait", func() bool { return sshclient.Waiting(c) == 21 })
 	require.NoError(t, c.Close())
 	all.Wait()
-	assert.Empty(t, leaks())
+	expectNoLeaks(t)
 }
 
 func TestVersionsOfDropbearThatCloseConnections(t *testing.T) {

@@ -109,9 +109,7 @@ func TestProxyJump(t *testing.T) {
 		}
 		run(t, c, "true")
 		c.Close()
-		if leaked := leaks(); leaked != "" {
-			t.Errorf("left running:\n%s", leaked)
-		}
+		expectNoLeaks(t)
 	})
 	t.Run("a jump of the machine on the way", func(t *testing.T) {
 		before := first.Logins()

@@ -53,28 +53,33 @@ func newTunnel(c *Client, channel net.Conn, network, addr string) *tunnel {
 	return t
 }
 
-// start begins to copy. Both directions end with the client at the latest.
+// start begins to copy. Both directions end with the client at the latest, which waits
+// for all three tasks.
 func (t *tunnel) start() bool {
-	release := context.AfterFunc(t.client.ctx, func() { t.Close() })
-	finished := make(chan struct{})
-	if !t.client.spawn(func() {
-		defer close(finished)
-		io.Copy(t.received, onlyReader{t.channel})
-		t.client.first.orLost(io.EOF) // learn first whether it is the machine that is gone
-		t.received.Close()
-	}) {
-		release()
-		return false
-	}
+	received := make(chan struct{})
 	return t.client.spawn(func() {
-		defer release()
+		select {
+		case <-t.client.ctx.Done():
+			t.Close()
+		case <-t.closing:
+		}
+	}) && t.client.spawn(func() {
+		defer close(received)
+		t.receive()
+	}) && t.client.spawn(func() {
 		t.send()
 		select {
 		case <-t.closing:
-		case <-finished:
+		case <-received:
 		}
 		t.channel.Close()
 	})
+}
+
+func (t *tunnel) receive() {
+	io.Copy(t.received, onlyReader{t.channel})
+	t.client.first.orLost(io.EOF) // learn first whether it is the machine that is gone
+	t.received.Close()
 }
 
 func (t *tunnel) send() {
