@@ -139,15 +139,25 @@ func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
 	assert.LessOrEqual(t, strings.Count(output, "  host b - "), 1, output)
 }
 
-// Ginkgo prints the goroutines of the node once, when the interrupt comes.
+// Ginkgo prints the goroutines of the node once, when the interrupt comes: the stack of a
+// node that waits for a set-up, which shows nothing of the set-up's own functions.
 func TestAnInterruptOfASetUpShowsGoroutinesOnce(t *testing.T) {
 	for _, processes := range []int{1, 2} {
 		cmd, path := childCommand(t, []string{fmt.Sprintf("-procs=%d", processes)}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = "/nowhere" }`, "a b")
 		output := interrupted(t, cmd, path, func(log string) bool { return strings.Count(log, "set up a") == processes })
 		assert.Equal(t, processes, strings.Count(output, "Spec Goroutine"), output)
 		assert.NotContains(t, output, "Other Goroutines")
+		stack := between(output, "Spec Goroutine", "Begin Additional Progress Reports")
+		assert.Contains(t, stack, "suite.(*Fixtures).SetUp")
+		assert.NotContains(t, stack, "internal/host.")
 		assert.Regexp(t, `generated when the interrupt was received:\n.*\n.*\n\n\s+Begin Additional Progress Reports >>\n\s+Hosts:\n`, output)
 	}
+}
+
+func between(text, from, to string) string {
+	_, text, _ = strings.Cut(text, from)
+	text, _, _ = strings.Cut(text, to)
+	return text
 }
 
 func TestAFailedSetUpReportsAllHosts(t *testing.T) {

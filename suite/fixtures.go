@@ -60,7 +60,7 @@ func (f *Fixtures) SetUp(ctx ginkgo.SpecContext) {
 	set, err := f.hosts()
 	f.fail(err)
 	f.fail(set.refuseShared())
-	f.fail(set.setUp(started, f.labels, nil))
+	f.fail(<-set.setUp(started, f.labels, nil))
 }
 
 // SetUpShared, the first body of a SynchronizedBeforeSuite, starts the set-up of
@@ -85,12 +85,9 @@ func (f *Fixtures) Join(ctx ginkgo.SpecContext, message []byte) {
 	f.reportHostsOnFailure()
 	set, err := f.hosts()
 	f.fail(err)
-	var joinErr error
-	var join sync.WaitGroup
-	join.Go(func() { joinErr = f.joinShared(started, set, message) })
-	err = set.setUp(started, set.own, nil)
-	join.Wait()
-	f.fail(errors.Join(joinErr, err))
+	settingUp := set.setUp(started, set.own, nil)
+	joinErr := f.joinShared(started, set, message)
+	f.fail(errors.Join(joinErr, <-settingUp))
 }
 
 // TearDown tears down the hosts of this process. Set-up registers the teardown,

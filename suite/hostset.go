@@ -63,10 +63,12 @@ func (set *hostSet) prepare(label string) (host.Prepared, error) {
 	return host.Prepare(label, section)
 }
 
-// setUp sets up hosts at the same time, as one batch. It calls queued, unless it is
-// nil, when their resources are reserved or queued for.
-func (set *hostSet) setUp(ctx context.Context, labels []string, queued func()) error {
-	return host.Default.SetUp(ctx, labels, set.prepare, host.SetupOptions{Queued: queued, Diagnose: true})
+// setUp starts to set up hosts at the same time, as one batch. It calls queued, unless
+// it is nil, when their resources are reserved or queued for. Ginkgo's progress reports
+// show the stack of a node, and each goroutine with a function of this package: a node
+// that receives from the channel has a short stack, and the goroutine has none.
+func (set *hostSet) setUp(ctx context.Context, labels []string, queued func()) <-chan error {
+	return host.Default.StartSetUp(ctx, labels, set.prepare, host.SetupOptions{Queued: queued, Diagnose: true})
 }
 
 // refuseShared returns an error if each of several processes would set up a

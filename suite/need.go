@@ -75,7 +75,7 @@ func (f *Fixtures) need(ctx ginkgo.SpecContext, labels []string) error {
 	}
 	booting, cancel := f.untilRunnerEnds(ctx)
 	defer cancel()
-	err = set.setUp(host.WithProgress(booting, stepPrinter()), missing, nil)
+	err = <-set.setUp(host.WithProgress(booting, stepPrinter()), missing, nil)
 	if err != nil && ctx.Err() == nil {
 		f.noteFailures(missing, err)
 	}

@@ -60,7 +60,7 @@ func (f *Fixtures) bootShared(ctx context.Context, set *hostSet) ([]byte, error)
 func (b *sharedBoot) setUp(ctx context.Context, set *hostSet, queued func()) {
 	defer close(b.done)
 	r := result{Version: messageVersion, Run: b.run}
-	err := set.setUp(ctx, b.labels, queued)
+	err := <-set.setUp(ctx, b.labels, queued)
 	if err == nil {
 		r.Hosts, err = host.Default.Share(b.labels...)
 	}

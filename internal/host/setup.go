@@ -161,6 +161,15 @@ func (r *Registry) SetUp(ctx context.Context, labels []string, prepare Preparer,
 	return setUp(ctx, entries, prepare, options, queued)
 }
 
+// StartSetUp calls SetUp in a goroutine and sends its error. A panic is an error.
+func (r *Registry) StartSetUp(ctx context.Context, labels []string, prepare Preparer, options SetupOptions) <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		result <- recovered.Do(func() error { return r.SetUp(ctx, labels, prepare, options) })
+	}()
+	return result
+}
+
 // setUp sets up the hosts of entries that the caller has acquired.
 func setUp(ctx context.Context, entries []*entry, prepare Preparer, options SetupOptions, queued func()) error {
 	file, err := trace.Open()
