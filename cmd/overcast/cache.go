@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
@@ -116,6 +117,8 @@ func cachePruneCommand() *cobra.Command {
 volume uses and that no set-up has used for 14 days, and prints a line for each.
 The next set-up that needs one imports or builds it again. Set-ups do the same by
 themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.
+It also removes images from the user's cache folder that were downloaded or
+decompressed and that no import has used for this time.
 
 LAYER is the key of a layer, or its start, as "overcast cache ls" prints it. Layers that are
 named are removed also if they were used lately, but not while they are in use.`,
@@ -137,9 +140,11 @@ named are removed also if they were used lately, but not while they are in use.`
 			}
 			unusedSince := time.Now().Add(-age)
 			if all {
-				unusedSince = time.Now().Add(time.Minute) // also with another clock
+				age, unusedSince = 0, time.Now().Add(time.Minute) // also with another clock
 			}
-			return prune(cmd.Context(), cmd.OutOrStdout(), urls, unusedSince)
+			return errors.Join(
+				prune(cmd.Context(), cmd.OutOrStdout(), urls, unusedSince),
+				pruneDownloads(cmd.Context(), cmd.OutOrStdout(), age))
 		},
 	}
 	command.Flags().BoolVar(&all, "all", false, "remove all layers that are not in use")
@@ -209,6 +214,20 @@ func prune(ctx context.Context, stdout io.Writer, urls []string, unusedSince tim
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// pruneDownloads removes the files that imports of images have left in the user's cache
+// folder, if they were not used for a time.
+func pruneDownloads(ctx context.Context, stdout io.Writer, unused time.Duration) error {
+	dir, err := image.DefaultDir()
+	if err != nil {
+		return err
+	}
+	freed, err := (&image.Cache{Dir: dir}).Prune(ctx, unused)
+	if freed > 0 {
+		fmt.Fprintf(stdout, "removed %.1f MiB of downloaded images from %s\n", float64(freed)/(1<<20), dir)
+	}
+	return err
 }
 
 func imageCommand() *cobra.Command {

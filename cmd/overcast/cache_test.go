@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,4 +53,27 @@ func TestCachePruneNamesALayerThatDoesNotExist(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Empty(t, out)
 	assert.Contains(t, stderr, "removing layer 3f2a: no hypervisor has it: overcast cache ls lists the layers")
+}
+
+func TestCachePruneRemovesDownloads(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	dir, err := image.DefaultDir()
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	recent, old := filepath.Join(dir, "recent"), filepath.Join(dir, "old")
+	for _, path := range []string{recent, old} {
+		require.NoError(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
+	}
+	require.NoError(t, os.Chtimes(old, time.Time{}, time.Now().Add(-15*24*time.Hour)))
+
+	code, out, stderr := overcast(t, "", "cache", "prune", "-c", "test:///default")
+	assert.Equal(t, 0, code, stderr)
+	assert.Equal(t, "removed 1.0 MiB of downloaded images from "+dir+"\n", out)
+	assert.NoFileExists(t, old)
+	assert.FileExists(t, recent)
+
+	code, _, stderr = overcast(t, "", "cache", "prune", "--all", "-c", "test:///default")
+	assert.Equal(t, 0, code, stderr)
+	assert.NoFileExists(t, recent)
 }

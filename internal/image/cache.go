@@ -111,9 +111,9 @@ func (c *Cache) path(key string) string { return filepath.Join(c.Dir, key) }
 // acquire locks a key. While another process holds it, the progress of that
 // process is reported.
 func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*filelock.Ticket, error) {
-	locks := filepath.Join(c.Dir, "locks")
-	if err := os.MkdirAll(locks, 0o700); err != nil {
-		return nil, fmt.Errorf("creating the image cache: %w", c.diskError(err))
+	locks, err := c.locks()
+	if err != nil {
+		return nil, err
 	}
 	watch, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -129,6 +129,15 @@ func (c *Cache) acquire(ctx context.Context, key string, m *meter) (*filelock.Ti
 		return nil, fmt.Errorf("waiting for image %s: %w", m.now.Source, err)
 	}
 	return l, nil
+}
+
+// locks returns the folder of the locks, which it makes if needed.
+func (c *Cache) locks() (string, error) {
+	dir := filepath.Join(c.Dir, "locks")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("creating the image cache: %w", c.diskError(err))
+	}
+	return dir, nil
 }
 
 func thisProcess(label string) filelock.Holder {

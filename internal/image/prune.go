@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -65,7 +64,11 @@ func (c *Cache) removeFile(name string, chosen func(name string) bool) (size int
 	key := strings.TrimSuffix(withoutRecord(name), partSuffix)
 	ended, end := context.WithCancel(context.Background())
 	end() // one try
-	l, err := filelock.Acquire(ended, filepath.Join(c.Dir, "locks"), key, thisProcess("clean-up of the image cache"), nil)
+	locks, err := c.locks()
+	if err != nil {
+		return 0, err
+	}
+	l, err := filelock.Acquire(ended, locks, key, thisProcess("clean-up of the image cache"), nil)
 	if errors.As(err, new(*filelock.BusyError)) {
 		return 0, nil
 	}
