@@ -150,7 +150,7 @@ var _ = Describe("a host with an image", Serial, func() {
 		Expect(run(logIn(up(ctx, "image_once")), "cat /root/proof")).To(Equal("provisioned\n"))
 		Expect(fixture.TearDown(ctx, "image_once")).To(Succeed())
 		Expect(leftovers("layer")).To(HaveLen(2+2), "two domains and their volumes")
-		Expect(strings.Count(overcast("cache", "prune", "--all", "-c", "qemu:///system"), "\n")).To(Equal(2))
+		Expect(strings.Count(overcast("cache", "prune", "--all", "-c", "qemu:///system"), "removed overcast-layer-")).To(Equal(2))
 		Expect(leftovers("layer")).To(BeEmpty())
 	}, NodeTimeout(3*time.Minute))
 

@@ -224,7 +224,7 @@ func pruneDownloads(ctx context.Context, stdout io.Writer, unused time.Duration)
 		return err
 	}
 	freed, err := (&image.Cache{Dir: dir}).Prune(ctx, unused)
-	if freed > 0 {
+	if freed >= 1<<20 { // less is a record of a digest
 		fmt.Fprintf(stdout, "removed %.1f MiB of downloaded images from %s\n", float64(freed)/(1<<20), dir)
 	}
 	return err
