@@ -67,7 +67,8 @@ type Provision struct {
 	// StartTimeout is the limit for the first login, from the end of BootDelay.
 	StartTimeout time.Duration `hocon:"startTimeout"`
 	// Copy lists files and folders to upload: pairs of a local and a remote
-	// path or, in a list of odd length, local paths and one remote folder.
+	// path or, in a list of odd length, local paths and one remote folder. Missing
+	// remote folders are created.
 	Copy []string `hocon:"copy" example:"[\"app.conf\", \"/etc/app.conf\"]"`
 	// Cmd is a command to run after that. It must succeed.
 	Cmd string `hocon:"cmd,secret"`
