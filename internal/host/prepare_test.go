@@ -14,10 +14,10 @@ func TestCheckOfTheLoginAllowsTheKeyThatTheFirstSetUpGenerates(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir, err := cloudinit.DefaultKeyDir()
 	require.NoError(t, err)
-	login, err := checkKeyFile("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(cloudinit.LoginKeyPath(dir)))
+	login, err := checkKeyFile(t.Context(), "ssh://admin@{0}?privateKeyFile="+url.QueryEscape(cloudinit.LoginKeyPath(dir)))
 	require.NoError(t, err)
 	assert.Equal(t, "admin, with a key that the first set-up generates", login)
 
-	_, err = checkKeyFile("ssh://admin@{0}?privateKeyFile=" + url.QueryEscape(filepath.Join(dir, "other")))
+	_, err = checkKeyFile(t.Context(), "ssh://admin@{0}?privateKeyFile="+url.QueryEscape(filepath.Join(dir, "other")))
 	assert.ErrorContains(t, err, "does not exist")
 }

@@ -48,7 +48,7 @@ func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.
 	if err != nil {
 		return nil, err
 	}
-	results := []provider.Result{checkLogin(prepared)}
+	results := []provider.Result{checkLogin(ctx, prepared)}
 	if len(prepared.Common().Provision.Copy) > 0 {
 		results = append(results, provider.Result{Name: "provision.copy", Detail: "the local files exist", Err: checkLocalFiles(prepared)})
 	}
@@ -62,10 +62,10 @@ func Check(ctx context.Context, label string, section *hocon.Value) ([]provider.
 }
 
 // checkLogin checks what can be checked of a login before the host exists.
-func checkLogin(p Prepared) provider.Result {
-	result := provider.Result{Name: "login", Detail: "none configured", Err: checkKeyFiles(p)}
+func checkLogin(ctx context.Context, p Prepared) provider.Result {
+	result := provider.Result{Name: "login", Detail: "none configured", Err: checkKeyFiles(ctx, p)}
 	if url := p.Common().ConnectionURL(); url != "" && result.Err == nil {
-		result.Detail, result.Err = checkKeyFile(url)
+		result.Detail, result.Err = checkKeyFile(ctx, url)
 	}
 	return result
 }
@@ -90,13 +90,13 @@ func tryLogin(ctx context.Context, p Prepared) provider.Result {
 // checkKeyFiles checks the key files that the connection URLs of a host name, so that a
 // missing or unusable one is an error before anything boots. The error has the position
 // of the URL.
-func checkKeyFiles(p Prepared) error {
+func checkKeyFiles(ctx context.Context, p Prepared) error {
 	settings := p.Common()
 	for _, login := range []struct{ key, url string }{{"connection.url", settings.Connection.URL}, {"provision.url", settings.Provision.URL}} {
 		if login.url == "" {
 			continue
 		}
-		if _, err := checkKeyFile(login.url); err != nil {
+		if _, err := checkKeyFile(ctx, login.url); err != nil {
 			invalid := p.Section.Invalid(login.key, "%v", err)
 			invalid.Err = err
 			return invalid
@@ -107,12 +107,12 @@ func checkKeyFiles(p Prepared) error {
 
 // checkKeyFile checks the key file that a connection URL names, if it names one, and
 // returns how the URL logs in.
-func checkKeyFile(url string) (login string, err error) {
+func checkKeyFile(ctx context.Context, url string) (login string, err error) {
 	target, err := sshurl.ParseURL(sshurl.ExpandHost(url, "address"))
 	if err != nil {
 		return "", err
 	}
-	err = credentials.CheckKeyFile(target)
+	err = credentials.CheckKeyFile(ctx, target)
 	if errors.Is(err, credentials.ErrKeyFileMissing) && isGeneratedKey(target.PrivateKeyFile) {
 		return target.User + ", with a key that the first set-up generates", nil
 	}
@@ -229,7 +229,7 @@ func newBatch(ctx context.Context, entries []*entry, prepare Preparer, options S
 			prepared, err = prepare(e.label)
 		}
 		if err == nil {
-			err = cmp.Or(checkLocalFiles(prepared), checkKeyFiles(prepared))
+			err = cmp.Or(checkLocalFiles(prepared), checkKeyFiles(ctx, prepared))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("setting up %s: %w", e.label, err))

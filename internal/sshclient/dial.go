@@ -239,6 +239,7 @@ func (h *handshake) explain(err error) error {
 	case h.keyErr != nil:
 		e.Phase, e.Err = PhaseHostKey, h.keyErr
 	case h.key != nil:
+		h.cred.SkipUnofferedPassword()
 		e.Phase, e.Err = PhaseLogin, &LoginError{
 			User: h.endpoint.User, Addr: h.endpoint.Addr(), Offered: h.cred.Offered,
 			Tried: h.cred.Tried, Skipped: h.cred.Skipped, Banner: strings.TrimSpace(h.banner), Err: err,

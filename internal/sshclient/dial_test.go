@@ -289,3 +289,11 @@ func TestLoginErrorNamesTheMethodsOfTheServer(t *testing.T) {
 		t.Errorf("the error does not name the methods of the server: %v", err)
 	}
 }
+
+func TestLoginErrorSaysThatThePasswordWasNotTried(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{})
+	err := dialError(t, t.Context(), "ssh://tester:sesame@"+server.Addr+"?hostKey=insecure", nil)
+	if !strings.Contains(err.Error(), "the password (the server accepts no password)") || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/overcast-go/overcast/internal/sshclient"
+	"github.com/overcast-go/overcast/internal/sshclient/credentials"
 	"github.com/overcast-go/overcast/internal/sshclient/hostkey"
 	"github.com/overcast-go/overcast/internal/sshclient/sshtest"
+	"github.com/overcast-go/overcast/internal/sshclient/sshurl"
 )
 
 // configured are options with a ~/.ssh/config and known_hosts for servers.
@@ -232,6 +234,22 @@ func TestIdentities(t *testing.T) {
 		opts := lonely(t)
 		opts.AgentSocket = startAgent(t, held)
 		connect(t, login+"&privateKeyFile="+locked, opts)
+	})
+	t.Run("an encrypted file before the login", func(t *testing.T) {
+		target, err := sshurl.ParseURL(login + "&privateKeyFile=" + locked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("SSH_AUTH_SOCK", startAgent(t, held))
+		if err := credentials.CheckKeyFile(t.Context(), target); err != nil {
+			t.Errorf("the agent has its key: %v", err)
+		}
+		for _, socket := range []string{startAgent(t, sshtest.NewKey(t, xssh.KeyAlgoED25519)), "/nowhere/agent", ""} {
+			t.Setenv("SSH_AUTH_SOCK", socket)
+			if err := credentials.CheckKeyFile(t.Context(), target); !errors.Is(err, credentials.ErrKeyEncrypted) {
+				t.Errorf("the agent does not have its key: %v", err)
+			}
+		}
 	})
 	t.Run("in their order", func(t *testing.T) {
 		explicit, configuredKey, usual := filepath.Join(t.TempDir(), "explicit"), filepath.Join(t.TempDir(), "configured"), "id_ed25519"

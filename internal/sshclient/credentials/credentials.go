@@ -178,6 +178,13 @@ func (c *Credentials) Methods() []xssh.AuthMethod {
 // noPassword is what is not tried if the server asks for a password.
 const noPassword = "a password (the URL has none)"
 
+// SkipUnofferedPassword records that a password was not tried because the server accepts none.
+func (c *Credentials) SkipUnofferedPassword() {
+	if c.password.IsSet() && len(c.Offered) > 0 && !slices.Contains(c.Offered, "password") && !slices.Contains(c.Offered, "keyboard-interactive") {
+		c.skip("the password (the server accepts no password)")
+	}
+}
+
 func (c *Credentials) offered(method string) {
 	if !slices.Contains(c.Offered, method) {
 		c.Offered = append(c.Offered, method)

@@ -2,6 +2,8 @@ package credentials
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -59,9 +61,9 @@ func formatError(file string, text []byte, err error) error {
 }
 
 // CheckKeyFile says what is wrong with the key file that a target names, as a
-// [*KeyFileError]. One that only the ssh agent can use is not wrong; a target
+// [*KeyFileError]. An encrypted one is not wrong if the ssh agent has its key; a target
 // that names none has none that could be.
-func CheckKeyFile(t sshurl.Target) error {
+func CheckKeyFile(ctx context.Context, t sshurl.Target) error {
 	if t.PrivateKeyFile == "" {
 		return nil
 	}
@@ -69,8 +71,17 @@ func CheckKeyFile(t sshurl.Target) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = readKey(s.ExpandHome(t.PrivateKeyFile), t.Passphrase())
-	if errors.Is(err, ErrKeyEncrypted) && os.Getenv("SSH_AUTH_SOCK") != "" {
+	_, public, err := readKey(s.ExpandHome(t.PrivateKeyFile), t.Passphrase())
+	if public == nil {
+		return err
+	}
+	resolved, resolveErr := s.Resolve(ctx, t, nil)
+	if resolveErr != nil {
+		return resolveErr
+	}
+	var c Credentials
+	defer c.Close()
+	if _, found := find(c.askAgent(ctx, cmp.Or(resolved.Agent, os.Getenv("SSH_AUTH_SOCK"))), public); found {
 		return nil
 	}
 	return err
