@@ -168,6 +168,13 @@ func TestAFailedSetUpReportsAllHosts(t *testing.T) {
 	assert.Regexp(t, `host b - .*\n\s+b: set-up failed, last step: cloned after \d+\.\ds \(as b\), running\n\s+screenshot:\s+\S*/set-up-b-\d+\.png`, output)
 }
 
+func TestAFailedLoginShowsTheConsoleOnce(t *testing.T) {
+	_, output, passed := runWith(t, []string{"-procs=1"}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", connection.url = "ssh://me@127.0.0.1:1", provision.startTimeout = 1 ms }`, "a b")
+	require.False(t, passed)
+	assert.Contains(t, output, "logging in as ssh://me@127.0.0.1:1")
+	assert.Equal(t, 1, strings.Count(output, "| b login:"), output)
+}
+
 // entriesIn reads the hosts' diagnostics from Ginkgo's JSON report.
 func entriesIn(t *testing.T, path string) (found []host.Diagnostics) {
 	t.Helper()

@@ -65,13 +65,13 @@ func (r *Registry) Diagnostics(ctx context.Context, label, test string) Diagnost
 }
 
 // recordFailure records the diagnostics of a host whose set-up has failed, if its
-// caller wants them.
-func (e *entry) recordFailure(ctx context.Context) {
+// caller wants them, and reports whether it does.
+func (e *entry) recordFailure(ctx context.Context) bool {
 	e.mu.Lock()
 	wanted := e.setup.diagnose
 	e.mu.Unlock()
 	if !wanted {
-		return
+		return false
 	}
 	d := e.diagnose(ctx, "set-up")
 	d.Failed = true
@@ -79,6 +79,7 @@ func (e *entry) recordFailure(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.failure = &d
+	return true
 }
 
 // diagnose collects the diagnostics of a host that is up or being set up.

@@ -83,7 +83,7 @@ func (h *Host) BaseDomain() string {
 const consoleLines = 15
 
 // withConsole adds the last lines of the console to an error, unless the host has
-// stopped: the error says so then.
+// stopped: the error has them then. Diagnostics have them, too.
 func (h *Host) withConsole(err error) error {
 	c, ok := h.instance.(provider.ConsoleReader)
 	if !ok || h.Exited() != nil {

@@ -400,7 +400,9 @@ func (e *entry) start(ctx context.Context, h *Host) (err error) {
 		if _, discard := h.discardAfter(ctx, err); discard != nil {
 			return err // the set-up tries again without the cache
 		}
-		e.recordFailure(ctx)
+		if !e.recordFailure(ctx) {
+			err = h.withConsole(err)
+		}
 		kept, keepErr := h.keep(ctx, true)
 		if kept == "" {
 			return errors.Join(err, keepErr)
@@ -439,7 +441,7 @@ func (h *Host) makeReadyWatched(ctx context.Context) error {
 	if outage := provider.OutageCause(ctx); errors.Is(outage, provider.ErrHypervisorNotReachable) {
 		err = outage // the step that it interrupted explains nothing
 	}
-	return h.withConsole(err)
+	return err
 }
 
 // makeReady makes a host that has an address ready for use.

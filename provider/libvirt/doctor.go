@@ -120,7 +120,7 @@ func (d *diagnosis) checkConsole(c *domainxml.Clone) {
 
 // checkLookup runs the queries of the strategies, with a MAC address that no machine has.
 func (d *diagnosis) checkLookup(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) {
-	find, err := d.strategy(conn, c)
+	find, err := d.strategy(ctx, conn, c)
 	if err != nil {
 		d.report("look-up", "", err)
 		return

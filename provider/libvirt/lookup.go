@@ -27,7 +27,7 @@ import (
 
 // strategy returns the strategy that the configuration selects. It fails if the strategy
 // cannot work with the clone.
-func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
+func (i *instance) strategy(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	if i.config.Lookup == lookupStatic {
 		return strategy.Static{IP: i.config.Static.IP}, nil
 	}
@@ -36,7 +36,7 @@ func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy
 	}
 	switch i.config.Lookup {
 	case lookupSSH:
-		return i.bySSH(conn, c)
+		return i.bySSH(ctx, conn, c)
 	case lookupLease:
 		return i.byLease(conn, c, 0)
 	case lookupAgent:
@@ -44,15 +44,15 @@ func (i *instance) strategy(conn *libvirt.Connect, c *domainxml.Clone) (strategy
 	case lookupARP:
 		return i.byARP(conn, c, arpScanAfter), nil
 	}
-	return i.race(conn, c), nil
+	return i.race(ctx, conn, c), nil
 }
 
 // bySSH asks another machine, which may still have the lease of an earlier clone with the
 // same MAC address. libvirt's leases show whether an address is stale.
-func (i *instance) bySSH(conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
+func (i *instance) bySSH(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (strategy.Strategy, error) {
 	from, err := sshurl.ParseURL(i.config.SSH.URL)
 	if err == nil {
-		err = credentials.CheckKeyFile(from)
+		err = credentials.CheckKeyFile(ctx, from)
 	}
 	by := strategy.SSH{URL: i.config.SSH.URL, Command: i.config.SSH.Command, Timeout: i.config.SSH.Timeout, Reach: answers}
 	if network, err := i.leasesBefore(conn, c); err == nil {
@@ -123,7 +123,7 @@ func scanDelay(hasLeases bool) time.Duration {
 }
 
 // race returns all strategies that can work here, for auto.
-func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Strategy {
+func (i *instance) race(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) strategy.Strategy {
 	var all strategy.Auto
 	add := func(s strategy.Strategy, err error) {
 		if err == nil { // otherwise it cannot work here
@@ -131,7 +131,7 @@ func (i *instance) race(conn *libvirt.Connect, c *domainxml.Clone) strategy.Stra
 		}
 	}
 	if i.config.SSH.Command != "" {
-		add(i.bySSH(conn, c))
+		add(i.bySSH(ctx, conn, c))
 	}
 	byLease, err := i.byLease(conn, c, missingServerTimeout)
 	add(byLease, err)
@@ -305,7 +305,7 @@ func (i *instance) addressError(ctx, asked context.Context, domain string, err e
 	default:
 		err = fmt.Errorf("domain %s: %w", domain, err)
 	}
-	return fmt.Errorf("%w: %w%s", provider.ErrAddressNotFound, err, virt.Quoted("last lines of the console", i.Console(virt.MaxShownLines)))
+	return fmt.Errorf("%w: %w", provider.ErrAddressNotFound, err)
 }
 
 var _ provider.Finder = (*instance)(nil)

@@ -242,7 +242,7 @@ func (i *instance) identify(ctx context.Context, on *virt.Connection, c *domainx
 	if i.warm.found != nil {
 		i.find, err = i.warm.newSavedAddress()
 	} else {
-		i.find, err = i.strategy(on.Conn, c)
+		i.find, err = i.strategy(ctx, on.Conn, c)
 	}
 	return err
 }
