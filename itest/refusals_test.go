@@ -40,7 +40,7 @@ var _ = Describe("set-up", func() {
 		Expect(err).To(MatchError(fixture.ErrBaseDomainMissing))
 		Expect(err).To(MatchError(And(
 			ContainSubstring(`base domain "my_base_domian" does not exist at qemu:///system`),
-			ContainSubstring("my_base_domain"))))
+			ContainSubstring(`did you mean "my_base_domain"?`))))
 	})
 
 	It("refuses a base domain that is running", func(ctx SpecContext) {

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
@@ -141,7 +142,7 @@ func (o *initOptions) chooseSource(ask *questions, files *initFiles, found libvi
 		images = nil
 		bases = slices.DeleteFunc(slices.Clone(bases), func(b libvirt.BaseDomain) bool { return b.Name != o.base })
 		if len(bases) == 0 {
-			return fmt.Errorf("choosing a base domain: %s has no domain %q that is shut off: see virsh list --all", redact.Text(o.url), o.base)
+			return o.noBase(found.Bases)
 		}
 	case o.image != "":
 		images, bases = []string{o.image}, nil
@@ -175,6 +176,19 @@ func (o *initOptions) chooseSource(ask *questions, files *initFiles, found libvi
 		files.Image = images[chosen-len(bases)]
 	}
 	return files.chooseNetwork(ask, networks, found.Networks)
+}
+
+// noBase is the error of a hypervisor without the base domain of --base.
+func (o *initOptions) noBase(bases []libvirt.BaseDomain) error {
+	var names []string
+	for _, b := range bases {
+		names = append(names, b.Name)
+	}
+	hint := ""
+	if near := editdistance.Nearest(o.base, names, len(o.base)/3); near != "" {
+		hint = fmt.Sprintf(", did you mean %q?", near)
+	}
+	return fmt.Errorf("choosing a base domain: %s has no domain %q that is shut off%s: see virsh list --all", redact.Text(o.url), redact.Text(o.base), hint)
 }
 
 // noSource is the error of a hypervisor without a base domain in a folder without an

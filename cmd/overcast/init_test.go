@@ -124,12 +124,13 @@ func TestInitFailsAndWritesNothing(t *testing.T) {
 		args                []string
 	}{
 		"has no domain that is shut off, and neither this folder nor images/ has a disk image: shut a domain off (virsh shutdown NAME; there are alone, debian, fedora), or download a cloud image to images/": {hypervisor: running, args: []string{"--yes"}},
-		"images/ has a disk image: download a cloud image to images/": {},
-		`has no domain "debain" that is shut off`:                     {hypervisor: twoBases, args: []string{"--base", "debain"}},
-		"stat nowhere.img: no such file":                              {args: []string{"--image", "nowhere.img"}},
-		"standard input has ended: use --yes":                         {hypervisor: twoBases},
-		`label "a b"`:                                                 {hypervisor: twoBases, args: []string{"--yes", "a b"}},
-		"listing domains, networks and pools at test://":              {hypervisor: "<"},
+		"images/ has a disk image: download a cloud image to images/":                           {},
+		`has no domain "debain" that is shut off, did you mean "debian"?: see virsh list --all`: {hypervisor: twoBases, args: []string{"--base", "debain"}},
+		`has no domain "web" that is shut off: see`:                                             {hypervisor: twoBases, args: []string{"--base", "web"}},
+		"stat nowhere.img: no such file":                                                        {args: []string{"--image", "nowhere.img"}},
+		"standard input has ended: use --yes":                                                   {hypervisor: twoBases},
+		`label "a b"`:                                                                           {hypervisor: twoBases, args: []string{"--yes", "a b"}},
+		"listing domains, networks and pools at test://":                                        {hypervisor: "<"},
 	} {
 		newFolder(t)
 		_, err := initIn(t, test.hypervisor, test.answers, test.args...)

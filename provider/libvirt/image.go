@@ -288,7 +288,7 @@ func (d *diagnosis) checkImage(p *planning) bool {
 		return false
 	}
 	if l == nil && d.config.source.Kind != image.Volume {
-		d.warn("plan", "the devices, network, memory and look-up are checked when the image is imported: overcast image import")
+		d.warn("plan", "devices, network, memory and look-up are not checked before the image is imported: the first set-up does that, or overcast image import")
 		return false
 	}
 	host, err := layers.ReadHost(p.on.Conn)

@@ -11,6 +11,7 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/gc"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
@@ -64,7 +65,7 @@ func (p *planning) readBase(ctx context.Context) (err error) {
 		p.base, err = p.readImageBase(ctx, p.on)
 		return err
 	}
-	p.base, err = virt.ReadBase(p.on.Conn, p.config.URL, p.config.BaseDomain)
+	p.base, err = virt.ReadBase(p.on.Conn, p.config.URL, p.config.BaseDomain, owner.NamePrefix)
 	return err
 }
 

@@ -3,6 +3,7 @@ package virt
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"libvirt.org/go/libvirt"
@@ -11,10 +12,12 @@ import (
 
 // ReadBase returns the inactive definition of a base domain. It fails with a
 // *[BaseMissingError], or with a *[BaseRunningError] if the domain is not shut off.
-func ReadBase(conn *libvirt.Connect, url, name string) (*libvirtxml.Domain, error) {
+// ownPrefix begins the names of the domains that overcast has created: an error does
+// not name these.
+func ReadBase(conn *libvirt.Connect, url, name, ownPrefix string) (*libvirtxml.Domain, error) {
 	domain, err := conn.LookupDomainByName(name)
 	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn)}
+		return nil, &BaseMissingError{URL: url, Domain: name, Known: domainNames(conn, ownPrefix)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up base domain %q at %s: %w", redact.Text(name), redact.Text(url), hideIn(err, name))
@@ -71,16 +74,16 @@ func ReadDefinition(domain *libvirt.Domain, flags libvirt.DomainXMLFlags) (*libv
 // image (virsh managedsave). Its disks are those of a running system.
 const stateSaved = "saved"
 
-// domainNames lists the domains of a hypervisor for an error message. On failure
-// the list is empty.
-func domainNames(conn *libvirt.Connect) []string {
+// domainNames lists the domains of a hypervisor whose names do not begin with ownPrefix,
+// for an error message. On failure the list is empty.
+func domainNames(conn *libvirt.Connect, ownPrefix string) []string {
 	domains, err := conn.ListAllDomains(0)
 	if err != nil {
 		return nil
 	}
 	var names []string
 	for i := range domains {
-		if name, err := domains[i].GetName(); err == nil {
+		if name, err := domains[i].GetName(); err == nil && !strings.HasPrefix(name, ownPrefix) {
 			names = append(names, name)
 		}
 		_ = domains[i].Free()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/printable"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
@@ -15,16 +16,20 @@ import (
 // [provider.ErrBaseDomainMissing].
 type BaseMissingError struct {
 	URL, Domain string
-	Known       []string // domains that the hypervisor has
+	Known       []string // domains that the hypervisor has and overcast did not create
 }
 
-// Error names the domain, the hypervisor, and the domains that it has.
+// Error names the domain, the hypervisor, the nearest domain that it has, and all of them.
 func (e *BaseMissingError) Error() string {
-	known := "no domain is defined there"
+	known := "no domain to clone is defined there"
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
-	return fmt.Sprintf("base domain %q does not exist at %s (%s): check libvirtBaseDomain and libvirtURL", redact.Text(e.Domain), redact.Text(e.URL), known)
+	hint := ""
+	if near := editdistance.Nearest(e.Domain, e.Known, len(e.Domain)/3); near != "" {
+		hint = fmt.Sprintf(", did you mean %q?", near)
+	}
+	return fmt.Sprintf("base domain %q does not exist at %s%s (%s): check libvirtBaseDomain and libvirtURL", redact.Text(e.Domain), redact.Text(e.URL), hint, known)
 }
 
 // Is makes the error a [provider.ErrBaseDomainMissing].
