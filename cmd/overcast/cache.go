@@ -19,7 +19,7 @@ import (
 func cacheCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "cache",
-		Short: "list or remove layers: imported images and provisioned hosts",
+		Short: "list or remove layers: imported images, provisioned hosts, warm slots",
 		Example: `  overcast cache ls
   overcast cache prune --all`,
 		Args: cobra.ArbitraryArgs,
@@ -44,7 +44,7 @@ type listedLayer struct {
 }
 
 func cacheListCommand() *cobra.Command {
-	return layerListCommand("list layers: imported images and provisioned hosts", "cache", func(libvirt.Layer) bool { return true })
+	return layerListCommand("list layers: imported images, provisioned hosts, warm slots", "cache", func(libvirt.Layer) bool { return true })
 }
 
 // layerListCommand is the command ls of a group, for some layers.
@@ -113,12 +113,12 @@ func cachePruneCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "prune [LAYER]... [--all | --older-than DURATION] [-c URL]...",
 		Short: "remove layers that were not used for 14 days, or those that are named",
-		Long: `prune removes the imported images and the provisioned hosts that no domain and no
-volume uses and that no set-up has used for 14 days, and prints a line for each.
-The next set-up that needs one imports or builds it again. Set-ups do the same by
-themselves, with the limits cacheMaxAge and cacheMaxSize of the configuration.
-It also removes images from the user's cache folder that were downloaded or
-decompressed and that no import has used for this time.
+		Long: `prune removes the layers (imported images, provisioned hosts, warm slots) that no
+domain and no volume uses and that no set-up has used for 14 days, and prints a line for
+each. The next set-up that needs one imports or builds it again. Set-ups remove layers,
+too, by the limits cacheMaxAge and cacheMaxSize of the configuration. prune also removes
+images that were downloaded or decompressed to the user's cache folder and that no import
+has used for this time.
 
 LAYER is the key of a layer, or its start, as "overcast cache ls" prints it. Layers that are
 named are removed also if they were used lately, but not while they are in use.`,
@@ -148,7 +148,7 @@ named are removed also if they were used lately, but not while they are in use.`
 		},
 	}
 	command.Flags().BoolVar(&all, "all", false, "remove all layers that are not in use")
-	command.Flags().DurationVar(&age, "older-than", libvirt.DefaultCacheMaxAge, "remove layers that were not used for this time")
+	command.Flags().DurationVar(&age, "older-than", libvirt.DefaultCacheMaxAge, "remove layers that were not used for this `DURATION`")
 	command.MarkFlagsMutuallyExclusive("all", "older-than")
 	at.addFlag(command)
 	return command

@@ -22,7 +22,8 @@ func configCommand() *cobra.Command {
 		Short: "print the resolved configuration: all of it, one FILE, or the host LABEL",
 		Long: `config prints the resolved configuration: all of it, the section of the host
 LABEL, or FILE, which is resolved without other sources. Each value has a line
-with its position. Passwords and passphrases are printed as ********.
+with its position. Passwords and passphrases are printed as ********. With LABEL, the
+keys and values of the section are checked, too; "overcast doctor" checks all hosts.
 
 An argument is a FILE if it contains a slash, ends in .conf, .json or .properties,
 or names a file but no host; otherwise it is a LABEL.`,

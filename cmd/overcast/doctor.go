@@ -27,7 +27,8 @@ each step: configuration, login, connection, base domain, permissions, devices,
 disks, pool, firmware, TPM, folders and memory. Then it checks /dev/kvm, console,
 network, the look-up of the address, and how the host is reached. It logs in to an
 existing machine (hostname). It prints a line for each check, "ok", "WARN" or "FAILED"
-first; a line that is not "ok" says what to do. It stops at the first step that fails.
+first; a line that is not "ok" says what to do. What depends on a failed step is not
+checked.
 No clone, volume or network is created.`,
 		Example: `  overcast doctor            # every host
   overcast doctor nat_host`,

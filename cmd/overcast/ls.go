@@ -177,8 +177,8 @@ func gcCommand() *cobra.Command {
 		Long: `gc removes what overcast has created and whose process has ended, including
 clones that were kept for inspection, and prints a line for each. What overcast
 has not created, and what a living process owns, is never touched. A process on
-another machine counts as alive until it has not renewed its clone's lease in
-time (ownerLease).`,
+another machine counts as alive until it has not renewed its ownership of the
+clone for ownerLease (15 minutes).`,
 		Example: `  overcast gc --dry-run                 # print what would be removed
   overcast gc nat_host                  # only what belongs to that host
   overcast gc -c qemu+ssh://root@big/system`,

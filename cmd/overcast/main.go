@@ -72,10 +72,11 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "overcast COMMAND",
-		Short: "Look after the hosts that test suites declare in overcast.conf",
-		Long: `overcast looks after the hosts that test suites declare in overcast.conf:
-it prints the configuration, checks what a host needs, lists and removes what
-overcast has created, and reaches hosts that run.`,
+		Short: "manage the hosts that test suites declare in overcast.conf",
+		Long: `overcast manages the hosts that test suites declare in overcast.conf: it writes a
+first configuration, checks what hosts need, keeps hosts up between test runs, logs in
+to running hosts, and lists and removes what overcast has created on hypervisors.
+Start with "overcast init", then run "overcast doctor".`,
 		Args:                       cobra.ArbitraryArgs,
 		SilenceErrors:              true,
 		SilenceUsage:               true,

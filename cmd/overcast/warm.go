@@ -16,10 +16,10 @@ func warmCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "warm LABEL [--slots N]",
 		Short: "save the memory of hosts, so that later runs do not boot them",
-		Long: `warm sets hosts of a label with warm = true up at the same time, as many as --slots
-says, and removes them. The memory of each is saved: a run of as many processes then
-restores its hosts instead of booting them, for instance on a CI machine that this
-command has prepared. Slots that exist are restored, as a check.`,
+		Long: `warm boots --slots hosts of the label at the same time, saves the memory of each, and
+removes them. A later run of as many test processes restores its hosts from these slots
+instead of booting them, for instance on a CI machine. Slots that exist are restored, as
+a check. The section of the host must have warm = true.`,
 		Example:           `  overcast warm nat_host --slots 4`,
 		Args:              arguments(1, 1, "a label"),
 		ValidArgsFunction: completeLabels,

@@ -18,7 +18,7 @@
 // down after TearDownSuite. The teardown is registered before anything is
 // created. It therefore also runs when SetupSuite panics or calls t.FailNow,
 // although testify does not call TearDownSuite then. When the process is killed,
-// libvirtd destroys its clones within about a second; package suite has a table of
+// libvirtd destroys its clones within about a second; docs/lifecycle.md has a table of
 // all the ways in which a run can end.
 //
 // Suites of one process that run at the same time, in parallel tests, share the
