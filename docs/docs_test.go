@@ -97,6 +97,35 @@ func TestFirstExampleOfTheREADMENeedsOnlyAnImage(t *testing.T) {
 	assert.Fail(t, "README.md has no configuration")
 }
 
+func TestGuidesNameTheVersionOfGo(t *testing.T) {
+	module, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	needed := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
+	require.NotNil(t, needed)
+	for _, guide := range []string{"../README.md", "getting-started.md"} {
+		text, err := os.ReadFile(guide)
+		require.NoError(t, err)
+		named := regexp.MustCompile(`\bGo (\d+\.\d+)`).FindAllSubmatch(text, -1)
+		require.NotEmpty(t, named, guide)
+		for _, version := range named {
+			assert.Equal(t, string(needed[1]), string(version[1]), guide)
+		}
+	}
+}
+
+func TestArchitectureNamesEveryPackage(t *testing.T) {
+	page, err := os.ReadFile("internals.md")
+	require.NoError(t, err)
+	for pattern, prefix := range map[string]string{"../internal/*": "internal/", "../provider/libvirt/internal/*": ""} {
+		folders, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, folders)
+		for _, folder := range folders {
+			assert.Contains(t, string(page), "`"+prefix+filepath.Base(folder)+"`")
+		}
+	}
+}
+
 func TestReferenceHasEveryParameterOfURLs(t *testing.T) {
 	_, err := sshurl.ParseURL("ssh://host?zzzzzzzz=1")
 	require.Error(t, err)
