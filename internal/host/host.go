@@ -39,6 +39,8 @@ type Host struct {
 
 	loginFailure atomic.Pointer[string] // the error of the last attempt to log in at set-up
 
+	output tail // of provision.cmd while it runs
+
 	verified atomic.Bool // the address is the host's, so that later logins are checked
 
 	saved time.Duration // by the cached layer that the host is a clone of; set before it is up

@@ -27,6 +27,7 @@ type Status struct {
 	Login   string        `json:"login,omitempty"`   // command that logs in; "" without a configured login
 	Keep    string        `json:"keep,omitempty"`    // when it is kept, for instance "on-failure"
 	Console []string      `json:"console,omitempty"` // last lines of the console
+	Output  string        `json:"output,omitempty"`  // last line of provision.cmd while it runs
 }
 
 // Status returns the state of the host of a label, with at most that many lines of
@@ -67,6 +68,7 @@ func (h *Host) fill(status *Status, lines int) {
 		status.Saved = h.saved
 	}
 	status.Keep = h.settings.KeepPolicy()
+	status.Output = h.output.lastLine()
 	if c, ok := h.instance.(provider.ConsoleReader); ok {
 		status.Console = c.Console(lines)
 	}
@@ -75,7 +77,8 @@ func (h *Host) fill(status *Status, lines int) {
 	}
 }
 
-// String is one line, with the last line of the console. It contains "up" only if the
+// String is one line, with the last line of provision.cmd while it runs, else of the
+// console. It contains "up" only if the
 // host runs.
 func (s Status) String() string {
 	runs := s.State == "" || s.State == provider.StateRunning
@@ -101,7 +104,10 @@ func (s Status) String() string {
 	default:
 		text += "; address: " + s.Address
 	}
-	if len(s.Console) > 0 {
+	switch {
+	case s.Output != "":
+		text += "; provision.cmd: " + s.Output
+	case len(s.Console) > 0:
 		text += "; console: " + s.Console[len(s.Console)-1]
 	}
 	return text
@@ -230,9 +236,12 @@ func (p *progress) remind(interval time.Duration, lastSeen func() string) (stop 
 	return func() { close(done); running.Wait() }
 }
 
-// lastSeen is the last line of the host's console or, without one, the error of the last
-// login, or "".
+// lastSeen is the last line of provision.cmd while it runs, else of the host's console or,
+// without one, the error of the last login, or "".
 func (h *Host) lastSeen() string {
+	if line := h.output.lastLine(); line != "" {
+		return "provision.cmd: " + line
+	}
 	if c, ok := h.instance.(provider.ConsoleReader); ok {
 		if lines := c.Console(1); len(lines) > 0 {
 			return "console: " + lines[len(lines)-1]

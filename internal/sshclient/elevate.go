@@ -31,9 +31,8 @@ const (
 // maxBefore limits the output before the mark that is kept, in bytes.
 const maxBefore = 64 << 10
 
-// runElevated runs cmd by sudo or su.
-func (c *Client) runElevated(ctx context.Context, cmd string) (Result, error) {
-	out := newOutput(c.opts.MaxOutput)
+// runElevated runs cmd by sudo or su, with both streams kept in out.
+func (c *Client) runElevated(ctx context.Context, cmd string, out *output) (Result, error) {
 	e := execution{cmd: cmd, abort: out.full}
 	e.stdout, e.stderr = out.stream(&out.stdout), out.stream(&out.stderr)
 	e, verdict := c.elevate(e, out.full)

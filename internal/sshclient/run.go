@@ -55,28 +55,35 @@ import (
 // server closes the streams of the commands and lets them run: neither OpenSSH
 // nor dropbear sends a signal, except to commands on a terminal (SIGHUP).
 func (c *Client) Run(ctx context.Context, cmd string) (Result, error) {
-	r, err := c.runAsConfigured(ctx, cmd)
+	return c.RunWatched(ctx, cmd, io.Discard)
+}
+
+// RunWatched is Run that also writes to watch what the command prints, as it arrives and
+// up to the bound for output. The writes of both streams are one after another.
+func (c *Client) RunWatched(ctx context.Context, cmd string, watch io.Writer) (Result, error) {
+	r, err := c.runAsConfigured(ctx, cmd, watch)
 	if err != nil {
 		return r, &OperationError{fmt.Sprintf("running %q on %s", cmd, c), err}
 	}
 	return r, nil
 }
 
-func (c *Client) runAsConfigured(ctx context.Context, cmd string) (Result, error) {
+func (c *Client) runAsConfigured(ctx context.Context, cmd string, watch io.Writer) (Result, error) {
+	out := newOutput(c.opts.MaxOutput)
+	out.watch = watch
 	if c.endpoint.ConnectionType.Elevates() {
-		return c.runElevated(ctx, cmd)
+		return c.runElevated(ctx, cmd, out)
 	}
 	e := execution{cmd: cmd, pty: c.endpoint.AllocatePty}
 	if c.opts.TrackProcesses {
 		e.mark = newMark()
 		e.cmd = e.mark.wrap(cmd)
 	}
-	return c.run(ctx, e)
+	return c.run(ctx, e, out)
 }
 
-// run executes with both streams kept up to the bound.
-func (c *Client) run(ctx context.Context, e execution) (Result, error) {
-	out := newOutput(c.opts.MaxOutput)
+// run executes with both streams kept in out.
+func (c *Client) run(ctx context.Context, e execution, out *output) (Result, error) {
 	e.stdout, e.stderr, e.abort = out.stream(&out.stdout), out.stream(&out.stderr), out.full
 	flush := func() {}
 	if e.mark != nil {
@@ -234,11 +241,12 @@ type output struct {
 	mu             sync.Mutex
 	limit, left    int
 	stdout, stderr bytes.Buffer
+	watch          io.Writer  // gets what is kept
 	full           chan error // gets an error when the bound is passed
 }
 
 func newOutput(limit int) *output {
-	return &output{limit: limit, left: limit, full: make(chan error, 1)}
+	return &output{limit: limit, left: limit, watch: io.Discard, full: make(chan error, 1)}
 }
 
 // stream is a writer onto one of the buffers.
@@ -248,6 +256,7 @@ func (o *output) stream(b *bytes.Buffer) io.Writer {
 		defer o.mu.Unlock()
 		kept := p[:min(len(p), o.left)]
 		b.Write(kept)
+		_, _ = o.watch.Write(kept)
 		o.left -= len(kept)
 		if len(kept) < len(p) {
 			select {
