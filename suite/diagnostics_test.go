@@ -143,10 +143,11 @@ func TestAnInterruptReportsASharedHostOnce(t *testing.T) {
 // node that waits for a set-up, which shows nothing of the set-up's own functions.
 func TestAnInterruptOfASetUpShowsGoroutinesOnce(t *testing.T) {
 	for _, processes := range []int{1, 2} {
-		cmd, path := childCommand(t, []string{fmt.Sprintf("-procs=%d", processes)}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = "/nowhere" }`, "a b")
+		cmd, path := childCommand(t, []string{fmt.Sprintf("-procs=%d", processes)}, `a.noted = "10.0.0.1", b { noted = "10.0.0.2", awaits = "/nowhere" }`, "a b", "CHILD_DIRECT=yes")
 		output := interrupted(t, cmd, path, func(log string) bool { return strings.Count(log, "set up a") == processes })
 		assert.Equal(t, processes, strings.Count(output, "Spec Goroutine"), output)
 		assert.NotContains(t, output, "Other Goroutines")
+		assert.NotContains(t, output, "suite.(*runner)")
 		stack := between(output, "Spec Goroutine", "Begin Additional Progress Reports")
 		assert.Contains(t, stack, "suite.(*Fixtures).SetUp")
 		assert.NotContains(t, stack, "internal/host.")

@@ -50,12 +50,8 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 			end(errRunnerEnded)
 			f.cleanUpAndInterrupt()
 		})
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		ginkgo.DeferCleanup(func(ginkgo.SpecContext) {
-			close(stop)
-			<-stopped
-		})
-		go f.runner.watch(stop, stopped)
+		stop := f.runner.watch()
+		ginkgo.DeferCleanup(func(ginkgo.SpecContext) { stop() })
 	}
 	watched, cancel := context.WithCancelCause(ctx)
 	running := f.runner.running
@@ -63,18 +59,33 @@ func (f *Fixtures) watchRunner(ctx ginkgo.SpecContext) context.Context {
 	return watched
 }
 
-func (r *runner) watch(stop <-chan struct{}, stopped chan<- struct{}) {
-	defer close(stopped)
-	ticker := time.NewTicker(runnerInterval)
-	defer ticker.Stop()
-	for r.check() == nil {
-		select {
-		case <-ticker.C:
-		case <-stop:
-			return
+// watch checks in intervals whether the command has ended, and calls onEnd then. stop
+// waits for a check under way. Between two checks there is no goroutine: Ginkgo's progress
+// reports would show it.
+func (r *runner) watch() (stop func()) {
+	var mu sync.Mutex // held during a check
+	var timer *time.Timer
+	stopped := false
+	check := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case stopped:
+		case r.check() == nil:
+			timer.Reset(runnerInterval)
+		default:
+			r.onEnd()
 		}
 	}
-	r.onEnd()
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(runnerInterval, check)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
 }
 
 // cleanUpIfRunnerEnded runs on every failure. Without its command, Ginkgo fails
