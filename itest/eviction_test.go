@@ -77,13 +77,18 @@ var _ = Describe("the cache of a hypervisor", Serial, func() {
 		Expect(layerDomains()).To(HaveLen(1), "the image that the set-up uses")
 	})
 
-	It("loses one layer by overcast cache prune LAYER, whose keys shells complete", func() {
+	It("loses layers by overcast cache prune, by their key, which shells complete, or by their age", func() {
 		DeferCleanup(removeLayers)
 		one, other := importedLayer(1), importedLayer(2)
 		key := func(layer string) string { return strings.TrimPrefix(layer, "overcast-layer-")[:12] }
 		Expect(overcast("__completeNoDesc", "cache", "prune", "-c", "qemu:///system", key(other), "")).To(HavePrefix(key(one) + "\n:"))
 		Expect(overcast("cache", "prune", "-c", "qemu:///system", key(one))).To(ContainSubstring("removed " + one))
 		Expect(layerDomains()).To(Equal([]string{other}))
+
+		unused(other, 3)
+		Expect(overcast("cache", "prune", "--older-than", "96h", "-c", "qemu:///system")).NotTo(ContainSubstring("overcast-layer"))
+		Expect(overcast("cache", "prune", "--older-than", "48h", "-c", "qemu:///system")).To(ContainSubstring("removed " + other))
+		Expect(layerDomains()).To(BeEmpty())
 	})
 
 	It("shows what Overcast for Java has cached, and keeps it", func() {
