@@ -157,7 +157,7 @@ var setUpSteps = []faultyStep{
 	{"unlinked", "virStorageVolDelete", "", "unlinking volume", 0},
 	{"unlinked", "virDomainResume", "", "starting domain overcast-", 0},
 	{"unlinked", "virDomainOpenConsole", "", "", 0}, // the clone runs without its console
-	{"defined", "virConnectDomainXMLToNative", "", `finding out which firmware base domain "faulty-base" boots by`, 0},
+	{"defined", "virConnectDomainXMLToNative", "", `determining the firmware of base domain "faulty-base"`, 0},
 	{"defined", "virDomainDefineXML", "", "defining the domain", 0},
 	{"defined", "virStoragePoolCreateXML", "", "copying TPM state", 0},
 	{"defined", "virStorageVolGetInfo", "virStoragePoolCreateXML", "copying TPM state", 0},
@@ -201,6 +201,10 @@ var untestedCalls = map[string]string{
 // callsBeforeReconnect are calls of a set-up between its plan and its creation. If they
 // lose the connection, the creation opens a new one.
 var callsBeforeReconnect = []string{"virDomainGetInfo"}
+
+// callsOfIdentity are calls of a set-up before its creation if there was an earlier clone,
+// whose identity the clone may take, and otherwise after it.
+var callsOfIdentity = []string{"virNetworkGetXMLDesc", "virNetworkGetDHCPLeases"}
 
 // changingCalls are the calls after whose failure it matters whether libvirt has executed
 // them.
@@ -264,6 +268,8 @@ var _ = Describe("a fault of libvirt", faults, func() {
 		switch {
 		case kind == rpcproxy.Drop && slices.Contains(callsBeforeReconnect, s.call):
 			Expect(r.setUp).NotTo(HaveOccurred())
+		case kind == rpcproxy.Drop && s.after == "" && r.setUp == nil:
+			Expect(callsOfIdentity).To(ContainElement(s.call))
 		case kind == rpcproxy.Drop:
 			r.expectCause(r.setUp, kind)
 		case s.text == "":
@@ -348,7 +354,7 @@ var _ = Describe("a fault of libvirt", faults, func() {
 	})
 
 	It("in the look-up of DHCP leases fails the set-up, and leaves nothing", func(ctx SpecContext) {
-		r := withFault(ctx, "dhcp", rpcproxy.Fault{Kind: rpcproxy.Drop, Call: "virNetworkGetDHCPLeases"}, false)
+		r := withFault(ctx, "dhcp", rpcproxy.Fault{Kind: rpcproxy.Drop, Call: "virNetworkGetDHCPLeases", After: resumed}, false)
 		r.expectCause(r.setUp, rpcproxy.Drop)
 		Expect(r.tearDown).NotTo(HaveOccurred())
 	})
