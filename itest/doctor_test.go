@@ -82,7 +82,7 @@ var _ = Describe("overcast doctor", func() {
 		{link: "pool", breaking: "missing", with: `nat_host.overlayPool = nowhere`, says: `"nowhere" does not exist: choose one of those that virsh pool-list`},
 		{link: "devices", breaking: "passed through", with: `nat_host.libvirtBaseDomain = broken-base`, define: brokenBase(goodDisk + goodNetwork + `<hostdev mode='subsystem' type='usb' managed='yes'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>`), says: `has a USB device .*detach it`},
 		{link: "memory", breaking: "more than the hypervisor has", with: `nat_host.libvirtBaseDomain = broken-base`, define: strings.Replace(brokenBase(goodDisk+goodNetwork), "<memory unit='MiB'>32</memory>", "<memory unit='TiB'>4</memory>", 1), says: `it can never fit: give the base domain less <memory>`},
-		{link: "network", breaking: "not connected to the base domain", with: `nat_host.networkDeviceId = br7`, says: `"br7" \(networkDeviceId\), only on`},
+		{link: "network", breaking: "not connected to the base domain", with: `nat_host.networkDeviceId = br7`, says: `no interface on "br7".* \(it is on .*check networkDeviceId`},
 		{link: "network", breaking: "missing", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = lost }`,
 			define: brokenBase(goodDisk + `<interface type='network'><source network='lost'/></interface>`), says: `"lost" does not exist .*virsh net-define`},
 		{link: "network", breaking: "a missing bridge", with: `nat_host { libvirtBaseDomain = broken-base, networkDeviceId = br7 }`,

@@ -184,10 +184,7 @@ func (o *initOptions) noBase(bases []libvirt.BaseDomain) error {
 	for _, b := range bases {
 		names = append(names, b.Name)
 	}
-	hint := ""
-	if near := editdistance.Nearest(o.base, names, len(o.base)/3); near != "" {
-		hint = fmt.Sprintf(", did you mean %q?", near)
-	}
+	hint := editdistance.Suggest(o.base, names, len(o.base)/3)
 	return fmt.Errorf("choosing a base domain: %s has no domain %q that is shut off%s: see virsh list --all", redact.Text(o.url), redact.Text(o.base), hint)
 }
 

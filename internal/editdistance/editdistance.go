@@ -2,7 +2,10 @@
 // word that a misspelt one resembles.
 package editdistance
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Between counts the letters to insert, delete, replace or swap with their
 // neighbor to turn a into b (optimal string alignment). It ignores case.
@@ -43,4 +46,12 @@ func Nearest(word string, known []string, limit int) string {
 		}
 	}
 	return nearest
+}
+
+// Suggest returns Nearest for an error message, as in `, did you mean "web"?`, or "".
+func Suggest(word string, known []string, limit int) string {
+	if near := Nearest(word, known, limit); near != "" {
+		return fmt.Sprintf(", did you mean %q?", near)
+	}
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -70,7 +71,7 @@ func (c *Clone) PlanInterfaces(network string, known Bridges) error {
 	case len(matching) > 1:
 		return fmt.Errorf("base domain %q has %d interfaces on %q, and only one address is looked up: name a port group too (NETWORK/PORTGROUP), or detach one", base, len(matching), network)
 	}
-	return fmt.Errorf("base domain %q has no interface on %q (networkDeviceId), only on %s", base, network, list)
+	return fmt.Errorf("base domain %q has no interface on %q%s (it is on %s): check networkDeviceId", base, network, editdistance.Suggest(network, there, len(network)/3), list)
 }
 
 // InterfaceNetworks returns, for each interface of a domain, the usual value of

@@ -25,10 +25,7 @@ func (e *BaseMissingError) Error() string {
 	if len(e.Known) > 0 {
 		known = "defined there: " + strings.Join(e.Known, ", ")
 	}
-	hint := ""
-	if near := editdistance.Nearest(e.Domain, e.Known, len(e.Domain)/3); near != "" {
-		hint = fmt.Sprintf(", did you mean %q?", near)
-	}
+	hint := editdistance.Suggest(e.Domain, e.Known, len(e.Domain)/3)
 	return fmt.Sprintf("base domain %q does not exist at %s%s (%s): check libvirtBaseDomain and libvirtURL", redact.Text(e.Domain), redact.Text(e.URL), hint, known)
 }
 
