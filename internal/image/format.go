@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/overcast-go/overcast/internal/printable"
 )
 
 // Format is that of a disk image, as libvirt names it.
@@ -80,6 +82,12 @@ func inspectFile(path string) (Info, error) {
 		return Info{}, err
 	}
 	found, problem := inspect(header, info.Size())
+	if problem == "" && found.Format == QCOW2 {
+		problem, err = findMissingData(file, header, info.Size())
+	}
+	if err != nil {
+		return Info{}, err
+	}
 	if problem != "" {
 		return Info{}, &FormatError{Path: path, Problem: problem}
 	}
@@ -107,10 +115,29 @@ func inspect(header []byte, size int64) (info Info, problem string) {
 		return inspectQCOW2(header)
 	case size == 0:
 		return Info{}, "the file is empty"
+	case isText(header):
+		return Info{}, fmt.Sprintf("it is not a disk image: it is a text that starts with %q: if a web server sent it in place of the image, check the address and download it again (curl -f)", printable.Excerpt(firstLine(header)))
 	case size%sectorSize != 0:
 		return Info{}, fmt.Sprintf("it is not a disk image: it is not qcow2, and %d bytes are not a whole number of sectors of %d bytes", size, sectorSize)
 	}
 	return Info{Format: Raw, VirtualSize: size}, ""
+}
+
+// isText reports whether the start of a file is a text of ASCII characters. A disk that
+// starts with a boot sector or a partition table has other bytes there.
+func isText(header []byte) bool {
+	return !bytes.ContainsFunc(header, func(r rune) bool {
+		return r > '~' || r < ' ' && r != '\n' && r != '\r' && r != '\t'
+	})
+}
+
+// maxExcerpt is how much of a text an error shows, in bytes.
+const maxExcerpt = 60
+
+func firstLine(text []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n"))
+	line = bytes.TrimSpace(line)
+	return string(line[:min(len(line), maxExcerpt)])
 }
 
 // Offsets of fields in the header of qcow2, all of them big-endian, and bits of
