@@ -332,7 +332,13 @@ func TestAWrongDigestAfterCutsIsRefusedInTheEnd(t *testing.T) {
 }
 
 func TestAnswersThatDoNotPassAreNotRetried(t *testing.T) {
-	for _, code := range []int{404, 403, 401, 410, 501} {
+	for code, hint := range map[int]string{
+		404: `answered "404 Not Found": check the URL`,
+		403: `answered "403 Forbidden": check the URL, and the user and password in it`,
+		401: `answered "401 Unauthorized": check the URL, and the user and password in it`,
+		410: `answered "410 Gone": check the URL`,
+		501: `answered "501 Not Implemented"`,
+	} {
 		s := serve(t, nil)
 		s.status(code, code)
 		cache := newCache(t)
@@ -340,10 +346,52 @@ func TestAnswersThatDoNotPassAreNotRetried(t *testing.T) {
 		var status *image.StatusError
 		require.ErrorAs(t, err, &status)
 		assert.Equal(t, code, status.Code)
-		assert.NotContains(t, err.Error(), "attempts")
+		assert.EqualError(t, err, fmt.Sprintf("downloading image %s/debian.img: %[1]s/debian.img %s", s.URL, hint))
 		assert.Len(t, s.ranges(), 1, "%d", code)
 		assert.Empty(t, files(t, cache))
 	}
+}
+
+func TestAServerThatCannotBeReachedIsNamed(t *testing.T) {
+	s := serve(t, nil)
+	source := s.source(t, someDigest)
+	s.Close()
+	_, err := newCache(t).Get(t.Context(), source, nil)
+	require.ErrorContains(t, err, "connection refused (6 attempts): check the URL and the network")
+}
+
+func TestProbeDownloadsNothing(t *testing.T) {
+	s := serve(t, disk(mega))
+	cache := newCache(t)
+	require.NoError(t, cache.Probe(t.Context(), s.source(t, someDigest)))
+	assert.Equal(t, []string{"bytes=0-0"}, s.ranges())
+	assert.NoDirExists(t, cache.Dir)
+	s.change(func() { s.content = nil })
+	require.NoError(t, cache.Probe(t.Context(), s.source(t, someDigest)), "an empty file has no such range")
+	s.status(404)
+	err := cache.Probe(t.Context(), s.source(t, someDigest))
+	var status *image.StatusError
+	require.ErrorAs(t, err, &status)
+	assert.Equal(t, 404, status.Code)
+	require.ErrorContains(t, err, ": check the URL")
+}
+
+func TestProbeAsksNoServerForAFileInTheCache(t *testing.T) {
+	content := disk(mega)
+	s := serve(t, content)
+	cache := newCache(t)
+	source := s.source(t, digest(content))
+	_, err := cache.Get(t.Context(), source, nil)
+	require.NoError(t, err)
+	s.Close()
+	require.NoError(t, cache.Probe(t.Context(), source))
+}
+
+func TestCheckReadsTheHeaderOnlyOfAFileThatIsNotCompressed(t *testing.T) {
+	require.NoError(t, image.Check(write(t, "a.gz", []byte("\x1f\x8b\x08 not checked"))))
+	require.NoError(t, image.Check(write(t, "a.img", make([]byte, 512))))
+	require.ErrorContains(t, image.Check(write(t, "a.img", []byte("<html>"))), "it is not a disk image")
+	require.ErrorIs(t, image.Check("missing"), os.ErrNotExist)
 }
 
 func TestAServerThatFallsSilentCountsAsCut(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/http"
 	"syscall"
 )
 
@@ -44,7 +46,22 @@ func (e *DownloadError) Error() string {
 	if e.Attempts > 1 {
 		text += fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return text
+	return text + e.hint()
+}
+
+// hint says what to do about the failure.
+func (e *DownloadError) hint() string {
+	var status *StatusError
+	var network *net.OpError
+	switch {
+	case errors.As(e.Err, &status) && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden):
+		return ": check the URL, and the user and password in it"
+	case errors.As(e.Err, &status) && status.Code < http.StatusInternalServerError:
+		return ": check the URL"
+	case errors.As(e.Err, &network):
+		return ": check the URL and the network"
+	}
+	return ""
 }
 
 // Unwrap returns the error of the last attempt.

@@ -67,6 +67,22 @@ func Inspect(path string) (Info, error) {
 	return info, err
 }
 
+// Check is [Inspect] for a file that may be compressed. The content of a compressed file
+// is not checked.
+func Check(path string) error {
+	file, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	header, err := readHeader(file)
+	if err != nil || decompressor(string(header)) != nil {
+		return err
+	}
+	_, err = Inspect(path)
+	return err
+}
+
 func inspectFile(path string) (Info, error) {
 	file, err := openRegular(path)
 	if err != nil {

@@ -156,3 +156,29 @@ func (c *Cache) withStallTimeout(ctx context.Context) (context.Context, *stallTi
 }
 
 func (s *stallTimer) reset() { s.timer.Reset(s.timeout) }
+
+// probeTimeout limits [Cache.Probe].
+const probeTimeout = 10 * time.Second
+
+// Probe asks the server of a URL for its file, and downloads nothing. It succeeds without a
+// request if the cache has the file. It fails with a [*DownloadError].
+func (c *Cache) Probe(ctx context.Context, source Source) error {
+	if source.Kind != URL || source.SHA256 != "" && c.isUnchanged(source.SHA256) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("the server has not answered within %v", probeTimeout))
+	defer cancel()
+	r, closeIdle := c.newRequester(source.SHA256 != "")
+	defer closeIdle()
+	response, err := r.get(ctx, source.url(), http.Header{"Range": {"bytes=0-0"}, "Accept-Encoding": {"identity"}, "User-Agent": {"overcast"}})
+	if err == nil {
+		response.Body.Close()
+		if response.StatusCode >= http.StatusBadRequest && response.StatusCode != http.StatusRequestedRangeNotSatisfiable {
+			err = statusError(response)
+		}
+	}
+	if err != nil {
+		return &DownloadError{Source: source.String(), Attempts: 1, Err: cause(ctx, err)}
+	}
+	return nil
+}
