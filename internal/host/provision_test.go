@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,31 @@ func TestProvisioningThatIsEndedShowsItsOutput(t *testing.T) {
 	err := <-ended
 	require.ErrorIs(t, err, late)
 	require.ErrorContains(t, err, "; its output ends with: waiting for a lock")
+}
+
+func TestProvisioningThatNeedsRootSaysSo(t *testing.T) {
+	for printed, hint := range map[string]bool{
+		"E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)": true,
+		"mkdir: cannot create directory '/srv/x': Permission denied":                             true,
+		"E: Unable to acquire the dpkg frontend lock, are you root?":                             true,
+		"Error: This command has to be run with superuser privileges":                            true,
+		"Failed to start nginx.service: Access denied":                                           true,
+		"sysctl: setting key: Operation not permitted":                                           true,
+		"Failed to restart ssh.service: Interactive authentication required.":                    true,
+		"sh: 1: nginx: not found":                                                                false,
+	} {
+		h := provisioned(t, func(_ context.Context, out io.Writer) int {
+			fmt.Fprintln(out, printed)
+			return 100
+		})
+		err := h.provision(t.Context())
+		require.ErrorContains(t, err, "provisioning: provision.cmd exited with 100: "+printed)
+		const text = `provision.cmd runs as user "%s", which is not root: write sudo before the commands that need root, or set provision.url to a login of root`
+		client, errClient := h.Client(t.Context())
+		require.NoError(t, errClient)
+		assert.Equal(t, hint, strings.HasSuffix(err.Error(), "\n"+fmt.Sprintf(text, client.User())), err)
+	}
+	assert.Empty(t, rootHint("root", "Permission denied"))
 }
 
 func TestTailKeepsTheLastLine(t *testing.T) {

@@ -48,6 +48,9 @@ func newClient(conn *wireClient, login func(context.Context) (*wireClient, error
 // String is the user and address, for messages.
 func (c *Client) String() string { return c.endpoint.User + "@" + c.endpoint.Addr() }
 
+// User is the user that is logged in.
+func (c *Client) User() string { return c.endpoint.User }
+
 // Done is closed when the connection has ended, for whatever reason.
 func (c *Client) Done() <-chan struct{} { return c.first.done }
 
