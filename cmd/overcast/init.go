@@ -20,6 +20,7 @@ import (
 	"text/template"
 
 	"github.com/overcast-go/overcast/internal/editdistance"
+	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt"
 	"github.com/spf13/cobra"
@@ -146,7 +147,9 @@ func (o *initOptions) chooseSource(ask *questions, files *initFiles, found libvi
 		}
 	case o.image != "":
 		images, bases = []string{o.image}, nil
-		if _, err := os.Stat(o.image); err != nil {
+		if err := image.Check(o.image); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("choosing an image: file %s does not exist: download a cloud image to there, or correct the path", redact.Text(o.image))
+		} else if err != nil {
 			return fmt.Errorf("choosing an image: %w", err)
 		}
 	}

@@ -81,6 +81,7 @@ func TestInitTakesTheBaseWithDHCPWithoutQuestions(t *testing.T) {
 			assert.Equal(t, "nat", value(t, "web_host", "networkDeviceId"))
 			assert.Contains(t, written(t, "overcast.conf"), "Others that are shut off: alone.")
 			assert.Contains(t, written(t, "overcast.conf"), "pools: images")
+			assert.Contains(t, written(t, "overcast.conf"), `# provision.cmd = "systemctl start nginx"`, "root needs no sudo")
 			test := written(t, "overcast_test.go")
 			assert.Contains(t, test, contains)
 			formatted, err := format.Source([]byte(test))
@@ -115,6 +116,7 @@ func TestInitUsesAnImageWhereThereIsNoBaseDomain(t *testing.T) {
 	assert.Equal(t, "./debian.qcow2", value(t, "web_host", "image"))
 	assert.Equal(t, "nat", value(t, "web_host", "networkDeviceId"))
 	assert.Contains(t, written(t, "overcast.conf"), `cloudInit.user = "admin"`)
+	assert.Contains(t, written(t, "overcast.conf"), `# provision.cmd = "sudo systemctl start nginx"`)
 }
 
 func TestInitFailsAndWritesNothing(t *testing.T) {
@@ -127,7 +129,8 @@ func TestInitFailsAndWritesNothing(t *testing.T) {
 		"images/ has a disk image: download a cloud image to images/":                           {},
 		`has no domain "debain" that is shut off, did you mean "debian"?: see virsh list --all`: {hypervisor: twoBases, args: []string{"--base", "debain"}},
 		`has no domain "web" that is shut off: see`:                                             {hypervisor: twoBases, args: []string{"--base", "web"}},
-		"stat nowhere.img: no such file":                                                        {args: []string{"--image", "nowhere.img"}},
+		"file nowhere.img does not exist: download a cloud image to there, or correct the path": {args: []string{"--image", "nowhere.img"}},
+		"choosing an image: reading image .: it is not a regular file":                          {args: []string{"--image", "."}},
 		"standard input has ended: use --yes":                                                   {hypervisor: twoBases},
 		`label "a b"`:                                                                           {hypervisor: twoBases, args: []string{"--yes", "a b"}},
 		"listing domains, networks and pools at test://":                                        {hypervisor: "<"},
