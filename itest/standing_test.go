@@ -23,7 +23,7 @@ var _ = Describe("a host of overcast up", Ordered, func() {
 		define(strings.NewReplacer(append([]string{"<name>my_base_domain<", "<name>standing-base<"}, withScreen...)...).Replace(base))
 		configure(`standing = ${nat_host} { libvirtBaseDomain = standing-base }`)
 		DeferCleanup(func() { overcast("down") })
-		Expect(overcast("up", "standing", "--for", "20m")).To(ContainSubstring("standing: address"))
+		Expect(overcast("up", "standing", "--for", "20m")).To(And(ContainSubstring("standing: address"), HaveSuffix("standing is up: log in with overcast ssh standing, remove it with overcast down standing\n")))
 		previous = os.Getenv("OVERCAST_SET")
 	})
 

@@ -114,6 +114,7 @@ func startHolder(ctx context.Context, label string, idle time.Duration, out io.W
 	defer context.AfterFunc(ctx, func() { _ = holder.Process.Signal(syscall.SIGTERM) })()
 	text := readUntilHeld(output, out)
 	if text == "" {
+		fmt.Fprintf(out, "%s is up: log in with overcast ssh %[1]s, remove it with overcast down %[1]s\n", label)
 		return holder.Process.Release()
 	}
 	_ = holder.Wait() // the output says how it failed
