@@ -12,6 +12,7 @@ require (
 	github.com/pkg/sftp v1.13.12 // indirect
 	github.com/skeema/knownhosts v1.3.3 // indirect
 	github.com/ulikunitz/xz v0.5.17 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect

@@ -111,6 +111,21 @@ var (
 	instanceIDs = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 )
 
+// Check fails with a [*ConfigError] if cloud-init could not use the configuration. It
+// ignores that the instance ID or all login keys are missing.
+func (c Config) Check() error {
+	if c.InstanceID == "" {
+		c.InstanceID = NewInstanceID()
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if _, err := split(c.UserData); err != nil {
+		return err
+	}
+	return checkYAML("cloudInit.networkConfig", c.NetworkConfig)
+}
+
 func (c *Config) check() error {
 	switch {
 	case !instanceIDs.MatchString(c.InstanceID):
@@ -119,8 +134,6 @@ func (c *Config) check() error {
 		return &ConfigError{"host name", fmt.Sprintf("%q is not a host name: use letters, digits and hyphens", c.Hostname)}
 	case !userNames.MatchString(c.User.Name):
 		return &ConfigError{"cloudInit.user", fmt.Sprintf("%q is not a user name: use up to 32 lower-case letters, digits, hyphens and underscores, and a letter first", c.User.Name)}
-	case len(c.User.AuthorizedKeys) == 0:
-		return &ConfigError{"cloudInit.authorizedKeys", "no key is given, so that no login would be possible"}
 	}
 	for n, line := range c.User.AuthorizedKeys {
 		// The line is not quoted: it could be a private key.

@@ -32,8 +32,11 @@ func (c Config) files() (map[string][]byte, error) {
 	if c.InstanceID == "" {
 		c.InstanceID = NewInstanceID()
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	if len(c.User.AuthorizedKeys) == 0 {
+		return nil, &ConfigError{"cloudInit.authorizedKeys", "no key is given, so that no login would be possible"}
 	}
 	userData, err := c.userData()
 	if err != nil {

@@ -19,13 +19,15 @@ var kinds = []struct{ start, contentType string }{
 	{"#!", "text/x-shellscript"},
 	{"#cloud-config-archive", "text/cloud-config-archive"},
 	{"#cloud-config-jsonp", "text/cloud-config-jsonp"},
-	{"#cloud-config", "text/cloud-config"},
+	{"#cloud-config", cloudConfigType},
 	{"#cloud-boothook", "text/cloud-boothook"},
 	{"#include-once", "text/x-include-once-url"},
 	{"#include", "text/x-include-url"},
 	{"#part-handler", "text/part-handler"},
 	{"## template: jinja", "text/jinja2"},
 }
+
+const cloudConfigType = "text/cloud-config"
 
 // part is one body of the MIME message that cloud-init receives.
 type part struct {
@@ -111,7 +113,7 @@ func cloudConfig(name string, value any) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	return newPart("text/cloud-config", name, append([]byte("#cloud-config\n"), text...)), nil
+	return newPart(cloudConfigType, name, append([]byte("#cloud-config\n"), text...)), nil
 }
 
 // newPart returns a part with a name. cloud-init damages characters that are not
@@ -170,6 +172,11 @@ func split(text []byte) ([]part, error) {
 	}
 	for _, kind := range kinds {
 		if hasPrefixFold(text, kind.start) {
+			if kind.contentType == cloudConfigType {
+				if err := checkYAML(userDataName, text); err != nil {
+					return nil, err
+				}
+			}
 			return []part{newPart(kind.contentType, "user-data", text)}, nil
 		}
 	}

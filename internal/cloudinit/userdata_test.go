@@ -324,3 +324,40 @@ func TestCloudInitAcceptsTheSchema(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsThatCloudInitWouldIgnoreAreRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"#cloud-config\npackages: [nginx":     "cloudInit.userData: it is not valid YAML, near line 1: did not find expected ',' or ']': cloud-init would ignore it",
+		"#cloud-config\nruncmd:\n\t- date\n":  "cloudInit.userData: it is not valid YAML, near line 3: found character that cannot start any token: cloud-init would ignore it",
+		"#cloud-config\na: b: c\n":            "cloudInit.userData: it is not valid YAML, near line 2: mapping values are not allowed in this context: cloud-init would ignore it",
+		"#cloud-config\n- a\n":                "cloudInit.userData: it is not a YAML mapping: write keys with values, as in packages: [nginx]",
+		"#cloud-config\na: 1\n---\nb: 2\n":    "cloudInit.userData: it has more than one YAML document: cloud-init would ignore all of them",
+		"#cloud-config packages: [nginx]":     `cloudInit.userData: its keys are part of the comment in the first line: start a new line after #cloud-config (in HOCON: \n, or """ and a text of several lines)`,
+		"# cloud-config\npackages: [nginx]\n": "cloudInit.userData: the first line is none that cloud-init knows: start with #cloud-config, with #! for a script, or with the header Content-Type of a MIME message",
+	} {
+		c := config()
+		c.UserData = []byte(text)
+		var invalid *cloudinit.ConfigError
+		require.ErrorAs(t, c.Check(), &invalid, text)
+		assert.EqualError(t, invalid, want)
+		assert.ErrorContains(t, cloudinit.Build(io.Discard, c), want)
+	}
+	c := config()
+	c.NetworkConfig = []byte("version: [2")
+	require.ErrorContains(t, c.Check(), "cloudInit.networkConfig: it is not valid YAML")
+}
+
+func TestTextsThatCloudInitReadsAreAccepted(t *testing.T) {
+	for _, text := range []string{
+		"#cloud-config", "#cloud-config\n", "#cloud-config\n{}\n", "#cloud-config\n---\na: 1\n", "#cloud-config\na: 1\na: 2\n",
+		"#cloud-config\n# only a comment\n", "#cloud-config\r\na: 1\r\n", "#!/bin/sh\na: b: c\n", "## template: jinja\n#cloud-config\n{{ a }}: {% b %}\n", "#cloud-config\nnull\n",
+	} {
+		c := config()
+		c.UserData = []byte(text)
+		assert.NoError(t, c.Check(), text)
+	}
+	c := config()
+	c.User.AuthorizedKeys = nil
+	require.NoError(t, c.Check(), "overcast adds its key later")
+	require.Error(t, cloudinit.Build(io.Discard, c))
+}

@@ -3,7 +3,9 @@ package libvirt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/overcast-go/overcast/internal/cloudinit"
 	"github.com/overcast-go/overcast/provider"
@@ -50,7 +52,6 @@ func (i *instance) createSeed(ctx context.Context, conn *libvirt.Connect, c *dom
 // cloudInitInput is what cloud-init gets from files. It is read once, so that the seed of
 // a builder has the content that the key of its layer is computed from.
 type cloudInitInput struct {
-	authorizedKeys          []string // those of overcast and of the configuration
 	userData, networkConfig []byte
 }
 
@@ -59,37 +60,77 @@ func (i *instance) readCloudInit() (*cloudInitInput, error) {
 	if i.cloudInit != nil {
 		return i.cloudInit, nil
 	}
+	var found cloudInitInput
+	var err error
+	if found.userData, err = i.readTextOrFile("cloudInit.userData", i.config.CloudInit.UserData); err != nil {
+		return nil, err
+	}
+	if found.networkConfig, err = i.readTextOrFile("cloudInit.networkConfig", i.config.CloudInit.NetworkConfig); err != nil {
+		return nil, err
+	}
+	i.cloudInit = &found
+	return i.cloudInit, nil
+}
+
+// checkSeed checks the input of cloud-init, so that a mistake is an error before an image
+// is imported and anything boots. The error has the position of the key.
+func (p *planning) checkSeed(context.Context) error {
+	if !p.config.usesCloudInit() {
+		return nil
+	}
+	seed, err := p.seedConfig()
+	if err != nil {
+		return err
+	}
+	err = seed.Check()
+	var invalid *cloudinit.ConfigError
+	if errors.As(err, &invalid) {
+		return p.section.Invalid(invalid.Field, "%s", invalid.Problem)
+	}
+	return err
+}
+
+func (p *planning) describeSeed() string {
+	if !p.config.usesCloudInit() {
+		return "not used"
+	}
+	return "creates user " + p.config.CloudInit.User
+}
+
+// seedConfig returns the content of the seed without the keys of overcast.
+func (i *instance) seedConfig() (cloudinit.Config, error) {
+	of, err := i.readCloudInit()
+	if err != nil {
+		return cloudinit.Config{}, err
+	}
+	return cloudinit.Config{
+		Hostname: cloudinit.Hostname(i.label),
+		User:     cloudinit.User{Name: i.config.CloudInit.User, AuthorizedKeys: i.config.CloudInit.AuthorizedKeys},
+		UserData: of.userData, NetworkConfig: of.networkConfig,
+	}, nil
+}
+
+// loginKey returns the public login key of overcast, which it generates if needed.
+func loginKey() (string, error) {
 	dir, err := cloudinit.DefaultKeyDir()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	login, err := cloudinit.LoginKey(dir)
-	if err != nil {
-		return nil, err
-	}
-	of := i.config.CloudInit
-	found := &cloudInitInput{authorizedKeys: append([]string{login.Public}, of.AuthorizedKeys...)}
-	if found.userData, err = readTextOrFile("cloudInit.userData", of.UserData); err != nil {
-		return nil, err
-	}
-	if found.networkConfig, err = readTextOrFile("cloudInit.networkConfig", of.NetworkConfig); err != nil {
-		return nil, err
-	}
-	i.cloudInit = found
-	return found, nil
+	return login.Public, err
 }
 
 // buildSeed returns the image of the seed and the host key that the clone will have.
 func (i *instance) buildSeed() (content []byte, hostKey string, err error) {
-	of, err := i.readCloudInit()
+	seed, err := i.seedConfig()
 	if err != nil {
 		return nil, "", err
 	}
-	seed := cloudinit.Config{
-		Hostname: cloudinit.Hostname(i.label),
-		User:     cloudinit.User{Name: i.config.CloudInit.User, AuthorizedKeys: of.authorizedKeys},
-		UserData: of.userData, NetworkConfig: of.networkConfig,
+	login, err := loginKey()
+	if err != nil {
+		return nil, "", err
 	}
+	seed.User.AuthorizedKeys = append([]string{login}, seed.User.AuthorizedKeys...)
 	if seed.HostKeys, err = cloudinit.GenerateHostKeys(); err != nil {
 		return nil, "", err
 	}
@@ -132,5 +173,12 @@ func (i *instance) AwaitReady(ctx context.Context, run func(context.Context, str
 	if err != nil {
 		return fmt.Errorf("waiting for cloud-init: %w", err)
 	}
-	return cloudinit.ParseStatus(code, output).Err()
+	status := cloudinit.ParseStatus(code, output)
+	if status.State == cloudinit.Degraded && len(status.Problems) > 0 {
+		provider.Report(ctx, stepDegraded, strings.Join(status.Problems, "; "))
+	}
+	return status.Err()
 }
+
+// stepDegraded warns that cloud-init has recovered from errors.
+const stepDegraded = "warning: cloud-init:"

@@ -245,7 +245,7 @@ func (p *cloneProvider) Instance(label string, section *hocon.Value) (provider.I
 }
 
 func newInstance(label string, config config, section *hocon.Value, pool *virt.Connections) *instance {
-	i := &instance{label: label, config: config, pool: pool, undo: &storage.Undo{}}
+	i := &instance{label: label, config: config, section: section, pool: pool, undo: &storage.Undo{}}
 	i.folders = &fsmapping.Folders{URL: config.URL, Section: section, Entries: fsmapping.Entries(section, config.FSMapping), Gateway: i.gatewayTarget, Undo: i.undo}
 	return i
 }

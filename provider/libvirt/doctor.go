@@ -63,7 +63,7 @@ func (d *diagnosis) run(ctx context.Context) {
 	}
 	defer d.disconnect()
 	p := &planning{instance: d.instance, on: on}
-	if d.config.Image != nil && !d.checkImage(p) {
+	if d.config.Image != nil && (!d.checkInput(ctx, p) || !d.checkImage(ctx, p)) {
 		return
 	}
 	if !d.checkPlan(ctx, p) {
@@ -80,6 +80,22 @@ func (d *diagnosis) run(ctx context.Context) {
 	d.checkClientIDs(p.clone)
 	d.checkLookup(ctx, on.Conn, p.clone)
 	d.checkReach(ctx, on.Conn, p.clone.Network)
+}
+
+// checkInput checks what a set-up reads on this machine.
+func (d *diagnosis) checkInput(ctx context.Context, p *planning) bool {
+	ok := true
+	for _, step := range inputSteps {
+		err := step.take(p, ctx)
+		if err != nil || step.detail != nil {
+			detail := ""
+			if err == nil {
+				detail = step.detail(p)
+			}
+			ok = d.report(step.name, detail, err) && ok
+		}
+	}
+	return ok
 }
 
 // checkPlan takes the steps of the plan and reports each. It stops at the first failure.
@@ -104,9 +120,9 @@ func (d *diagnosis) checkPlan(ctx context.Context, p *planning) bool {
 }
 
 // isLocal reports whether the hypervisor runs on this machine.
-func (d *diagnosis) isLocal() bool {
-	gateway, err := d.gatewayTarget()
-	return err == nil && gateway == nil && strings.HasPrefix(d.config.URL, "qemu")
+func (i *instance) isLocal() bool {
+	gateway, err := i.gatewayTarget()
+	return err == nil && gateway == nil && strings.HasPrefix(i.config.URL, "qemu")
 }
 
 // checkConsole warns of a base whose console errors cannot show.
@@ -244,9 +260,14 @@ func (d *diagnosis) checkNetwork(ctx context.Context, conn *libvirt.Connect, c *
 		d.report(networkCheck, "bridge "+c.Network, d.checkBridge(ctx, c.Network))
 		return
 	}
-	network, err := conn.LookupNetworkByName(c.Network)
+	d.checkNetworkNamed(ctx, conn, c.Network)
+}
+
+// checkNetworkNamed checks the DHCP server of a libvirt network.
+func (d *diagnosis) checkNetworkNamed(ctx context.Context, conn *libvirt.Connect, name string) {
+	network, err := conn.LookupNetworkByName(name)
 	if err != nil {
-		d.report(networkCheck, "", fmt.Errorf("looking up network %s: %w", c.Network, virt.StripCodes(err)))
+		d.report(networkCheck, "", fmt.Errorf("looking up network %s: %w", name, virt.StripCodes(err)))
 		return
 	}
 	defer network.Free()
@@ -264,6 +285,9 @@ func (d *diagnosis) checkDHCP(ctx context.Context, conn *libvirt.Connect, networ
 	used := address.DHCPUsage(definition, leases)
 	if err != nil || used.Total == 0 {
 		d.report(networkCheck, definition.Name+" is active", err)
+		if missing := d.missingDHCP(conn, definition.Name); missing != "" {
+			d.warn("DHCP", missing)
+		}
 		return
 	}
 	gateway := &virt.Gateway{Target: d.gatewayTarget}

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/cloudinit"
 	"github.com/overcast-go/overcast/internal/image"
+	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
@@ -151,6 +155,9 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	if err != nil {
 		return nil, err
 	}
+	if err := i.checkImageNetwork(host); err != nil {
+		return nil, err
+	}
 	if !host.KVM && i.config.DomainXML == "" {
 		provider.Report(ctx, stepEmulation, "the hypervisor has no hardware virtualization: guests are slow")
 	}
@@ -161,6 +168,27 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	}
 	return i.generateBase(on.Conn, i.image, host)
 }
+
+// checkImageNetwork fails if the network of a generated definition is neither one of
+// libvirt nor a bridge. Bridges of other machines are not checked.
+func (i *instance) checkImageNetwork(host layers.Host) error {
+	name, _, _ := strings.Cut(i.config.Network, "/")
+	if _, known := host.Bridges[name]; known || i.config.DomainXML != "" || !i.isLocal() {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(interfaces, i.config.Network)); err == nil {
+		return nil
+	}
+	key := "networkDeviceId"
+	if _, alias := i.section.Get("network"); alias {
+		key = "network"
+	}
+	return i.section.Invalid(key, "%s has neither a libvirt network nor a bridge %q: set %s to one of its networks: %s (virsh net-list --all)",
+		redact.Text(i.config.URL), i.config.Network, key, strings.Join(slices.Sorted(maps.Keys(host.Bridges)), ", "))
+}
+
+// interfaces is the folder of the network interfaces of this machine.
+const interfaces = "/sys/class/net"
 
 // keepImage records that the image is used now, so that no other process removes it before
 // the clone refers to it. If it was removed while the set-up waited, for memory for
@@ -246,70 +274,124 @@ func findKnown(conn *libvirt.Connect, source image.Source) (*layers.Layer, error
 	return layers.Find(conn, layers.Key(source.SHA256))
 }
 
-// getImage returns an image as a local file, which it downloads and decompresses if
-// needed.
-func getImage(ctx context.Context, source image.Source) (image.Image, error) {
+// imageCache is the cache of the user.
+func imageCache() (*image.Cache, error) {
 	dir, err := image.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	return &image.Cache{Dir: dir, Logf: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "overcast: "+format+"\n", args...)
+	}}, nil
+}
+
+// getImage returns an image as a local file, which it downloads and decompresses if
+// needed. The errors name the source.
+func getImage(ctx context.Context, source image.Source) (image.Image, error) {
+	cache, err := imageCache()
 	if err != nil {
 		return image.Image{}, err
 	}
-	cache := &image.Cache{Dir: dir, Logf: func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "overcast: "+format+"\n", args...)
-	}}
-	got, err := cache.Get(ctx, source, image.NewPrinter(os.Stderr).Report)
-	if err != nil {
-		return image.Image{}, fmt.Errorf("getting image %s: %w", source, err)
-	}
-	return got, nil
+	return cache.Get(ctx, source, image.NewPrinter(os.Stderr).Report)
 }
 
 // readTextOrFile returns a text of the configuration, or the content of the file
 // that it names: a text of one line that is the path of a file.
-func readTextOrFile(key, text string) ([]byte, error) {
+func (i *instance) readTextOrFile(key, text string) ([]byte, error) {
 	if text == "" {
 		return nil, nil
 	}
-	if filepath.Clean(text) == text || text[0] == '.' || text[0] == '/' {
-		if content, err := os.ReadFile(text); err == nil {
-			return content, nil
-		} else if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
-			return nil, fmt.Errorf("reading %s: %w", key, err)
-		}
+	if filepath.Clean(text) != text && text[0] != '.' && text[0] != '/' {
+		return []byte(text), nil
+	}
+	content, err := os.ReadFile(text)
+	if err == nil {
+		return content, nil
+	}
+	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading %s: %w", key, err)
+	}
+	if isPath(text) { // which is not shown: the value may be a secret
+		return nil, i.section.Invalid(key, "is neither a text for cloud-init nor the path of a file%s: correct the path", inCurrentFolder(text))
 	}
 	return []byte(text), nil
+}
+
+// isPath reports whether a text is a path rather than a text for cloud-init, whose texts
+// are YAML or start with #.
+func isPath(text string) bool { return !strings.ContainsAny(text, "#:{}\n") }
+
+// inCurrentFolder says where a relative path begins. It is empty for an absolute path.
+func inCurrentFolder(path string) string {
+	dir, err := os.Getwd()
+	if err != nil || filepath.IsAbs(path) {
+		return ""
+	}
+	return " in the current folder " + dir
+}
+
+// checkImageFile checks the file of an image, so that a missing or damaged one is an error
+// before it is imported. The error has the position of the key.
+func (p *planning) checkImageFile(context.Context) error {
+	if p.config.Image == nil || p.config.source.Kind != image.File {
+		return nil
+	}
+	err := image.Check(p.config.source.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.section.Invalid("image", "file %s does not exist: download a cloud image to there, or correct the path", p.config.source.Path)
+	}
+	if err != nil {
+		invalid := p.section.Invalid("image", "%v", err)
+		invalid.Err = err
+		return invalid
+	}
+	return nil
 }
 
 // checkImage checks the image of a host, and gives the plan the definition that a set-up
 // generates for it. It reports whether there is one: an image that the hypervisor does not
 // have is not imported.
-func (d *diagnosis) checkImage(p *planning) bool {
-	seen, l, err := d.findImage(p.on.Conn)
+func (d *diagnosis) checkImage(ctx context.Context, p *planning) bool {
+	seen, l, err := d.findImage(ctx, p.on.Conn)
 	if !d.report("image", seen, err) {
 		return false
 	}
+	host, err := layers.ReadHost(p.on.Conn)
+	if err == nil {
+		err = d.checkImageNetwork(host)
+	}
+	if err != nil {
+		return d.report(networkCheck, "", err)
+	}
 	if l == nil && d.config.source.Kind != image.Volume {
-		d.warn("plan", "devices, network, memory and look-up are not checked before the image is imported: the first set-up does that, or overcast image import")
+		if _, known := host.Bridges[d.config.Network]; known && d.config.DomainXML == "" {
+			d.checkLibvirtNetwork(ctx, p)
+		}
+		d.warn("plan", "devices, memory and look-up are not checked before the image is imported: the first set-up does that, or overcast image import")
 		return false
 	}
-	host, err := layers.ReadHost(p.on.Conn)
 	if err == nil {
 		p.base, err = d.generateBase(p.on.Conn, l, host)
 	}
 	return err == nil || d.report("base domain", "", err)
 }
 
+// checkLibvirtNetwork checks the libvirt network of an image that is not imported.
+func (d *diagnosis) checkLibvirtNetwork(ctx context.Context, p *planning) {
+	if err := p.checkActive(d.config.Network); err != nil {
+		d.report(networkCheck, "", err)
+		return
+	}
+	d.checkNetworkNamed(ctx, p.on.Conn, d.config.Network)
+}
+
 // findImage returns the layer of the image, or nil if the image is a volume or the
 // hypervisor does not have it.
-func (d *diagnosis) findImage(conn *libvirt.Connect) (seen string, _ *layers.Layer, err error) {
+func (d *diagnosis) findImage(ctx context.Context, conn *libvirt.Connect) (seen string, _ *layers.Layer, err error) {
 	from := d.config.source
 	if from.Kind == image.Volume {
 		_, err := layers.VolumeFormat(conn, from.Pool, from.Volume)
 		return from.String(), nil, err
-	}
-	if from.Kind == image.File {
-		if _, err := os.Stat(from.Path); err != nil {
-			return "", nil, fmt.Errorf("%w: check image", err)
-		}
 	}
 	all, err := layers.List(conn)
 	if err != nil {
@@ -319,6 +401,13 @@ func (d *diagnosis) findImage(conn *libvirt.Connect) (seen string, _ *layers.Lay
 		if l.Kind == layers.KindImage && l.Parent == from.String() {
 			return fmt.Sprintf("%s, imported as %s", from, l.Name), l, nil
 		}
+	}
+	cache, err := imageCache()
+	if err == nil {
+		err = cache.Probe(ctx, from)
+	}
+	if err != nil {
+		return "", nil, err
 	}
 	pool, err := storage.ImagePool(conn, d.config.OverlayPool)
 	return fmt.Sprintf("%s, which the first set-up imports into pool %s", from, pool), nil, err

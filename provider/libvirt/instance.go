@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
@@ -25,10 +26,11 @@ import (
 
 // instance is a clone, from its plan to its removal.
 type instance struct {
-	label  string
-	config config
-	pool   *virt.Connections
-	undo   *storage.Undo
+	label   string
+	config  config
+	section *hocon.Value // of the configuration
+	pool    *virt.Connections
+	undo    *storage.Undo
 
 	folders *fsmapping.Folders
 

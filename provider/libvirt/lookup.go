@@ -169,6 +169,9 @@ func (i *instance) findAddress(ctx context.Context, c *domainxml.Clone, find str
 		return fmt.Errorf("looking for the address of domain %s: %w", c.Name, conflict)
 	}
 	if err != nil {
+		if missing := i.missingDHCP(i.on.Conn, c.Network); missing != "" && asked.Err() == nil {
+			err = fmt.Errorf("%w: %s", err, missing)
+		}
 		return i.addressError(ctx, asked, c.Name, err)
 	}
 	return trace.Do(ctx, "check address", func() error { return i.checkAddress(ctx, c) })
@@ -306,6 +309,24 @@ func (i *instance) addressError(ctx, asked context.Context, domain string, err e
 		err = fmt.Errorf("domain %s: %w", domain, err)
 	}
 	return fmt.Errorf("%w: %w", provider.ErrAddressNotFound, err)
+}
+
+// missingDHCP says that cloud-init makes the clone use DHCP on a network that has no DHCP
+// server. It is empty if there is one, or if that cannot be determined.
+func (i *instance) missingDHCP(conn *libvirt.Connect, name string) string {
+	if !i.config.usesCloudInit() || i.config.CloudInit.NetworkConfig != "" {
+		return ""
+	}
+	network, err := conn.LookupNetworkByName(name)
+	if err != nil {
+		return "" // a bridge
+	}
+	defer network.Free()
+	definition, err := address.ReadNetwork(network)
+	if err != nil || address.DHCPUsage(definition, nil).Total > 0 || !address.IsRouted(definition) {
+		return ""
+	}
+	return fmt.Sprintf("cloud-init makes the host use DHCP, and network %s has no DHCP server of libvirt: add a <dhcp> range to it (virsh net-edit %[1]s), set networkDeviceId to another network, or set cloudInit.networkConfig", name)
 }
 
 var _ provider.Finder = (*instance)(nil)

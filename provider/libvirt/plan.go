@@ -36,6 +36,13 @@ type planStep struct {
 	detail func(*planning) string // what doctor shows if the step succeeds; nil if another check shows it
 }
 
+// inputSteps check what a set-up reads on this machine. They take place before a
+// hypervisor does any work.
+var inputSteps = []planStep{
+	{"cloud-init", (*planning).checkSeed, (*planning).describeSeed},
+	{"image file", (*planning).checkImageFile, nil},
+}
+
 // planSteps are the steps in their order; a step may use the results of those before it.
 var planSteps = slices.Concat(baseSteps, cloneSteps)
 
@@ -200,7 +207,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 	})
 	i.warm.found, i.warm.key = nil, ""
 	p := &planning{instance: i, on: on}
-	if err := p.take(ctx, planSteps); err != nil {
+	if err := p.take(ctx, slices.Concat(inputSteps, planSteps)); err != nil {
 		return err
 	}
 	if err := trace.Do(ctx, "plan: warm slot", func() error { return p.useWarm(ctx) }); err != nil {

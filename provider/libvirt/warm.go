@@ -161,7 +161,11 @@ func (p *planning) warmKey() (layers.Key, error) {
 		parts = append(parts, fmt.Sprintf("%s %s %v %s", f.Target, f.Driver, f.ReadOnly, f.AccessMode))
 	}
 	if p.config.usesCloudInit() {
-		parts = append(parts, cloudinit.Hostname(p.label), p.cloudInit.authorizedKeys[0]) // a restored clone reads no seed
+		login, err := loginKey()
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, cloudinit.Hostname(p.label), login) // a restored clone reads no seed
 	}
 	if p.hasExclusiveAddress() {
 		parts = append(parts, p.config.Static.IP.String())

@@ -79,6 +79,19 @@ func DHCPUsage(definition *libvirtxml.Network, leases []libvirt.NetworkDHCPLease
 	return r
 }
 
+// IsRouted reports whether libvirt makes the bridge of a network, so that no machine of
+// another network is on it: a network over an existing bridge has the DHCP server of that.
+func IsRouted(definition *libvirtxml.Network) bool {
+	if definition.Forward == nil {
+		return true
+	}
+	switch definition.Forward.Mode {
+	case "", "nat", "route", "open":
+		return true
+	}
+	return false
+}
+
 // distance is the number of IPv4 addresses from one to another.
 func distance(from, to netip.Addr) int {
 	number := func(a netip.Addr) int {
