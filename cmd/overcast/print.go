@@ -34,7 +34,7 @@ func (p *printer) child(parent printedValue, c child) printedValue {
 			step = "." + step
 		}
 	}
-	return printedValue{c.value, parent.path + step, parent.secret || p.secrets.isSecretKey(c.key)}
+	return printedValue{c.value, parent.path + step, parent.secret || p.secrets.isSecretKey(c.key) || isUserData(c)}
 }
 
 // json prints a value as one JSON document, with keys in the order of the file.
@@ -176,11 +176,21 @@ func (s *secrets) isSecretKey(key string) bool {
 	return passphraseKey.MatchString(key) || s.passwords && passwordKey.MatchString(key)
 }
 
+// isUserData reports whether a child is user data for cloud-init, which may contain
+// passwords in any form, and not the path of a file with it.
+func isUserData(c child) bool {
+	if c.key != "userData" || c.value.Kind() != hocon.String {
+		return false
+	}
+	text, _ := c.value.Text() // a string has a text
+	return strings.ContainsAny(text, "#\n")
+}
+
 // collect adds the secrets in v. With secret, everything in v is a secret.
 func (s *secrets) collect(v *hocon.Value, secret bool) {
 	for _, c := range children(v) {
 		s.add(c.key, false)
-		s.collect(c.value, secret || s.isSecretKey(c.key))
+		s.collect(c.value, secret || s.isSecretKey(c.key) || isUserData(c))
 	}
 	if kind := v.Kind(); kind == hocon.String || kind == hocon.Number {
 		text, _ := v.Text() // a string or number has a text

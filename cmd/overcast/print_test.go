@@ -159,3 +159,20 @@ func TestConfigMasksKeysThatAreSecrets(t *testing.T) {
 	_, out, _ = overcast(t, conf, "config", "--json")
 	assert.JSONEq(t, `{"lab": {"password": "********", "x": {"********": {"y": 1}}}, "********": 2}`, out)
 }
+
+func TestConfigMasksUserData(t *testing.T) {
+	const conf = `web {
+	image = "images/a.qcow2"
+	cloudInit.userData = "#cloud-config\npassword: hunter2\n"
+}
+db { image = "images/a.qcow2", cloudInit.userData = "user-data.yaml" }
+`
+	for _, args := range [][]string{{"config", "web"}, {"config", "--json"}} {
+		code, out, stderr := overcast(t, conf, args...)
+		assert.Equal(t, 0, code, stderr)
+		assert.NotContains(t, out, "hunter2")
+		assert.Contains(t, out, "********")
+	}
+	_, out, _ := overcast(t, conf, "config", "db")
+	assert.Contains(t, out, `db.cloudInit.userData = "user-data.yaml"`, "a path is no secret")
+}
