@@ -120,9 +120,9 @@ func (d *diagnosis) checkPlan(ctx context.Context, p *planning) bool {
 }
 
 // isLocal reports whether the hypervisor runs on this machine.
-func (i *instance) isLocal() bool {
-	gateway, err := i.gatewayTarget()
-	return err == nil && gateway == nil && strings.HasPrefix(i.config.URL, "qemu")
+func (d *diagnosis) isLocal() bool {
+	gateway, err := d.gatewayTarget()
+	return err == nil && gateway == nil && strings.HasPrefix(d.config.URL, "qemu")
 }
 
 // checkConsole warns of a base whose console errors cannot show.

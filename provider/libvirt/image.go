@@ -15,6 +15,7 @@ import (
 
 	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/internal/cloudinit"
+	"github.com/overcast-go/overcast/internal/editdistance"
 	"github.com/overcast-go/overcast/internal/image"
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider"
@@ -155,7 +156,7 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 	if err != nil {
 		return nil, err
 	}
-	if err := i.checkImageNetwork(host); err != nil {
+	if err := i.checkImageNetwork(on.Conn, host); err != nil {
 		return nil, err
 	}
 	if !host.KVM && i.config.DomainXML == "" {
@@ -170,25 +171,27 @@ func (i *instance) readImageBase(ctx context.Context, on *virt.Connection) (*lib
 }
 
 // checkImageNetwork fails if the network of a generated definition is neither one of
-// libvirt nor a bridge. Bridges of other machines are not checked.
-func (i *instance) checkImageNetwork(host layers.Host) error {
+// libvirt nor a bridge. A hypervisor that does not list its interfaces may have the bridge.
+func (i *instance) checkImageNetwork(conn *libvirt.Connect, host layers.Host) error {
 	name, _, _ := strings.Cut(i.config.Network, "/")
-	if _, known := host.Bridges[name]; known || i.config.DomainXML != "" || !i.isLocal() {
+	if _, known := host.Bridges[name]; known || i.config.DomainXML != "" {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(interfaces, i.config.Network)); err == nil {
+	bridge, err := conn.LookupInterfaceByName(i.config.Network)
+	if err == nil {
+		_ = bridge.Free()
+	}
+	if !virt.IsCode(err, libvirt.ERR_NO_INTERFACE) {
 		return nil
 	}
 	key := "networkDeviceId"
 	if _, alias := i.section.Get("network"); alias {
 		key = "network"
 	}
-	return i.section.Invalid(key, "%s has neither a libvirt network nor a bridge %q: set %s to one of its networks: %s (virsh net-list --all)",
-		redact.Text(i.config.URL), i.config.Network, key, strings.Join(slices.Sorted(maps.Keys(host.Bridges)), ", "))
+	known := slices.Sorted(maps.Keys(host.Bridges))
+	return i.section.Invalid(key, "%s has neither a libvirt network nor a bridge %q%s: set %s to one of its networks: %s (virsh net-list --all)",
+		redact.Text(i.config.URL), i.config.Network, editdistance.Suggest(i.config.Network, known, len(i.config.Network)/3), key, strings.Join(known, ", "))
 }
-
-// interfaces is the folder of the network interfaces of this machine.
-const interfaces = "/sys/class/net"
 
 // keepImage records that the image is used now, so that no other process removes it before
 // the clone refers to it. If it was removed while the set-up waited, for memory for
@@ -358,7 +361,7 @@ func (d *diagnosis) checkImage(ctx context.Context, p *planning) bool {
 	}
 	host, err := layers.ReadHost(p.on.Conn)
 	if err == nil {
-		err = d.checkImageNetwork(host)
+		err = d.checkImageNetwork(p.on.Conn, host)
 	}
 	if err != nil {
 		return d.report(networkCheck, "", err)

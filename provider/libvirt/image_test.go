@@ -66,20 +66,19 @@ func TestMistakesInTheInputOfAnImageAreFoundBeforeAnythingIsCreated(t *testing.T
 }
 
 func TestANetworkThatDoesNotExistIsNamedBeforeAnImageIsImported(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hypervisor.xml")
+	require.NoError(t, os.WriteFile(path, []byte("<node><interface type='ethernet' name='br0'/></node>"), 0o600))
+	conn, err := libvirt.NewConnect("test://" + path)
+	require.NoError(t, err)
+	defer conn.Close()
 	host := layers.Host{Bridges: domainxml.Bridges{"nat": "virbr0", "isolated": ""}}
-	for _, network := range []string{"nat", "isolated", "nat/group", "lo"} {
-		i := imageHost(t, "network = "+network)
-		i.config.URL = "qemu:///system"
-		assert.NoError(t, i.checkImageNetwork(host), network)
+	for _, network := range []string{"nat", "isolated", "nat/group", "br0"} {
+		assert.NoError(t, imageHost(t, "network = "+network).checkImageNetwork(conn, host), network)
 	}
-	for keys, key := range map[string]string{"network = nonet": "network", "networkDeviceId = nonet": "networkDeviceId"} {
-		i := imageHost(t, keys)
-		i.config.URL = "qemu:///system"
-		err := i.checkImageNetwork(host)
+	for keys, key := range map[string]string{"network = nit": "network", "networkDeviceId = nit": "networkDeviceId"} {
+		err := imageHost(t, keys).checkImageNetwork(conn, host)
 		require.ErrorContains(t, err, "overcast.conf:1:")
-		require.ErrorContains(t, err, `nat_host.`+key+`: qemu:///system has neither a libvirt network nor a bridge "nonet": set `+key+` to one of its networks: isolated, nat (virsh net-list --all)`)
-		i.config.URL = "qemu+ssh://big/system"
-		assert.NoError(t, i.checkImageNetwork(host), "bridges of another machine are not known")
+		require.ErrorContains(t, err, `nat_host.`+key+`: test:///default has neither a libvirt network nor a bridge "nit", did you mean "nat"?: set `+key+` to one of its networks: isolated, nat (virsh net-list --all)`)
 	}
 }
 
