@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// decode makes an instance of a host's section, which needs no hypervisor.
-func decode(t *testing.T, text string) (config, error) {
+// newHost makes an instance of the section nat_host of a configuration, which needs no
+// hypervisor.
+func newHost(t *testing.T, text string) (*instance, error) {
 	t.Helper()
 	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
 	require.NoError(t, err)
@@ -21,9 +22,19 @@ func decode(t *testing.T, text string) (config, error) {
 	require.True(t, ok)
 	made, err := newProvider().Instance("nat_host", section)
 	if err != nil {
+		return nil, err
+	}
+	return made.(*instance), nil
+}
+
+// decode returns the configuration of the section nat_host.
+func decode(t *testing.T, text string) (config, error) {
+	t.Helper()
+	made, err := newHost(t, text)
+	if err != nil {
 		return config{}, err
 	}
-	return made.(*instance).config, nil
+	return made.config, nil
 }
 
 func TestConfigIsDecoded(t *testing.T) {

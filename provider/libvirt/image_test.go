@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/overcast-go/overcast/hocon"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
@@ -18,16 +17,9 @@ import (
 // imageHost is an instance of a section with more keys than that of an image.
 func imageHost(t *testing.T, keys string) *instance {
 	t.Helper()
-	text := `nat_host { image = "./disk.img", libvirtURL = "test:///default", ` + keys + ` }`
-	document, err := hocon.Parse(t.Context(), "overcast.conf", []byte(text), nil)
+	made, err := newHost(t, `nat_host { image = "./disk.img", libvirtURL = "test:///default", `+keys+` }`)
 	require.NoError(t, err)
-	root, err := document.Resolve(t.Context(), nil)
-	require.NoError(t, err)
-	section, ok := root.Get("nat_host")
-	require.True(t, ok)
-	made, err := newProvider().Instance("nat_host", section)
-	require.NoError(t, err)
-	return made.(*instance)
+	return made
 }
 
 func TestMistakesInTheInputOfAnImageAreFoundBeforeAnythingIsCreated(t *testing.T) {
