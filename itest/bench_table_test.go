@@ -334,12 +334,21 @@ func median(sorted []time.Duration) time.Duration {
 	return (sorted[half-1] + sorted[half]) / 2
 }
 
+// memory is the memory of the machine in GiB.
+func memory() string {
+	kibibytes, err := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"))
+	if err != nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.1f GiB", float64(kibibytes)/(1<<20))
+}
+
 // environment describes the machine and the versions.
 func environment(conn *libvirt.Connect) []string {
 	all := []string{
 		time.Now().Format(time.DateOnly),
 		fmt.Sprintf("%d cores (%s)", runtime.NumCPU(), field("/proc/cpuinfo", "model name")),
-		"memory " + field("/proc/meminfo", "MemTotal"),
+		"memory " + memory(),
 		runtime.Version(),
 	}
 	if library, err := conn.GetLibVersion(); err == nil {
