@@ -373,9 +373,7 @@ func (d *diagnosis) checkImage(ctx context.Context, p *planning) bool {
 		d.warn("plan", "devices, memory and look-up are not checked before the image is imported: the first set-up does that, or overcast image import")
 		return false
 	}
-	if err == nil {
-		p.base, err = d.generateBase(p.on.Conn, l, host)
-	}
+	p.base, err = d.generateBase(p.on.Conn, l, host)
 	return err == nil || d.report("base domain", "", err)
 }
 
