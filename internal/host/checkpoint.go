@@ -328,28 +328,21 @@ func (h *Host) setClock(ctx context.Context) error {
 		return fmt.Errorf("setting the clock after the revert: %w", err)
 	}
 	defer done()
-	var printed strings.Builder
-	commands := clockCommands(time.Now())
-	for n := h.clockCommand; n < len(commands); n++ {
-		result, err := client.Run(ctx, commands[n])
-		if err != nil {
-			return fmt.Errorf("setting the clock after the revert: %w", err)
-		}
-		if result.ExitCode == 0 {
-			h.clockCommand = n
-			return nil
-		}
-		printed.WriteString(result.Stdout + result.Stderr)
+	result, err := client.Run(ctx, clockCommand(time.Now()))
+	if err != nil {
+		return fmt.Errorf("setting the clock after the revert: %w", err)
+	}
+	if result.ExitCode == 0 {
+		return nil
 	}
 	return fmt.Errorf(`setting the clock after the revert: the command date failed: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
-		lastLines(printed.String()))
+		lastLines(result.Stdout+result.Stderr))
 }
 
-// clockCommands are commands that set the clock, of which the first one that succeeds
-// is enough. The date of busybox has no fractions of a second. A login that is not
-// root's needs sudo.
-func clockCommands(now time.Time) []string {
+// clockCommand sets the clock. The date of busybox has no fractions of a second. A login
+// that is not root's needs sudo.
+func clockCommand(now time.Time) string {
 	exact := fmt.Sprintf("date -u -s @%d.%03d", now.Unix(), now.Nanosecond()/1e6)
 	rounded := fmt.Sprintf("date -u -s @%d", now.Round(time.Second).Unix())
-	return []string{exact, rounded, "sudo -n " + exact}
+	return exact + " || " + rounded + " || sudo -n " + exact
 }

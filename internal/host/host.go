@@ -48,8 +48,7 @@ type Host struct {
 	route   *route.Route
 	mounted []provider.Mount // by us
 
-	gate         gate // closed while the host's state is saved or replaced
-	clockCommand int  // index in clockCommands of the one that succeeds; 0 if it is not known
+	gate gate // closed while the host's state is saved or replaced
 
 	pristine string // name of the first checkpoint of [Registry.Pristine]; "" without one
 }
