@@ -103,18 +103,8 @@ func specsOfWarmHosts() {
 			other = ${guest}
 		`)
 		other := up(ctx, "other")
-		for what, spoil := range map[string]func(address string){
-			"its memory is broken": func(string) {
-				found, err := filepath.Glob(imageDir + "/overcast-warm_broken-*-memory.raw")
-				Expect(err).NotTo(HaveOccurred())
-				Expect(found).To(HaveLen(1))
-				Expect(os.WriteFile(found[0], []byte("broken"), 0o600)).To(Succeed())
-			},
-			"its address is taken": func(address string) {
-				run(logIn(other), "ip address add "+address+"/24 dev eth0")
-			},
-		} {
-			By(what)
+		discards := func(spoil func(address string)) {
+			GinkgoHelper()
 			host := up(ctx, "warm_broken")
 			address := host.HostName()
 			Expect(fixture.TearDown(ctx, "warm_broken")).To(Succeed())
@@ -126,6 +116,15 @@ func specsOfWarmHosts() {
 			Expect(layerDomains()).To(BeEmpty())
 			Expect(fixture.TearDown(ctx, "warm_broken")).To(Succeed())
 		}
+		By("breaking its memory")
+		discards(func(string) {
+			found, err := filepath.Glob(imageDir + "/overcast-warm_broken-*-memory.raw")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found).To(HaveLen(1))
+			Expect(os.WriteFile(found[0], []byte("broken"), 0o600)).To(Succeed())
+		})
+		By("taking its address") // which the DHCP server would give to the next clone with its MAC address
+		discards(func(address string) { run(logIn(other), "ip address add "+address+"/24 dev eth0") })
 		Expect(fixture.TearDown(ctx, "other")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 

@@ -217,7 +217,7 @@ func (i *instance) prepareCheck(conn *libvirt.Connect, name string) {
 func (i *instance) newAddressCheck(conn *libvirt.Connect, c *domainxml.Clone) *address.Check {
 	return address.NewCheck(conn, c, address.Settings{
 		Label: i.label, Base: i.config.BaseDomain, Address: i.address,
-		Static: i.config.Lookup == lookupStatic, Silent: i.config.Reach == provider.ReachHypervisor,
+		Static: i.config.Lookup == lookupStatic, Free: i.warm.found != nil, Silent: i.config.Reach == provider.ReachHypervisor,
 		Gateway: &virt.Gateway{Target: i.gatewayTarget},
 	})
 }

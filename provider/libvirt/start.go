@@ -156,11 +156,19 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 // launch creates the domain, paused, and resumes it when its files are unlinked and its
 // console is open.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
+	checking := i.checkSavedAddress(ctx, conn)
 	domain, err := trace.Get(ctx, "create domain", func() (*libvirt.Domain, error) { return i.createDomain(ctx, conn, c) })
+	checked := checking.Await(ctx)
 	if err != nil {
 		return err
 	}
 	defer domain.Free()
+	if !checked {
+		return context.Cause(ctx)
+	}
+	if checking.Err != nil {
+		return notRestored(checking.Err)
+	}
 	if i.warm.found != nil {
 		// QEMU opens the disks again, to write to them, when it has the memory.
 		if err := trace.Do(ctx, "restore memory", func() error { return i.restore(ctx, conn, domain) }); err != nil {

@@ -255,34 +255,36 @@ func (w *warmUse) reportRestore(ctx context.Context) {
 
 const stepRestoring = "restoring memory of"
 
-// restore loads the saved memory into the domain, which is paused, and meanwhile checks that
-// its address is free.
+// restore loads the saved memory into the domain, which is paused.
 func (i *instance) restore(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain) error {
-	saved := i.warm.found.Warm
-	checking := virt.Async(func() error { return i.checkSavedAddress(ctx, conn) })
-	err := warm.Load(ctx, conn, domain, saved.Memory)
-	if !checking.Await(ctx) {
-		return context.Cause(ctx)
-	}
-	if err != nil {
+	if err := warm.Load(ctx, conn, domain, i.warm.found.Warm.Memory); err != nil {
 		return notRestored(fmt.Errorf("restoring its memory: %w", virt.StripCodes(err)))
 	}
-	return notRestored(checking.Err)
+	return nil
 }
 
 func notRestored(err error) error { return mark.As(err, provider.ErrNotRestored) }
 
-// checkSavedAddress fails if another machine has the address of the slot, and reserves it.
-func (i *instance) checkSavedAddress(ctx context.Context, conn *libvirt.Connect) error {
-	saved := i.warm.found.Warm
-	ip, err := netip.ParseAddr(saved.Address)
-	if err != nil || ip.IsLoopback() {
-		return err
-	}
-	reserve(ctx, conn, saved)
-	check := i.newAddressCheck(conn, i.plan)
-	check.Address = ip
-	return check.CheckFree(ctx)
+// checkSavedAddress starts to reserve the address of the slot and to check that no other machine
+// has it. It does nothing for a clone that boots.
+func (i *instance) checkSavedAddress(ctx context.Context, conn *libvirt.Connect) *virt.PendingCall {
+	return virt.Async(func() error {
+		if i.warm.found == nil {
+			return nil
+		}
+		saved := i.warm.found.Warm
+		ip, err := netip.ParseAddr(saved.Address)
+		if err != nil || ip.IsLoopback() {
+			return err
+		}
+		check := i.newAddressCheck(conn, i.plan)
+		check.Address = ip
+		if err := check.CheckFree(ctx); err != nil {
+			return err
+		}
+		reserve(ctx, conn, saved) // waits for what the network does for the domain that starts
+		return nil
+	})
 }
 
 // SaveMemory saves the memory of the clone and makes it and the disks a layer, and then

@@ -28,7 +28,7 @@ type AddressConflictError struct {
 	Address    netip.Addr
 	Domain     string // name of the clone
 	BaseDomain string // of the clone
-	ClientID   string // DHCP client identifier of the address's lease; "" if there is none
+	ClientID   string // DHCP client identifier of the address's lease that several clones may send; "" if there is none
 	Owner      AddressOwner
 }
 
@@ -97,6 +97,7 @@ type Settings struct {
 	Base    string // name of the base domain
 	Address netip.Addr
 	Static  bool // the clone configures the address itself, possibly with another MAC address
+	Free    bool // CheckFree succeeded before the clone got the address
 	Silent  bool // the addresses of this machine's networks are not those of the clone's network
 	Gateway *virt.Gateway
 }
@@ -126,7 +127,7 @@ func (a *Check) CheckFound(ctx context.Context, change metadataChanger) error {
 		func(ctx context.Context) error { return a.publish(ctx, change) },
 		a.byLeases,
 	}
-	if !a.Static { // a static address was checked before the clone was started
+	if !a.Static && !a.Free { // a static address was checked before the clone was started
 		// CheckLogin waits for more answers than the first.
 		checks = append(checks, func(ctx context.Context) error { return a.byARP(ctx, 0) })
 	}
@@ -326,7 +327,7 @@ func (a *Check) leasesOfOthers(all []libvirt.NetworkDHCPLease) (macs []string) {
 const (
 	arpWait  = 50 * time.Millisecond
 	arpGrace = 30 * time.Millisecond
-	freeWait = 100 * time.Millisecond // while memory is restored, which takes longer
+	freeWait = 100 * time.Millisecond // while the clone is created, which takes longer
 )
 
 // byARP sends an ARP request for the address, if this process may. A missing answer
@@ -499,13 +500,20 @@ func (a *Check) conflict(other *LiveDomain, mac, evidence string) *AddressConfli
 	}
 	if a.clone.Leases != "" && a.conn != nil {
 		all, _ := ReadLeases(a.conn, a.clone.Leases) // without them the error has less detail
-		for _, l := range all {
-			if l.IPaddr == a.Address.String() {
-				e.ClientID = l.Clientid
-			}
-		}
+		e.ClientID = sharedClientID(all, a.Address)
 	}
 	return e
+}
+
+// sharedClientID returns the client identifier of the lease of an address, unless the machine
+// has made it of its MAC address, so that no other machine sends it.
+func sharedClientID(leases []libvirt.NetworkDHCPLease, of netip.Addr) (id string) {
+	for _, l := range leases {
+		if l.IPaddr == of.String() && !isFromMAC(l.Clientid, l.Mac) {
+			id = l.Clientid
+		}
+	}
+	return id
 }
 
 func newAddressOwner(other *LiveDomain, mac, evidence string) AddressOwner {

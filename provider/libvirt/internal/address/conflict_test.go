@@ -184,6 +184,14 @@ func TestLeaseThatMovesBetweenClonesIsAConflict(t *testing.T) {
 	}
 }
 
+func TestOnlyAClientIdentifierThatIsNotOfTheMACAddressIsShared(t *testing.T) {
+	at := netip.MustParseAddr("10.0.0.9")
+	lease := libvirt.NetworkDHCPLease{IPaddr: at.String(), Mac: "52:54:00:0a:0b:0c", Clientid: "01:52:54:00:0a:0b:0c"}
+	assert.Empty(t, sharedClientID([]libvirt.NetworkDHCPLease{lease}, at))
+	lease.Clientid = "ff:01:02"
+	assert.Equal(t, "ff:01:02", sharedClientID([]libvirt.NetworkDHCPLease{{IPaddr: "10.0.0.8", Clientid: "ff:03"}, lease}, at))
+}
+
 func TestClientIdentifiersDerivedFromMACAddressesAreDetected(t *testing.T) {
 	for id, is := range map[string]bool{
 		"01:52:54:00:0a:0b:0c": true,

@@ -4,9 +4,9 @@
 // libvirt's own virDomainRestore cannot destroy the restored domain when its client ends. So
 // QEMU's migration is used instead: the memory of a paused domain migrates to a pipe, from
 // which it is written to a volume. To restore it, a new domain is started that waits for a
-// migration (the argument "-incoming defer" of QEMU), and gets the content of the volume
-// through a pipe. libvirt sees an ordinary domain, which it destroys when the connection ends.
-// A pipe also works where QEMU may not open the file of the volume.
+// migration (the argument "-incoming defer" of QEMU), and gets the open file of the volume, or a
+// pipe if this process may not open it. libvirt sees an ordinary domain, which it destroys when
+// the connection ends. QEMU need not be allowed to open the file of the volume.
 package warm
 
 import (
@@ -54,6 +54,22 @@ func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to
 
 // Load restores what Save has saved, into a domain that waits for it. The domain stays paused.
 func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, from storage.VolumeRef) error {
+	volume, path, err := lookUp(conn, from)
+	if err != nil {
+		return err
+	}
+	defer volume.Free()
+	if file, err := os.Open(path); err == nil { // QEMU reads it itself
+		if err := pass(domain, file); err != nil {
+			return err
+		}
+		return migrate(ctx, domain, "migrate-incoming")
+	}
+	return loadThrough(ctx, conn, domain, volume)
+}
+
+// loadThrough restores the content of a volume that libvirt reads.
+func loadThrough(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, volume *libvirt.StorageVol) error {
 	theirs, to, err := os.Pipe()
 	if err != nil {
 		return err
@@ -64,7 +80,7 @@ func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, fr
 	}
 	reading := virt.Async(func() error {
 		defer to.Close()
-		return read(ctx, conn, from, to)
+		return layers.Download(ctx, conn, volume, to)
 	})
 	if err = migrate(ctx, domain, "migrate-incoming"); err != nil {
 		_ = to.Close() // ends the reading
@@ -73,7 +89,7 @@ func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, fr
 		return context.Cause(ctx)
 	}
 	if err == nil && reading.Err != nil {
-		return fmt.Errorf("reading volume %s: %w", from.Name, reading.Err)
+		return fmt.Errorf("reading its volume: %w", reading.Err)
 	}
 	return err
 }
@@ -92,7 +108,7 @@ type status struct {
 // Intervals at which QEMU is asked whether a migration has ended.
 const (
 	firstPause = 2 * time.Millisecond
-	lastPause  = 50 * time.Millisecond
+	lastPause  = 10 * time.Millisecond
 )
 
 // migrate runs a migration through the pipe and waits for its end.
@@ -139,22 +155,6 @@ func write(ctx context.Context, conn *libvirt.Connect, to storage.VolumeRef, fro
 	}
 	_, err = io.Copy(file, from)
 	return errors.Join(err, file.Sync(), file.Close())
-}
-
-// read is the opposite of write.
-func read(ctx context.Context, conn *libvirt.Connect, from storage.VolumeRef, to io.Writer) error {
-	volume, path, err := lookUp(conn, from)
-	if err != nil {
-		return err
-	}
-	defer volume.Free()
-	file, err := os.Open(path)
-	if err != nil {
-		return layers.Download(ctx, conn, volume, to)
-	}
-	defer file.Close()
-	_, err = io.Copy(to, file)
-	return err
 }
 
 func lookUp(conn *libvirt.Connect, of storage.VolumeRef) (*libvirt.StorageVol, string, error) {
