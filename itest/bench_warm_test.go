@@ -53,7 +53,7 @@ func BenchmarkWarmSystemd(b *testing.B) {
 		_ = domain.Free()
 	}
 	emptyCache(b)
-	b.Setenv("OVERCAST_SET", `cold = ${guest} { libvirtBaseDomain = lab-debian-bios, networkDeviceId = lab-by-mac, addressTimeout = 10 minutes, provision.startTimeout = 10 minutes }
+	b.Setenv("OVERCAST_SET", `cold = ${guest} { libvirtBaseDomain = lab-debian-bios, addressTimeout = 10 minutes, provision.startTimeout = 10 minutes }
 		warmed = ${cold} { warm = true }`)
 	setUpAndDown(b, "warmed")
 	var ours, boot []time.Duration
