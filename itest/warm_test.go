@@ -164,16 +164,17 @@ func specsOfWarmHosts() {
 		dir := openDir()
 		Expect(os.Symlink(childSuite(), filepath.Join(dir, "child.test"))).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(`warm_suite { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain
-			networkDeviceId = my_nat_network, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`), 0o600)).To(Succeed())
+			networkDeviceId = my_nat_network, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }
+			warm_shared = ${warm_suite} { scope = suite }`), 0o600)).To(Succeed())
 		runWith := func(processes int) string {
 			cmd := exec.CommandContext(ctx, ginkgoBinary(), "-v", fmt.Sprintf("-procs=%d", processes), "child.test")
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "CHILD_DOES=pass", "CHILD_HOSTS=warm_suite", "OVERCAST_SET=")
+			cmd.Env = append(os.Environ(), "CHILD_DOES=pass", "CHILD_HOSTS=warm_suite warm_shared", "OVERCAST_SET=")
 			out, err := cmd.CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), string(out))
 			return string(out)
 		}
-		Expect(strings.Count(runWith(4), "saved memory slot")).To(Equal(4))
+		Expect(strings.Count(runWith(4), "saved memory slot")).To(Equal(5), "one for each process, and one for the host that they share")
 		rounds := 1
 		if os.Getenv(killsVariable) != "" {
 			rounds = 3
@@ -181,11 +182,21 @@ func specsOfWarmHosts() {
 		for range rounds {
 			for _, processes := range []int{1, 2, 4} {
 				out := runWith(processes)
-				Expect(strings.Count(out, "restoring memory of slot")).To(Equal(processes), out)
+				Expect(strings.Count(out, "restoring memory of slot")).To(Equal(processes+1), out)
 				Expect(out).NotTo(Or(ContainSubstring("saved memory"), ContainSubstring("not warm"), ContainSubstring("discarded memory")))
 			}
 		}
 	}, NodeTimeout(15*time.Minute))
+
+	It("is shared by processes, used exclusively and restored to its pristine state as any other", func() {
+		DeferCleanup(removeSlots)
+		config := exclusiveConfig + "exclusive_own.warm = true, exclusive_static.warm = true\n"
+		for _, step := range []string{"saved memory slot", "restoring memory of slot"} {
+			said := failingSuite("exclusive", config, "-v")
+			Expect(said).To(ContainSubstring("10 Passed | 2 Failed"))
+			Expect(strings.Count(said, ": "+step)).To(Equal(3), "the host of each process, and the one that both share")
+		}
+	})
 
 	// The guest mounts data by its fstab.
 	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
