@@ -82,21 +82,26 @@ type GCOptions struct {
 // It returns what it removed, or would remove with DryRun, also with an error: what
 // cannot be removed does not stop the rest.
 func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) {
-	var removed []gc.Resource
-	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		collect := gc.Options{Label: options.Label, DryRun: options.DryRun, Kept: options.Kept}
-		removed, err = gc.Collect(ctx, conn, collect)
+	removed, err := collect(ctx, url, gc.Options{Label: options.Label, DryRun: options.DryRun, Kept: options.Kept})
+	if err != nil {
+		err = fmt.Errorf("removing what earlier runs left at %s: %w", redact.Text(url), err)
+	}
+	return resources(removed), err
+}
+
+// collect removes what overcast created on a hypervisor, and copied folders on its machine. It
+// returns what it removed, also with an error.
+func collect(ctx context.Context, url string, options gc.Options) (removed []gc.Resource, err error) {
+	err = withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
+		removed, err = gc.Collect(ctx, conn, options)
 		errCopies := withCopies(ctx, conn, url, removed, func(c fsmapping.Copies) error {
-			copies, err := c.Collect(ctx, collect)
+			copies, err := c.Collect(ctx, options)
 			removed = append(removed, copies...)
 			return err
 		})
 		return errors.Join(err, errCopies)
 	})
-	if err != nil {
-		err = fmt.Errorf("removing what earlier runs left at %s: %w", redact.Text(url), err)
-	}
-	return resources(removed), err
+	return removed, err
 }
 
 // withCopies calls do for the copied folders of a remote hypervisor. The domains among

@@ -57,6 +57,8 @@ type instance struct {
 	layer layerUse
 	warm  warmUse
 
+	unguard func() // releases the guard process; nil without one
+
 	mu      sync.Mutex
 	watcher *virt.DomainWatcher // from before the clone is started until it is torn down
 	renewal *owner.Renewal
@@ -193,6 +195,7 @@ func (i *instance) TearDown(ctx context.Context) error {
 			return err
 		}
 	}
+	i.endGuard()
 	i.slot = ""
 	i.disconnect()
 	return nil
@@ -322,6 +325,7 @@ func (i *instance) Keep(ctx context.Context) (string, error) {
 	}
 	i.stopWatching()
 	err = i.undo.Forget(ctx)
+	i.endGuard()
 	i.disconnect()
 	return i.keptHint(w.Domain), err
 }

@@ -290,6 +290,7 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 	if err := b.undo.Forget(ctx); err != nil {
 		return err
 	}
+	b.endGuard()
 	return b.of.prepare(ctx)
 }
 

@@ -46,6 +46,7 @@ func (i *instance) createAndStart(ctx context.Context, on *virt.Connection, c *d
 			launched()
 		}
 	}()
+	i.guardClone(ctx)
 	if err := i.makeOverlays(ctx, on.Conn, c); err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *d
 	// The lease starts now, and not before the waits for an address and for memory.
 	c.SetMetadata(owner.NewMetadata(c.Name, i.config.BaseDomain, i.label, i.config.OwnerLease).XML())
 	flags := libvirt.DOMAIN_START_PAUSED
-	if i.config.KeepPolicy() == provider.KeepNever {
+	if i.isAutodestroyed() {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
 	}
 	if !c.NeedsDefinition() {

@@ -99,7 +99,7 @@ func (c Copies) Collect(ctx context.Context, options gc.Options) ([]gc.Resource,
 	errs := []error{err}
 	var removed []gc.Resource
 	for _, r := range found {
-		if r.SkipReason != "" || (options.Label != "" && r.Label != options.Label) {
+		if !options.Removes(r) {
 			continue
 		}
 		if !options.DryRun {

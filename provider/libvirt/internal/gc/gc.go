@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
@@ -18,11 +19,19 @@ type Options struct {
 	DryRun bool   // remove nothing
 	Kept   bool   // also remove clones that were left for inspection, if their process has ended
 	Label  string // remove only what belongs to hosts of this label; "" for all
+
+	Owner *owner.Process // remove only what this process created; nil for all
 }
 
-// removes reports whether a resource that was listed is removed.
-func (o Options) removes(r Resource) bool {
-	return r.SkipReason == "" && (o.Label == "" || o.Label == r.Label)
+// Removes reports whether a resource that was listed is removed.
+func (o Options) Removes(r Resource) bool {
+	return r.SkipReason == "" && (o.Label == "" || o.Label == r.Label) && (o.Owner == nil || isOf(*o.Owner, r))
+}
+
+// isOf reports whether a process created a resource, whose name says that.
+func isOf(by owner.Process, r Resource) bool {
+	made, ok := owner.ParseName(path.Base(r.Name))
+	return ok && made.Process.Is(by)
 }
 
 // Collect removes what overcast created and whose owner has ended. It returns what it
@@ -32,7 +41,7 @@ func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Res
 	var removed []Resource
 	errs := []error{err}
 	for _, m := range found {
-		if !options.removes(m.Resource) {
+		if !options.Removes(m.Resource) {
 			continue
 		}
 		if !options.DryRun {

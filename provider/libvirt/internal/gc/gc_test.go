@@ -97,6 +97,29 @@ func TestDomainsAreRemovedWhenTheirOwnersHaveEnded(t *testing.T) {
 	require.Error(t, err, "it was removed")
 }
 
+func TestOnlyWhatAProcessCreatedIsRemovedForIt(t *testing.T) {
+	conn := testDriver(t)
+	other := gone
+	other.Started++
+	kept := func(m *owner.Metadata) { m.Kept = &owner.MetadataKept{Since: time.Now()} }
+	same := func(*owner.Metadata) {}
+	clone := createClone(t, conn, gone, same)
+	for _, stays := range []struct {
+		by     owner.Process
+		change func(*owner.Metadata)
+	}{{gone, kept}, {other, same}, {alive, same}} {
+		createClone(t, conn, stays.by, stays.change)
+	}
+	createVolume(t, conn, owner.NewName("web", gone)+"-vda.qcow2", 100<<10)
+	createVolume(t, conn, owner.NewName("web", other)+"-vda.qcow2", 100<<10)
+	removed, err := Collect(t.Context(), conn, Options{Owner: &gone})
+	require.NoError(t, err)
+	require.Len(t, removed, 2, "a domain and a volume")
+	assert.Equal(t, clone, removed[0].Name)
+	assert.False(t, Options{Owner: &gone}.Removes(Resource{Kind: "domain", Name: "overcast-layer-0123456789ab"}), "its name has no process")
+	assert.True(t, Options{Owner: &gone}.Removes(Resource{Kind: KindFolder, Name: "/var/tmp/" + owner.NewName("web", gone) + "-fs0"}))
+}
+
 func TestVolumesWithoutADomainMayBelongToAnotherHypervisor(t *testing.T) {
 	conn := testDriver(t)
 	empty, written := owner.NewName("empty", gone)+"-vda.qcow2", owner.NewName("written", gone)+"-vda.qcow2"

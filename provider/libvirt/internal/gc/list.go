@@ -223,7 +223,7 @@ func (v *listed) skipIfUsed(users storage.Users, domains, volumes []listed, opti
 			ours = volumes
 		}
 		n := slices.IndexFunc(ours, func(m listed) bool { return m.Name == by.Name && m.Pool == by.Pool })
-		if n < 0 || ours[n].clone != v.clone && !options.removes(ours[n].Resource) {
+		if n < 0 || ours[n].clone != v.clone && !options.Removes(ours[n].Resource) {
 			v.SkipReason = "used by " + by.String()
 			return true
 		}

@@ -156,6 +156,12 @@ func (o Process) State(from Process) State {
 	return Unknown
 }
 
+// Is reports whether two identify the same process. One may be of a name, which has less of it.
+func (o Process) Is(other Process) bool {
+	return o.isOn(other.Machine) && o.PID == other.PID && o.Started == other.Started && o.Started != 0 &&
+		(o.Random == "" || other.Random == "" || o.Random == other.Random)
+}
+
 // isOn reports whether the process is on a machine. A name has only a part of the digest.
 func (o Process) isOn(machine string) bool {
 	digits := min(len(o.Machine), len(machine))
