@@ -86,13 +86,13 @@ var _ = Describe("progress and diagnostics", func() {
 		r.says("You've requested a progress report", 1)
 		r.says(r.name+"_plain: up, running at 198.18.", 1)
 		r.word()
-		r.leaves(tornDown, 0)
+		r.leaves(tornDown)
 	})
 
 	It("show every host in the output and the reports when a spec fails", func() {
 		r := prepareChild(withScreen...)
 		r.start("fail", []string{"plain", "fixed"}, ginkgoBinary(), "-procs=2", "--no-color", "--json-report=report.json", "--junit-report=report.xml", "child.test")
-		r.leaves(tornDown, 0)
+		r.leaves(tornDown)
 		xml, err := os.ReadFile(filepath.Join(r.dir, "report.xml"))
 		Expect(err).NotTo(HaveOccurred())
 		for _, text := range []string{string(r.Out.Contents()), string(xml)} {

@@ -256,30 +256,21 @@ func (r *childRun) claims(held bool) []string {
 
 // When what a run has made is gone.
 const (
-	tornDown  = "torn down"        // by the time that its last process has ended
-	byLibvirt = "gone"             // a moment later; a file of an overlay stays
-	byGC      = "gone by gc"       // not before overcast gc, or the next run's start
-	either    = "gone, files too"  // as byLibvirt, but a file may be gone as well
-	andFreed  = "torn down, freed" // as tornDown, but what a process had locked when it was killed, the kernel has freed
+	tornDown = "torn down"        // by the time that its last process has ended
+	byGuard  = "gone"             // a moment later, by libvirtd and the guard process
+	andFreed = "torn down, freed" // as tornDown, but what a process had locked when it was killed, the kernel has freed
 )
 
-// leaves looks at what is left, and then whether overcast gc takes it away.
-func (r *childRun) leaves(when string, volumes int) {
+// leaves waits until nothing is left of the run.
+func (r *childRun) leaves(when string) {
 	GinkgoHelper()
 	r.ends()
 	switch when {
 	case tornDown:
 		Expect(r.claims(false)).To(BeEmpty(), "what is given back is not left to the kernel")
-	case byLibvirt, either:
+	case byGuard:
 		Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
-	case byGC:
-		Expect(r.domains()).NotTo(BeEmpty())
-	}
-	if when == byLibvirt {
-		Expect(r.rest()).To(And(HaveLen(volumes), HaveEach(And(ContainSubstring("filed-"), HaveSuffix("-vdb.qcow2")))))
-	}
-	if when != tornDown && when != andFreed {
-		overcast("gc", "-c", "qemu:///system")
+		Eventually(r.rest).WithTimeout(30 * time.Second).Should(BeEmpty())
 	}
 	Expect(r.domains()).To(BeEmpty())
 	Expect(r.rest()).To(BeEmpty())
@@ -296,7 +287,6 @@ type ending struct {
 	args    []string        // of ginkgo
 	disturb func(*childRun) // what is done to it from outside
 	when    string          // what it has made is gone
-	volumes int             // that only gc removes
 	says    string          // what it says
 }
 
@@ -313,7 +303,7 @@ var _ = Describe("a suite", func() {
 		if e.disturb != nil {
 			e.disturb(r)
 		}
-		r.leaves(e.when, e.volumes)
+		r.leaves(e.when)
 		Expect(string(r.Out.Contents()) + string(r.Err.Contents())).To(ContainSubstring(e.says))
 	},
 		Entry("all specs pass", fast, ending{does: "pass", when: tornDown, says: "2 Passed"}),
@@ -322,8 +312,8 @@ var _ = Describe("a suite", func() {
 		Entry("BeforeSuite fails half-way through three hosts", ending{hosts: []string{"fixed", "filed", "late"}, when: tornDown, says: "host is not reachable"}),
 		Entry("BeforeSuite panics half-way through three hosts", ending{does: "panic in BeforeSuite", hosts: []string{"fixed", "filed", "third"}, when: tornDown, says: "half-way"}),
 		Entry("AfterSuite panics", ending{does: "panic in AfterSuite", when: tornDown, says: "after the specs"}),
-		Entry("a goroutine panics", Serial, ending{does: "panic in a goroutine", when: byLibvirt, volumes: 2, says: "exit status 2"}),
-		Entry("a spec calls os.Exit", Serial, fast, ending{does: "exit", when: byLibvirt, volumes: 2, says: "exit status 3"}),
+		Entry("a goroutine panics", Serial, ending{does: "panic in a goroutine", when: byGuard, says: "exit status 2"}),
+		Entry("a spec calls os.Exit", Serial, fast, ending{does: "exit", when: byGuard, says: "exit status 3"}),
 
 		Entry("SIGINT comes once, during specs", ending{does: "wait", when: tornDown, says: "First interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
@@ -332,13 +322,13 @@ var _ = Describe("a suite", func() {
 				ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-"), ContainSubstring("/slot-")), "what is looked for at the end")
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes twice, during specs", Serial, ending{does: "ignore SIGINT", when: byLibvirt, volumes: 2, says: "Second interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes twice, during specs", Serial, ending{does: "ignore SIGINT", when: byGuard, says: "Second interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during specs", Serial, ending{does: "ignore every SIGINT", when: byLibvirt, volumes: 2, says: "Final interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes three times, during specs", Serial, ending{does: "ignore every SIGINT", when: byGuard, says: "Final interrupt received", disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 			r.says("First interrupt received", 2)
@@ -350,13 +340,13 @@ var _ = Describe("a suite", func() {
 			r.boots(5)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes twice, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "First interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes twice, during boot", ending{hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: byGuard, says: "First interrupt received", disturb: func(r *childRun) {
 			r.boots(5)
 			r.interrupt()
 			r.says("First interrupt received", 2)
 			r.interrupt()
 		}}),
-		Entry("SIGINT comes three times, during boot", ending{does: "ignore every SIGINT", hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: either, says: "Final interrupt received", disturb: func(r *childRun) {
+		Entry("SIGINT comes three times, during boot", ending{does: "ignore every SIGINT", hosts: []string{"boots", "boots_filed", "boots_fixed"}, when: byGuard, says: "Final interrupt received", disturb: func(r *childRun) {
 			r.boots(5)
 			r.interrupt()
 			r.says("First interrupt received", 2)
@@ -368,7 +358,7 @@ var _ = Describe("a suite", func() {
 			r.awaits("running", 1, 2)
 			r.interrupt()
 		}}),
-		Entry("SIGHUP comes to all, as when a terminal is closed", Serial, ending{does: "wait for a message", when: byLibvirt, volumes: 2, disturb: func(r *childRun) {
+		Entry("SIGHUP comes to all, as when a terminal is closed", Serial, ending{does: "wait for a message", when: byGuard, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)
 			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGHUP)).To(Succeed())
 		}}),
@@ -377,11 +367,11 @@ var _ = Describe("a suite", func() {
 			r.Terminate()
 			r.word()
 		}}),
-		Entry("SIGKILL comes to a process, and the other one acquires its host", Serial, ending{does: "take turns", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to a process, and the other one acquires its host", Serial, ending{does: "take turns", when: byGuard, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.awaits("running", 1)
 		}}),
-		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a message", when: byLibvirt, volumes: 1, disturb: func(r *childRun) {
+		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a message", when: byGuard, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.word()
 		}}),
@@ -409,9 +399,13 @@ var _ = Describe("a suite", func() {
 			restartLibvirtd()
 			r.word()
 		}}),
-		Entry("libvirtd is restarted during specs, and then SIGKILL comes to all", Serial, ending{does: "wait for a message", when: byGC, disturb: func(r *childRun) {
-			r.awaits("running", 1, 2)
+		Entry("libvirtd is restarted during specs, and then SIGKILL comes to all", Serial, ending{does: "wait for a message", hosts: []string{"plain", "fixed"}, when: byGuard, disturb: func(r *childRun) {
+			processes := r.awaits("running", 1, 2)
+			Expect(guardsOf(processes[0])).To(BeEmpty(), "libvirtd destroys the hosts")
 			restartLibvirtd()
+			for _, pid := range processes {
+				Eventually(guardsOf).WithArguments(pid).WithTimeout(time.Minute).Should(HaveLen(1))
+			}
 			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGKILL)).To(Succeed())
 		}}),
 	)
@@ -420,14 +414,14 @@ var _ = Describe("a suite", func() {
 		r := prepareChild()
 		r.start("FailNow in SetupSuite", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.run=^TestTestify$")
 		r.awaits("booted", 1)
-		r.leaves(tornDown, 0)
+		r.leaves(tornDown)
 		Expect(r.Out).To(gbytes.Say("--- FAIL: TestTestify"))
 	})
 
 	It("cleans up when -timeout of go test expires", func() {
 		r := prepareChild()
 		r.start("ignore SIGINT", []string{"plain", "filed", "fixed"}, filepath.Join(r.dir, "child.test"), "-test.timeout=10s")
-		r.leaves(either, 1)
+		r.leaves(byGuard)
 		Expect(r.Err).To(gbytes.Say("panic: test timed out after 10s"))
 	})
 })
@@ -468,7 +462,7 @@ var _ = Describe("a small suite that is killed at any moment", Serial, func() {
 		}
 		GinkgoWriter.Println(overcast("gc", "-c", "qemu:///system"))
 		for _, r := range runs {
-			r.leaves(andFreed, 0)
+			r.leaves(andFreed)
 		}
 	})
 })

@@ -17,7 +17,7 @@ var _ = Describe("OVERCAST_TRACE", func() {
 		GinkgoT().Setenv(trace.Variable, path)
 		r := prepareChild()
 		r.start("pass", []string{"plain", "fixed"}, ginkgoBinary(), "-procs=2", "--no-color", "child.test")
-		r.leaves(tornDown, 0)
+		r.leaves(tornDown)
 		Expect(r.Session).To(gexec.Exit(0))
 
 		events, err := tracetest.Read(path)

@@ -87,14 +87,12 @@
 // When a run ends by itself, by a failure, by a panic in a spec, by --timeout or by one
 // SIGINT, the registered teardown runs and nothing is left. When the process ends
 // without it (SIGKILL, os.Exit, a panic in a goroutine, -timeout of go test), libvirtd
-// destroys the clones of the process within about a second, and the kernel releases
-// its locks and closes its port forwards. The base domain is never changed.
+// destroys the clones of the process within about a second, a guard process removes what
+// libvirtd leaves, and the kernel releases its locks and closes its port forwards. The base
+// domain is never changed.
 //
 // docs/lifecycle.md has a table of all ways in which a run can end, with what may be
 // left and what removes it.
-//
-// A clone of a host with keep = "on-failure" or "always" is not destroyed when its
-// process ends without teardown: it runs until the next run or overcast gc.
 //
 // # Progress and diagnostics
 //

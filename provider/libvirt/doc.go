@@ -36,13 +36,17 @@
 // QEMU ends. So a process that is killed leaves nothing behind. With overlay = "file" the
 // files exist until TearDown, which virsh save and snapshots need.
 //
+// A guard process removes what libvirtd leaves of a killed process: a clone with keep, which is
+// started without autodestroy, a clone whose connection was lost, and the files of a clone with
+// overlay = "file". It is this program, started again, which waits for the end of its parent
+// in an init function and then does what [GC] does.
+//
 // Every step of a set-up is recorded before it is taken and undone in reverse order, by
 // TearDown or when a later step fails. A step that cannot be undone stays recorded and is
 // tried again.
 //
-// There are two exceptions. A clone with keep is started without autodestroy. A clone with
-// overlay = "file" that has UEFI variables or a TPM is persistent, so that virsh start can
-// start it again. If their process ends without TearDown, garbage collection removes them.
+// A clone with overlay = "file" that has UEFI variables or a TPM is persistent, so that virsh
+// start can start it again.
 //
 // A process that is killed while it creates a clone may leave a volume, a temporary pool,
 // or the definition of a clone with UEFI variables or a TPM. Their names and metadata

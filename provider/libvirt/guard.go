@@ -43,7 +43,14 @@ const stepNoGuard = "no guard process:"
 // guardClone makes a guard process remove what is left of the clone when this process ends
 // before its teardown. It does nothing for a clone that libvirtd removes completely.
 func (i *instance) guardClone(ctx context.Context) {
-	if i.unguard != nil || !i.needsGuard() {
+	if i.needsGuard() {
+		i.guardAlways(ctx)
+	}
+}
+
+// guardAlways is guardClone for every clone. It must not be called by two goroutines at a time.
+func (i *instance) guardAlways(ctx context.Context) {
+	if i.unguard != nil {
 		return
 	}
 	by := owner.Announced()

@@ -24,6 +24,7 @@ func (i *instance) create(ctx context.Context, on *virt.Connection, c *domainxml
 			i.releaseMemory()
 		}
 	}()
+	i.guardClone(ctx)
 	if err := i.folders.Sync(ctx, on.Conn); err != nil {
 		return err
 	}
@@ -46,12 +47,12 @@ func (i *instance) createAndStart(ctx context.Context, on *virt.Connection, c *d
 			launched()
 		}
 	}()
-	i.guardClone(ctx)
 	if err := i.makeOverlays(ctx, on.Conn, c); err != nil {
 		return err
 	}
 	provider.Report(ctx, provider.StepCloned, c.Name)
 	w := virt.NewDomainWatcher(on, c.Name, virt.DomainState{Phase: virt.PhaseStarting})
+	w.OnLost(func() { i.guardAlways(context.Background()) })
 	i.setWatcher(w)
 	launching = true
 	err := i.start(ctx, on.Conn, c, w, func(ctx context.Context) error {

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
@@ -27,7 +26,7 @@ func testDriver(t *testing.T) *virt.Connection {
 
 func TestStartContinuesInTheBackgroundAfterTheTimeout(t *testing.T) {
 	on := testDriver(t)
-	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond, Settings: provider.Settings{Keep: provider.KeepNever}}, undo: &storage.Undo{}}
+	i := &instance{label: "late", config: config{StartTimeout: time.Millisecond}, undo: &storage.Undo{}}
 	goOn := make(chan struct{})
 	launched := make(chan struct{})
 	c := &domainxml.Clone{Name: "overcast-late"}
@@ -52,7 +51,7 @@ func TestStartContinuesInTheBackgroundAfterTheTimeout(t *testing.T) {
 }
 
 func TestFailedCloneReleasesItsMemory(t *testing.T) {
-	i := &instance{config: config{Settings: provider.Settings{Keep: provider.KeepNever}}, undo: &storage.Undo{}}
+	i := &instance{undo: &storage.Undo{}}
 	ended, end := context.WithCancel(t.Context())
 	end()
 	launched := 0

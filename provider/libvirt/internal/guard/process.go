@@ -19,6 +19,7 @@ func init() {
 	}
 	become()
 	shrink()
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // for ps; tests wait for it
 	lines, err := read(os.Stdin)
 	if err != nil || slices.Contains(lines, released) {
 		Exit()
@@ -52,7 +53,6 @@ func isGuard() bool {
 func become() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	_ = os.Unsetenv(variable)
-	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // for ps
 	closeInherited()
 }
 

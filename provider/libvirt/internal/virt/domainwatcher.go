@@ -33,6 +33,7 @@ type DomainWatcher struct {
 	changed    chan struct{} // closed when outage changes, and when the domain reboots
 	frozen     bool          // a pause is no outage, see Freeze
 	console    *Console
+	onLost     func() // nil for none
 }
 
 // NewDomainWatcher starts watching a domain, which need not exist yet. from is its
@@ -46,6 +47,14 @@ func NewDomainWatcher(on *Connection, domain string, from DomainState) *DomainWa
 	on.dispatcher.add(w)
 	w.running.Go(w.watch)
 	return w
+}
+
+// OnLost makes the watch call do when a connection is lost. libvirtd has then destroyed the
+// domain, or it does not destroy it any more when this process ends. Close waits for the call.
+func (w *DomainWatcher) OnLost(do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.onLost = do
 }
 
 // Connection returns the connection over which the domain is watched. It may be lost.
@@ -132,7 +141,11 @@ func (w *DomainWatcher) watch() {
 			w.end(recovered.Do(func() error { return w.explain(how) }))
 			return
 		case <-w.Connection().Keepalive.lost:
-			if w.lose() && !w.rewatch() {
+			if !w.lose() {
+				continue
+			}
+			w.callOnLost()
+			if !w.rewatch() {
 				return
 			}
 		case <-w.closing:

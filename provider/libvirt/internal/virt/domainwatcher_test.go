@@ -252,6 +252,8 @@ func TestWatcherContinuesOverANewConnection(t *testing.T) {
 		return outage
 	}
 	lose := func() { w.Connection().Keepalive.MarkLost(ClosedByLibvirtd) }
+	losses := make(chan struct{}, 2)
+	w.OnLost(func() { losses <- struct{}{} })
 
 	require.ErrorIs(t, change(lose), provider.ErrHypervisorNotReachable)
 	assert.False(t, w.Exists())
@@ -267,6 +269,7 @@ func TestWatcherContinuesOverANewConnection(t *testing.T) {
 	require.ErrorIs(t, outage, provider.ErrHostStopped)
 	require.ErrorContains(t, outage, "domain orphan is shut off")
 	<-w.Done
+	assert.Len(t, losses, 2)
 }
 
 func TestStatesOfLibvirtAreConverted(t *testing.T) {

@@ -30,6 +30,16 @@ func (w *DomainWatcher) lose() bool {
 	return true
 }
 
+// callOnLost calls what OnLost was given.
+func (w *DomainWatcher) callOnLost() {
+	w.mu.Lock()
+	do := w.onLost
+	w.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
 // rewatch watches the domain over a new connection, as soon as there is one. It returns
 // false if Close was called before.
 func (w *DomainWatcher) rewatch() bool {
