@@ -74,6 +74,11 @@ var _ = Describe("a guard process", func() {
 		Eventually(run, time.Minute).Should(gexec.Exit())
 		Eventually(func() []int { return guardsOf(pid) }).WithTimeout(2 * time.Minute).Should(BeEmpty())
 		Expect(leftovers(label)).To(BeEmpty())
+		text, err := os.ReadFile(libvirtdLog)
+		Expect(err).NotTo(HaveOccurred())
+		for line := range strings.Lines(string(text)) {
+			Expect(line).NotTo(ContainSubstring("overcast-" + label + "-"))
+		}
 	},
 		Entry("of a host with keep = on-failure", fast, "kept", "keep = on-failure", killProcess),
 		Entry("of a host with keep = always, with its process group", "group", "keep = always", killGroup),

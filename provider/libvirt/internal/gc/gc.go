@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/overcast-go/overcast/internal/redact"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 // Options are the options of garbage collection.
@@ -58,11 +60,64 @@ func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Res
 func remove(conn *libvirt.Connect, m Resource) error {
 	switch m.Kind {
 	case "domain":
-		return virt.RemoveDomain(conn, m.Name)
+		return removeDomain(conn, m.Name)
 	case "volume":
 		return storage.DeleteVolume(conn, m.Pool, m.Name)
 	}
 	return storage.DestroyPool(conn, m.Name)
+}
+
+// removeDomain removes a domain. Like a teardown, it meanwhile creates empty files in the place
+// of those that are unlinked: libvirt restores the owners of a domain's files when it stops the
+// domain, and may wait forever after an error about a missing file.
+func removeDomain(conn *libvirt.Connect, name string) error {
+	created := replaceUnlinked(conn, name)
+	err := virt.RemoveDomain(conn, name)
+	for _, v := range created {
+		err = errors.Join(err, storage.DeleteVolume(conn, v.Pool, v.Name))
+	}
+	return err
+}
+
+// replaceUnlinked creates the volumes of a running clone that do not exist. It ignores errors:
+// the clone can be removed nevertheless.
+func replaceUnlinked(conn *libvirt.Connect, clone string) (created []storage.VolumeRef) {
+	domain, err := conn.LookupDomainByName(clone)
+	if err != nil {
+		return nil
+	}
+	defer domain.Free()
+	if active, err := domain.IsActive(); err != nil || !active {
+		return nil
+	}
+	definition, err := virt.ReadDefinition(domain, 0)
+	if err != nil || definition.Devices == nil {
+		return nil
+	}
+	pools, err := storage.FilePools(conn)
+	if err != nil {
+		return nil
+	}
+	for _, disk := range definition.Devices.Disks {
+		if v := volumeOf(clone, disk, pools); v.Name != "" && storage.CreateEmpty(conn, v.Pool, v.Name) == nil {
+			created = append(created, v)
+		}
+	}
+	return created
+}
+
+// volumeOf returns the volume of a clone that is a disk. It is empty for other disks.
+func volumeOf(clone string, disk libvirtxml.DomainDisk, pools []storage.FilePool) storage.VolumeRef {
+	if disk.Source == nil || disk.Source.File == nil {
+		return storage.VolumeRef{}
+	}
+	dir, name := path.Split(disk.Source.File.File)
+	made, ok := owner.ParseName(name)
+	n := slices.IndexFunc(pools, func(p storage.FilePool) bool { return path.Clean(p.Dir) == path.Clean(dir) })
+	if !ok || made.Clone != clone || n < 0 {
+		return storage.VolumeRef{}
+	}
+	return storage.VolumeRef{Pool: pools[n].Name, Name: name}
 }
 
 // CollectAtStart removes what earlier runs left, before a process creates its first

@@ -181,6 +181,31 @@ func TestVolumesOfEndedOwnersStayWhileSomethingThatStaysUsesThem(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("used by domain %q", clone), skipReason(Options{Label: "layer-1"}), "its user has another label")
 }
 
+func TestUnlinkedFilesOfARunningCloneExistWhileItIsRemoved(t *testing.T) {
+	conn := testDriver(t)
+	m := owner.NewMetadata(owner.NewName("web", gone), "base", "web", time.Hour)
+	m.SetOwner(gone)
+	volume, base := m.Name+"-vda.qcow2", owner.NewName("base", gone)+"-vda.qcow2"
+	domain, err := conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>%s</name><metadata>%s</metadata><memory>8192</memory><os><type>hvm</type></os><devices>
+		<disk type='file' device='disk'><source file='/default-pool/%s'/><target dev='vda'/></disk>
+		<disk type='file' device='disk'><source file='/default-pool/%s'/><target dev='vdb'/></disk>
+		<disk type='file' device='disk'><source file='/elsewhere/%[3]s'/><target dev='vdc'/></disk>
+		<disk type='file' device='cdrom'><target dev='sda'/></disk></devices></domain>`, m.Name, m.XML(), volume, base), 0)
+	require.NoError(t, err)
+	defer domain.Free()
+	created := replaceUnlinked(conn, m.Name)
+	assert.Equal(t, []storage.VolumeRef{{Pool: "default-pool", Name: volume}}, created)
+	assert.Empty(t, replaceUnlinked(conn, m.Name), "it exists")
+	require.NoError(t, storage.DeleteVolume(conn, "default-pool", volume))
+
+	removed, err := Collect(t.Context(), conn, Options{})
+	require.NoError(t, err)
+	require.Len(t, removed, 1)
+	found, err := listVolumesIn(conn, "default-pool")
+	require.NoError(t, err)
+	assert.Empty(t, found)
+}
+
 func TestVolumesThatAreSkippedKeepWhatTheyUse(t *testing.T) {
 	conn := testDriver(t)
 	names := map[string]string{}
