@@ -99,7 +99,11 @@ func replaceUnlinked(conn *libvirt.Connect, clone string) (created []storage.Vol
 		return nil
 	}
 	for _, disk := range definition.Devices.Disks {
-		if v := volumeOf(clone, disk, pools); v.Name != "" && storage.CreateEmpty(conn, v.Pool, v.Name) == nil {
+		v := volumeOf(clone, disk, pools)
+		if v.Name == "" {
+			continue
+		}
+		if missing, err := storage.IsMissing(conn, v); err == nil && missing && storage.CreateEmpty(conn, v.Pool, v.Name) == nil {
 			created = append(created, v)
 		}
 	}
