@@ -258,10 +258,11 @@ func (r *childRun) claims(held bool) []string {
 const (
 	tornDown = "torn down"        // by the time that its last process has ended
 	byGuard  = "gone"             // a moment later, by libvirtd and the guard process
+	byGC     = "gone by gc"       // a file not before overcast gc, or the next run's start
 	andFreed = "torn down, freed" // as tornDown, but what a process had locked when it was killed, the kernel has freed
 )
 
-// leaves waits until nothing is left of the run.
+// leaves waits until nothing is left of the run, after overcast gc if that is needed.
 func (r *childRun) leaves(when string) {
 	GinkgoHelper()
 	r.ends()
@@ -271,6 +272,10 @@ func (r *childRun) leaves(when string) {
 	case byGuard:
 		Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
 		Eventually(r.rest).WithTimeout(30 * time.Second).Should(BeEmpty())
+	case byGC:
+		Eventually(r.domains).WithTimeout(30 * time.Second).Should(BeEmpty())
+		Expect(r.rest()).NotTo(BeEmpty())
+		overcast("gc", "-c", "qemu:///system")
 	}
 	Expect(r.domains()).To(BeEmpty())
 	Expect(r.rest()).To(BeEmpty())
@@ -374,6 +379,14 @@ var _ = Describe("a suite", func() {
 		Entry("SIGKILL comes to process 1", Serial, ending{does: "wait for a message", when: byGuard, disturb: func(r *childRun) {
 			Expect(syscall.Kill(r.awaits("running", 1, 2)[0], syscall.SIGKILL)).To(Succeed())
 			r.word()
+		}}),
+		Entry("SIGKILL comes to all, and to their guard processes before", Serial, ending{does: "wait for a message", when: byGC, disturb: func(r *childRun) {
+			for _, pid := range r.awaits("running", 1, 2) {
+				guards := guardsOf(pid)
+				Expect(guards).To(HaveLen(1))
+				Expect(syscall.Kill(guards[0], syscall.SIGKILL)).To(Succeed())
+			}
+			Expect(syscall.Kill(-r.Command.Process.Pid, syscall.SIGKILL)).To(Succeed())
 		}}),
 		Entry("SIGKILL comes to the ginkgo command", ending{does: "wait", when: andFreed, disturb: func(r *childRun) {
 			r.awaits("running", 1, 2)

@@ -55,6 +55,25 @@ func TestForeignNamesAreNotParsed(t *testing.T) {
 	}
 }
 
+func TestNamesAndMetadataIdentifyTheSameProcess(t *testing.T) {
+	me := Announced()
+	made, ok := ParseName(NewName("web", me))
+	require.True(t, ok)
+	assert.True(t, me.Is(made.Process))
+	assert.True(t, made.Process.Is(me))
+	for name, change := range map[string]func(*Process){
+		"another machine":  func(p *Process) { p.Machine = digest("another", machineDigits) },
+		"unknown machine":  func(p *Process) { p.Machine = strings.Repeat("0", machineDigits) },
+		"another PID":      func(p *Process) { p.PID++ },
+		"PID was reused":   func(p *Process) { p.Started++ },
+		"another snapshot": func(p *Process) { p.Random += "x" },
+	} {
+		other := me
+		change(&other)
+		assert.False(t, me.Is(other), name)
+	}
+}
+
 func TestStateOfOwners(t *testing.T) {
 	me := Self()
 	require.NotZero(t, me.Started)
