@@ -96,6 +96,40 @@ func specsOfWarmHosts() {
 		Expect(fixture.TearDown(ctx, "warm_two")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
+	// remote is a setting for hosts on the hypervisor as another machine.
+	const remote = `libvirtURL = "qemu+ssh://user@linux-box/system"`
+
+	It("on a remote hypervisor boots once, and later hosts are restored from its memory", func(ctx SpecContext) {
+		DeferCleanup(prune)
+		configure(`
+			warm_far = ${guest} { warm = true, ` + remote + `, ` + proof + ` }
+			warm_far_too = ${warm_far}
+		`)
+		var steps recordedSteps
+		first := up(steps.record(ctx), "warm_far")
+		Expect(steps.all()).To(ContainSubstring("warm_far: saved memory slot 0"))
+		seen := readProof(first)
+		address := first.HostName()
+		Expect(fixture.TearDown(ctx, "warm_far")).To(Succeed())
+		Expect(virsh("net-dumpxml", "my_nat_network")).To(ContainSubstring("ip='"+address+"'"), "the address of the slot is reserved")
+
+		second := up(steps.record(ctx), "warm_far_too")
+		Expect(steps.all()).To(ContainSubstring("warm_far_too: restoring memory of slot 0"))
+		Expect(readProof(second)).To(Equal(seen))
+		Expect(second.HostName()).To(Equal(address))
+		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(second), "date +%s")), 10, 64)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")
+
+		By("being saved and restored again by checkpoints")
+		checkpoint, err := second.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		run(logIn(second), "rm /dev/shm/proof")
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		Expect(readProof(second)).To(Equal(seen))
+		Expect(fixture.TearDown(ctx, "warm_far_too")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
 	It("boots if its memory cannot be restored, which is discarded, or if its address is taken", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
 		configure(`

@@ -159,7 +159,7 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 // console is open.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
 	checking := i.checkSavedAddress(ctx, conn)
-	domain, err := trace.Get(ctx, "create domain", func() (*libvirt.Domain, error) { return i.createDomain(ctx, conn, c) })
+	domain, err := i.createPaused(ctx, conn, c)
 	checked := checking.Await(ctx)
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 	if checking.Err != nil {
 		return notRestored(checking.Err)
 	}
-	if i.warm.found != nil {
+	if i.warm.found != nil && !i.warm.image {
 		// QEMU opens the disks again, to write to them, when it has the memory.
 		if err := trace.Do(ctx, "restore memory", func() error { return i.restore(ctx, conn, domain) }); err != nil {
 			return err
@@ -197,13 +197,34 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 	return trace.Do(ctx, "resume domain", domain.Resume)
 }
 
+// createPaused creates the domain, paused. libvirt restores its memory if that is a save image.
+func (i *instance) createPaused(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	step, create := "create domain", i.createDomain
+	if i.warm.restoresImage() {
+		step, create = "restore domain", i.restoreImage
+	}
+	return trace.Get(ctx, step, func() (*libvirt.Domain, error) { return create(ctx, conn, c) })
+}
+
+// hasAutodestroy reports whether libvirtd destroys the clone when this process ends. Otherwise
+// garbage collection removes it: at once on this machine, and on others when the lease of its
+// owner has expired.
+func (i *instance) hasAutodestroy() bool {
+	return i.config.KeepPolicy() == provider.KeepNever && !i.warm.restoresImage()
+}
+
+// setOwner makes this process the owner of the clone, for garbage collection. The lease starts
+// now, and not before the waits for an address and for memory.
+func (i *instance) setOwner(c *domainxml.Clone) {
+	c.SetMetadata(owner.NewMetadata(c.Name, i.config.BaseDomain, i.label, i.config.OwnerLease).XML())
+}
+
 // createDomain starts the domain, paused. A domain with UEFI variables or a TPM is defined
 // before: libvirt removes their state together with the definition.
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
-	// The lease starts now, and not before the waits for an address and for memory.
-	c.SetMetadata(owner.NewMetadata(c.Name, i.config.BaseDomain, i.label, i.config.OwnerLease).XML())
+	i.setOwner(c)
 	flags := libvirt.DOMAIN_START_PAUSED
-	if i.isAutodestroyed() {
+	if i.hasAutodestroy() {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
 	}
 	if !c.NeedsDefinition() {

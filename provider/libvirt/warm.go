@@ -26,12 +26,16 @@ import (
 type warmUse struct {
 	recipe  string // see provider.WarmStarter; "" if the host is not warm
 	refresh bool
+	image   bool          // the memory is a save image of libvirt, as the hypervisor is another machine
 	all     layers.Key    // of all slots; "" before it is planned
 	key     layers.Key    // of the slot; "" if the host has none
 	slot    int           // number
 	parent  string        // name of the base of the machine that is saved
 	found   *layers.Layer // that the clone is restored from; nil if it boots
 }
+
+// restoresImage reports whether libvirt starts the clone from a save image.
+func (w *warmUse) restoresImage() bool { return w.found != nil && w.image }
 
 // saves reports whether the clone boots and its memory is saved then.
 func (w *warmUse) saves() bool { return w.key != "" && w.found == nil }
@@ -70,6 +74,7 @@ func (p *planning) useWarm(ctx context.Context) error {
 	if use.recipe == "" || p.layer.isMissing() {
 		return nil // with a missing layer, the clone is planned again once it is built
 	}
+	use.image = !virt.IsLocal(p.on.Conn)
 	if refused := p.warmRefusal(); refused != "" {
 		provider.Report(ctx, provider.StepNotWarm, refused)
 		return nil
@@ -115,8 +120,8 @@ func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
 
 // warmRefusal returns why the clone cannot be restored from memory, or "".
 func (p *planning) warmRefusal() string {
-	if !virt.IsLocal(p.on.Conn) {
-		return "the hypervisor is another machine, to which no memory can be passed"
+	if kind, err := p.on.Conn.GetType(); err != nil || kind != "QEMU" {
+		return "the hypervisor is not QEMU"
 	}
 	if p.clone.NeedsDefinition() {
 		return "its base has UEFI variables or an emulated TPM, which are not saved"
@@ -166,6 +171,9 @@ func (p *planning) warmKey() (layers.Key, error) {
 			return "", err
 		}
 		parts = append(parts, cloudinit.Hostname(p.label), login) // a restored clone reads no seed
+	}
+	if p.warm.image {
+		parts = append(parts, "save image")
 	}
 	if p.hasExclusiveAddress() {
 		parts = append(parts, p.config.Static.IP.String())
@@ -226,10 +234,11 @@ func (p *planning) planAgain(ctx context.Context) error {
 		return err
 	}
 	p.clone.Base = base // by which clones have identities
-	if p.warm.found != nil {
-		p.clone.AwaitMemory()
-	} else {
+	switch {
+	case p.warm.found == nil:
 		p.clone.AddGenerationID()
+	case !p.warm.image:
+		p.clone.AwaitMemory()
 	}
 	return nil
 }
@@ -261,6 +270,19 @@ func (i *instance) restore(ctx context.Context, conn *libvirt.Connect, domain *l
 		return notRestored(fmt.Errorf("restoring its memory: %w", virt.StripCodes(err)))
 	}
 	return nil
+}
+
+// restoreImage has libvirt start the domain, paused, from the save image.
+func (i *instance) restoreImage(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	i.setOwner(c)
+	text, err := c.Definition.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	if err := warm.RestoreImage(ctx, conn, i.warm.found.Warm.Memory, text); err != nil {
+		return nil, fmt.Errorf("restoring its memory: %w", virt.StripCodes(err))
+	}
+	return conn.LookupDomainByName(c.Name)
 }
 
 func notRestored(err error) error { return mark.As(err, provider.ErrNotRestored) }
@@ -323,7 +345,7 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 			err = storage.CheckStateRoom(i.on.Conn, saved.Memory.Pool, domain)
 		}
 		if err == nil {
-			err = snapshot.Explain(warm.Save(ctx, i.on.Conn, domain, saved.Memory))
+			err = snapshot.Explain(i.saveTo(ctx, domain, saved.Memory))
 		}
 		return err
 	})
@@ -334,6 +356,14 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 	}
 	i.stopWatching()
 	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(ctx, on.Conn, saved) }))
+}
+
+// saveTo saves the memory of the paused domain to a volume.
+func (i *instance) saveTo(ctx context.Context, domain *libvirt.Domain, to storage.VolumeRef) error {
+	if i.warm.image {
+		return warm.SaveImage(ctx, i.on.Conn, domain, to)
+	}
+	return warm.Save(ctx, i.on.Conn, domain, to)
 }
 
 // thawTimeout limits resuming a domain whose memory could not be saved.

@@ -155,14 +155,14 @@ func (i Import) checkSent(sent hash.Hash) error {
 // uploadBlock is how much is sent in one message: the largest that libvirt takes.
 const uploadBlock = 256 << 10
 
-// Download reads the content of a volume, through libvirt.
-func Download(ctx context.Context, conn *libvirt.Connect, volume *libvirt.StorageVol, to io.Writer) error {
+// Download reads the first size bytes of a volume, through libvirt. A size of 0 is no limit.
+func Download(ctx context.Context, conn *libvirt.Connect, volume *libvirt.StorageVol, to io.Writer, size int64) error {
 	stream, err := conn.NewStream(0)
 	if err != nil {
 		return virt.StripCodes(err)
 	}
 	defer stream.Free()
-	if err := volume.Download(stream, 0, 0, 0); err != nil {
+	if err := volume.Download(stream, 0, uint64(size), 0); err != nil {
 		return fmt.Errorf("downloading: %w", virt.StripCodes(err))
 	}
 	if err := receive(ctx, stream, to); err != nil {

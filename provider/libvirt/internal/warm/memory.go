@@ -7,6 +7,9 @@
 // migration (the argument "-incoming defer" of QEMU), and gets the open file of the volume, or a
 // pipe if this process may not open it. libvirt sees an ordinary domain, which it destroys when
 // the connection ends. QEMU need not be allowed to open the file of the volume.
+//
+// Neither can be passed to a hypervisor of another machine. There, libvirt saves the memory to a
+// volume, see [SaveImage], and the restored domain has no autodestroy.
 package warm
 
 import (
@@ -80,7 +83,7 @@ func loadThrough(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Dom
 	}
 	reading := virt.Async(func() error {
 		defer to.Close()
-		return layers.Download(ctx, conn, volume, to)
+		return layers.Download(ctx, conn, volume, to, 0)
 	})
 	if err = migrate(ctx, domain, "migrate-incoming"); err != nil {
 		_ = to.Close() // ends the reading
