@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
 
 	"github.com/overcast-go/overcast/fixture"
 )
@@ -162,6 +163,79 @@ func specsOfWarmHosts() {
 		Expect(fixture.TearDown(ctx, "other")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
+	It("on a remote hypervisor has a slot of its own in each process, also if another machine takes it at the same time", func(ctx SpecContext) {
+		DeferCleanup(prune)
+		const hosts = `
+			warm_far_one = ${guest} { warm = true, ` + remote + `, ` + proof + ` }
+			warm_far_two = ${warm_far_one}
+		`
+		configure(hosts)
+		var steps recordedSteps
+		seen := readProof(up(steps.record(ctx), "warm_far_one"))
+		up(steps.record(ctx), "warm_far_two")
+		Expect(steps.all()).To(And(ContainSubstring("warm_far_one: saved memory slot 0"), ContainSubstring("warm_far_two: saved memory slot 1")))
+		Expect(fixture.TearDown(ctx, "warm_far_one")).To(Succeed())
+		Expect(fixture.TearDown(ctx, "warm_far_two")).To(Succeed())
+
+		By("planning slot 0 on another machine, which then waits for an address")
+		up(ctx, "static_host")
+		own := `guest { libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }` + "\n"
+		other := otherRun{via: anotherMachine, config: own + hosts + staticConfig}.bringsUp("warm_far_one,static_host")
+		Eventually(other, time.Minute).Should(gbytes.Say("waiting for static address"))
+		mine := up(steps.record(ctx), "warm_far_two")
+		Expect(steps.all()).To(ContainSubstring("warm_far_two: restoring memory of slot 0"))
+
+		By("letting it go on")
+		Expect(fixture.TearDown(ctx, "static_host")).To(Succeed())
+		other.address()
+		Expect(string(other.Out.Contents())).To(MatchRegexp(`(?s)warm_far_one: restoring memory of slot 0.*warm_far_one: restoring memory of slot 1`))
+		Expect(string(other.Out.Contents())).NotTo(ContainSubstring("discarded memory"))
+		Expect(readProof(mine)).To(Equal(seen))
+		other.ends()
+		Expect(readProof(mine)).To(Equal(seen))
+		Expect(fixture.TearDown(ctx, "warm_far_two")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
+	It("on a remote hypervisor boots if its memory cannot be restored, which is discarded", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		configure(`warm_far_broken = ${guest} { warm = true, ` + remote + ` }`)
+		for what, spoil := range map[string]func(path string) error{
+			"its volume has no save image": func(path string) error { return os.WriteFile(path, []byte("broken"), 0o600) },
+			"its memory is truncated":      func(path string) error { return os.Truncate(path, 1<<20) },
+		} {
+			By(what)
+			up(ctx, "warm_far_broken")
+			Expect(fixture.TearDown(ctx, "warm_far_broken")).To(Succeed())
+			found, err := filepath.Glob(imageDir + "/overcast-warm_far_broken-*-memory.raw")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found).To(HaveLen(1))
+			Expect(spoil(found[0])).To(Succeed())
+			var steps recordedSteps
+			up(steps.record(ctx), "warm_far_broken")
+			Expect(steps.count("discarded memory:")).To(Equal(1), steps.all())
+			Expect(layerDomains()).To(BeEmpty())
+			Expect(fixture.TearDown(ctx, "warm_far_broken")).To(Succeed())
+			Expect(leftovers("warm_far_broken")).To(BeEmpty())
+		}
+	}, NodeTimeout(5*time.Minute))
+
+	It("on a remote hypervisor whose process is killed is removed by the next run, or by overcast gc", func() {
+		DeferCleanup(removeSlots)
+		killed := otherRun{config: `warm_far_killed { ` + remote + `, libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
+			connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`}
+		for _, step := range []string{"saved memory slot 0", "restoring memory of slot 0", "restoring memory of slot 0"} {
+			run := killed.bringsUp("warm_far_killed")
+			run.address()
+			Expect(string(run.Out.Contents())).To(ContainSubstring(step))
+			Expect(clones("warm_far_killed")).To(HaveLen(1), "none of an earlier run")
+			run.Kill().Wait(30 * time.Second)
+		}
+		overcast("gc", "warm_far_killed", "-c", "qemu:///system")
+		Expect(clones("warm_far_killed")).To(BeEmpty())
+		overcast("cache", "prune", "--all", "-c", "qemu:///system")
+		Expect(leftovers("warm_far_killed")).To(BeEmpty())
+	})
+
 	It("has its slots made ahead of a run by overcast warm", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
 		configure(`warm_ahead = ${guest} { warm = true }`)
@@ -233,22 +307,25 @@ func specsOfWarmHosts() {
 	})
 
 	// The guest mounts data by its fstab.
-	It("boots and says why if its memory cannot be saved", func(ctx SpecContext) {
-		DeferCleanup(removeSlots)
-		folder := GinkgoT().TempDir()
-		Expect(os.Chmod(folder, 0o755)).To(Succeed())
-		configure(`warm_mounted = ${guest} {
+	for where, set := range map[string]string{"": "", "on a remote hypervisor ": remote} {
+		It(where+"boots and says why if its memory cannot be saved", func(ctx SpecContext) {
+			DeferCleanup(removeSlots)
+			folder := GinkgoT().TempDir()
+			Expect(os.Chmod(folder, 0o755)).To(Succeed())
+			configure(`warm_mounted = ${guest} {
 			warm = true, fsMapping.data.hostPath = %q
+			%s
 			provision.cmd = "echo one > /root/proof"
-		}`, folder)
-		var steps recordedSteps
-		host := up(steps.record(ctx), "warm_mounted")
-		Expect(steps.all()).To(MatchRegexp(`warm_mounted: not warm: .*mount tag data.*mountAt`))
-		Expect(run(logIn(host), "cat /root/proof; grep -c /data /proc/mounts")).To(Equal("one\n1\n"), "the host goes on")
-		Expect(layerDomains()).To(BeEmpty())
-		Expect(fixture.TearDown(ctx, "warm_mounted")).To(Succeed())
-		Expect(leftovers("warm_mounted")).To(BeEmpty())
-	}, NodeTimeout(5*time.Minute))
+		}`, folder, set)
+			var steps recordedSteps
+			host := up(steps.record(ctx), "warm_mounted")
+			Expect(steps.all()).To(MatchRegexp(`warm_mounted: not warm: .*mount tag data.*mountAt`))
+			Expect(run(logIn(host), "cat /root/proof; grep -c /data /proc/mounts")).To(Equal("one\n1\n"), "the host goes on")
+			Expect(layerDomains()).To(BeEmpty())
+			Expect(fixture.TearDown(ctx, "warm_mounted")).To(Succeed())
+			Expect(leftovers("warm_mounted")).To(BeEmpty())
+		}, NodeTimeout(5*time.Minute))
+	}
 
 	It("runs warm.before and warm.after with the number of the slot, mounts its folders, and uses the layer of provision.cache", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
@@ -322,14 +399,14 @@ func specsOfWarmHosts() {
 }
 
 var _ = Describe("a process that is killed at any moment of a warm set-up", Serial, func() {
-	It("leaves nothing but whole slots after overcast gc, 10 times, or 100 times (make kills)", func(ctx SpecContext) {
+	leavesWholeSlots := func(ctx SpecContext, url string, kills int) {
+		GinkgoHelper()
 		DeferCleanup(removeSlots)
 		const atOnce = 2
-		kills, err := strconv.Atoi(os.Getenv(killsVariable))
-		if err != nil {
-			kills = killedRuns
+		if asked, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
+			kills = asked
 		}
-		const config = `warm_killed { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
+		config := `warm_killed { libvirtURL = "` + url + `", libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
 			connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`
 		var all sync.WaitGroup
 		for range atOnce {
@@ -343,19 +420,27 @@ var _ = Describe("a process that is killed at any moment of a warm set-up", Seri
 			})
 		}
 		all.Wait()
-		if libvirtdCrashes() == crashesBefore {
+		if url == "qemu:///system" && libvirtdCrashes() == crashesBefore {
 			Eventually(clones).WithArguments("warm_killed").WithTimeout(30 * time.Second).Should(BeEmpty())
 		}
 		overcast("gc", "warm_killed", "-c", "qemu:///system")
 		Expect(clones("warm_killed")).To(BeEmpty())
 
 		By("restoring from the slots that are left")
-		configure(config)
+		configure("%s", config)
 		up(ctx, "warm_killed")
 		Expect(fixture.TearDown(ctx, "warm_killed")).To(Succeed())
 		overcast("cache", "prune", "--all", "-c", "qemu:///system")
 		overcast("gc", "warm_killed", "-c", "qemu:///system")
 		Expect(leftovers("warm_killed")).To(BeEmpty())
 		Expect(layerDomains()).To(BeEmpty())
+	}
+
+	It("leaves nothing but whole slots after overcast gc, 10 times, or 100 times (make kills)", func(ctx SpecContext) {
+		leavesWholeSlots(ctx, "qemu:///system", killedRuns)
+	})
+
+	It("leaves nothing but whole slots on a remote hypervisor after overcast gc, 4 times, or 100 times (make kills)", func(ctx SpecContext) {
+		leavesWholeSlots(ctx, "qemu+ssh://user@linux-box/system", 4)
 	})
 })

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -113,21 +114,35 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 
 // createPlanned creates the clone that was planned and finds its address.
 func (i *instance) createPlanned(ctx context.Context, on *virt.Connection) error {
-	if err := i.keepImage(ctx, on); err != nil {
+	err := i.createReported(ctx, on)
+	for errors.Is(err, errWarmSlotTaken) {
+		if err = i.makePlan(ctx, on); err == nil {
+			err = i.createReported(ctx, on)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	c := i.plan
+	w := i.getWatcher()
+	i.renewal = owner.Renew(func() *libvirt.Connect { return w.Connection().Conn }, c.Name, i.config.OwnerLease)
+	return i.findAddress(ctx, c, i.find)
+}
+
+// createReported reports what the clone is made from, and creates it.
+func (i *instance) createReported(ctx context.Context, on *virt.Connection) error {
+	if err := i.keepImage(ctx, on); err != nil {
+		return err
+	}
 	if i.warm.found != nil {
 		i.warm.reportRestore(ctx)
 	} else if err := i.reportLayer(ctx, on); err != nil {
 		return err
 	}
-	if err := i.createExclusive(ctx, on, c); err != nil {
+	if err := i.createExclusive(ctx, on, i.plan); err != nil {
 		return fmt.Errorf("cloning %q: %w", i.config.BaseDomain, i.folders.Explain(err))
 	}
-	w := i.getWatcher()
-	i.renewal = owner.Renew(func() *libvirt.Connect { return w.Connection().Conn }, c.Name, i.config.OwnerLease)
-	return i.findAddress(ctx, c, i.find)
+	return nil
 }
 
 // connect returns a working connection: the existing one, or a new one if it was lost.

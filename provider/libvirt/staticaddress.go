@@ -86,7 +86,12 @@ func (i *instance) lockAddress(ctx context.Context, on *virt.Connection) error {
 	return nil
 }
 
-// createExclusive creates the clone once no other domain has its static address or UUID.
+// errWarmSlotTaken means that a process of another machine has taken the slot of a warm host
+// since the clone was planned. It must be planned anew.
+var errWarmSlotTaken = errors.New("another machine uses the slot")
+
+// createExclusive creates the clone once no other domain has its static address or UUID. It
+// fails with errWarmSlotTaken if another one has the UUID of a warm slot.
 func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *domainxml.Clone) error {
 	if i.hasExclusiveAddress() {
 		return i.createAtAddress(ctx, on, c)
@@ -102,6 +107,10 @@ func (i *instance) createExclusive(ctx context.Context, on *virt.Connection, c *
 			return errors.Join(err, undone)
 		}
 		i.slot = ""
+		if i.warm.key != "" {
+			i.warm.all = "" // it holds no slot any more
+			return errWarmSlotTaken
+		}
 		if err := i.identify(ctx, on, c); err != nil {
 			return err
 		}

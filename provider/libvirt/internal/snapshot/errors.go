@@ -19,17 +19,39 @@ var (
 	unmigratable = regexp.MustCompile(`non-migratable device '([^']*)'`)
 )
 
-// Explain returns an error that says what to do about an error of package qmp.
+// Explain returns an error that says what to do about an error of package qmp, or about the
+// failure of libvirt to save a domain.
 func Explain(err error) error {
 	var answered *qmp.CommandError
 	if errors.As(err, &answered) {
 		return explain(answered.Description)
+	}
+	if virt.IsFromLibvirt(err) {
+		if known := explainBlocker(err.Error()); known != nil {
+			return known
+		}
 	}
 	return explainRefusal(err)
 }
 
 // explain returns the error for QEMU's message about a job that failed.
 func explain(message string) error {
+	if known := explainBlocker(message); known != nil {
+		return known
+	}
+	const remedy = "free as much space as the guest has memory, or set overlayPool to a pool with more: "
+	switch {
+	case strings.Contains(message, "No space left on device"):
+		return errors.New("no space is left in the pool of the disks: " + remedy + message)
+	case strings.Contains(message, "Error while writing VM state"): // QEMU 7.2 has EIO here if the pool is full
+		return errors.New("the state cannot be written to the pool of the disks, which is probably full: " + remedy + message)
+	}
+	return errors.New(message)
+}
+
+// explainBlocker returns the error for QEMU's message about a device that prevents saving the
+// state, or nil for another message.
+func explainBlocker(message string) error {
 	if found := ninepMounted.FindStringSubmatch(message); found != nil {
 		return blocked("the folder %s of the hypervisor is mounted in the guest (9p, mount tag %s): set fsMapping.%[2]s.mountAt instead of mounting it in the guest, for instance in its fstab: the folder is then unmounted while the state is saved", found[1], found[2])
 	}
@@ -40,14 +62,7 @@ func explain(message string) error {
 		}
 		return blocked("the device %s cannot be saved: remove it from the base domain", device)
 	}
-	const remedy = "free as much space as the guest has memory, or set overlayPool to a pool with more: "
-	switch {
-	case strings.Contains(message, "No space left on device"):
-		return errors.New("no space is left in the pool of the disks: " + remedy + message)
-	case strings.Contains(message, "Error while writing VM state"): // QEMU 7.2 has EIO here if the pool is full
-		return errors.New("the state cannot be written to the pool of the disks, which is probably full: " + remedy + message)
-	}
-	return errors.New(message)
+	return nil
 }
 
 // explainRefusal returns the error for libvirt's error about a command to the monitor.

@@ -48,6 +48,15 @@ func TestExplainNamesWhatPreventsACheckpointAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestExplainKnowsWhatPreventsLibvirtFromSaving(t *testing.T) {
+	failed := libvirt.Error{Code: libvirt.ERR_OPERATION_INVALID, Message: "cannot migrate domain: Migration is disabled when VirtFS export path '/srv/data' is mounted in the guest using mount_tag 'data'"}
+	err := Explain(failed)
+	require.ErrorIs(t, err, provider.ErrNoCheckpoint)
+	require.ErrorContains(t, err, "set fsMapping.data.mountAt instead")
+	failed.Message = "something else"
+	require.Equal(t, failed, Explain(failed))
+}
+
 func TestRefusedMonitorCommandsAreNamed(t *testing.T) {
 	open := map[string]func() (*libvirt.Connect, error){
 		"the hypervisor has no commands to QEMU's monitor": func() (*libvirt.Connect, error) { return libvirt.NewConnect("test:///default") },
