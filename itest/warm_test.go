@@ -111,6 +111,7 @@ func specsOfWarmHosts() {
 		Expect(steps.all()).To(ContainSubstring("warm_far: saved memory slot 0"))
 		seen := readProof(first)
 		address := first.HostName()
+		generation := clones("warm_far")[0].GenID.Value
 		Expect(fixture.TearDown(ctx, "warm_far")).To(Succeed())
 		Expect(virsh("net-dumpxml", "my_nat_network")).To(ContainSubstring("ip='"+address+"'"), "the address of the slot is reserved")
 
@@ -118,6 +119,8 @@ func specsOfWarmHosts() {
 		Expect(steps.all()).To(ContainSubstring("warm_far_too: restoring memory of slot 0"))
 		Expect(readProof(second)).To(Equal(seen))
 		Expect(second.HostName()).To(Equal(address))
+		Expect(clones("warm_far_too")[0].GenID.Value).NotTo(Equal(generation))
+		Expect(listed("warm_far_too")).To(HaveLen(1), "its files are unlinked")
 		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(second), "date +%s")), 10, 64)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")

@@ -345,7 +345,7 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 			err = storage.CheckStateRoom(i.on.Conn, saved.Memory.Pool, domain)
 		}
 		if err == nil {
-			err = snapshot.Explain(i.saveTo(ctx, domain, saved.Memory))
+			err = i.saveTo(ctx, domain, saved.Memory)
 		}
 		return err
 	})
@@ -361,9 +361,9 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 // saveTo saves the memory of the paused domain to a volume.
 func (i *instance) saveTo(ctx context.Context, domain *libvirt.Domain, to storage.VolumeRef) error {
 	if i.warm.image {
-		return warm.SaveImage(ctx, i.on.Conn, domain, to)
+		return snapshot.ExplainSave(warm.SaveImage(ctx, i.on.Conn, domain, to))
 	}
-	return warm.Save(ctx, i.on.Conn, domain, to)
+	return snapshot.Explain(warm.Save(ctx, i.on.Conn, domain, to))
 }
 
 // thawTimeout limits resuming a domain whose memory could not be saved.

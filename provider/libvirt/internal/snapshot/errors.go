@@ -19,19 +19,24 @@ var (
 	unmigratable = regexp.MustCompile(`non-migratable device '([^']*)'`)
 )
 
-// Explain returns an error that says what to do about an error of package qmp, or about the
-// failure of libvirt to save a domain.
+// Explain returns an error that says what to do about an error of package qmp.
 func Explain(err error) error {
 	var answered *qmp.CommandError
 	if errors.As(err, &answered) {
 		return explain(answered.Description)
 	}
+	return explainRefusal(err)
+}
+
+// ExplainSave returns an error that says what to do about the failure of libvirt's call that
+// saves a domain.
+func ExplainSave(err error) error {
 	if virt.IsFromLibvirt(err) {
 		if known := explainBlocker(err.Error()); known != nil {
 			return known
 		}
 	}
-	return explainRefusal(err)
+	return err
 }
 
 // explain returns the error for QEMU's message about a job that failed.

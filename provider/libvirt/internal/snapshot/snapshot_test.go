@@ -48,13 +48,13 @@ func TestExplainNamesWhatPreventsACheckpointAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestExplainKnowsWhatPreventsLibvirtFromSaving(t *testing.T) {
+func TestExplainSaveNamesWhatPreventsLibvirtFromSaving(t *testing.T) {
 	failed := libvirt.Error{Code: libvirt.ERR_OPERATION_INVALID, Message: "cannot migrate domain: Migration is disabled when VirtFS export path '/srv/data' is mounted in the guest using mount_tag 'data'"}
-	err := Explain(failed)
+	err := ExplainSave(failed)
 	require.ErrorIs(t, err, provider.ErrNoCheckpoint)
 	require.ErrorContains(t, err, "set fsMapping.data.mountAt instead")
 	failed.Message = "something else"
-	require.Equal(t, failed, Explain(failed))
+	require.Equal(t, failed, ExplainSave(failed))
 }
 
 func TestRefusedMonitorCommandsAreNamed(t *testing.T) {
