@@ -72,9 +72,6 @@ func (i *instance) needsGuard() bool {
 	return i.overlay() == overlayFile || !i.isAutodestroyed()
 }
 
-// isAutodestroyed reports whether libvirtd destroys the domain when this process ends.
-func (i *instance) isAutodestroyed() bool { return i.config.KeepPolicy() == provider.KeepNever }
-
 // endGuard ends what guardClone has begun: nothing is left, or what is left is to stay.
 func (i *instance) endGuard() {
 	if i.unguard != nil {

@@ -206,10 +206,10 @@ func (i *instance) createPaused(ctx context.Context, conn *libvirt.Connect, c *d
 	return trace.Get(ctx, step, func() (*libvirt.Domain, error) { return create(ctx, conn, c) })
 }
 
-// hasAutodestroy reports whether libvirtd destroys the clone when this process ends. Otherwise
+// isAutodestroyed reports whether libvirtd destroys the domain when this process ends. Otherwise
 // garbage collection removes it: at once on this machine, and on others when the lease of its
 // owner has expired.
-func (i *instance) hasAutodestroy() bool {
+func (i *instance) isAutodestroyed() bool {
 	return i.config.KeepPolicy() == provider.KeepNever && !i.warm.restoresImage()
 }
 
@@ -224,7 +224,7 @@ func (i *instance) setOwner(c *domainxml.Clone) {
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	i.setOwner(c)
 	flags := libvirt.DOMAIN_START_PAUSED
-	if i.hasAutodestroy() {
+	if i.isAutodestroyed() {
 		flags |= libvirt.DOMAIN_START_AUTODESTROY
 	}
 	if !c.NeedsDefinition() {
