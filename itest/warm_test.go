@@ -222,7 +222,7 @@ func specsOfWarmHosts() {
 		}
 	}, NodeTimeout(5*time.Minute))
 
-	It("on a remote hypervisor whose process is killed is removed by the next run, or by overcast gc", func() {
+	It("on a remote hypervisor whose process is killed is removed by the guard process", func() {
 		DeferCleanup(removeSlots)
 		killed := otherRun{config: `warm_far_killed { ` + remote + `, libvirtBaseDomain = my_base_domain, networkDeviceId = my_nat_network
 			connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, warm = true }`}
@@ -230,11 +230,13 @@ func specsOfWarmHosts() {
 			run := killed.bringsUp("warm_far_killed")
 			run.address()
 			Expect(string(run.Out.Contents())).To(ContainSubstring(step))
-			Expect(clones("warm_far_killed")).To(HaveLen(1), "none of an earlier run")
+			Expect(clones("warm_far_killed")).To(HaveLen(1))
+			pid := run.Command.Process.Pid
+			Expect(guardsOf(pid)).To(HaveLen(1))
 			run.Kill().Wait(30 * time.Second)
+			Eventually(func() []int { return guardsOf(pid) }).WithTimeout(2 * time.Minute).Should(BeEmpty())
+			Expect(clones("warm_far_killed")).To(BeEmpty())
 		}
-		overcast("gc", "warm_far_killed", "-c", "qemu:///system")
-		Expect(clones("warm_far_killed")).To(BeEmpty())
 		overcast("cache", "prune", "--all", "-c", "qemu:///system")
 		Expect(leftovers("warm_far_killed")).To(BeEmpty())
 	})

@@ -37,9 +37,10 @@
 // files exist until TearDown, which virsh save and snapshots need.
 //
 // A guard process removes what libvirtd leaves of a killed process: a clone with keep, which is
-// started without autodestroy, a clone whose connection was lost, and the files of a clone with
-// overlay = "file". It is this program, started again, which waits for the end of its parent
-// in an init function and then does what [GC] does.
+// started without autodestroy, a clone whose connection was lost, a clone whose memory libvirt
+// has restored on a remote hypervisor, and the files of a clone with overlay = "file". It is this
+// program, started again, which waits for the end of its parent in an init function and then
+// does what [GC] does.
 //
 // Every step of a set-up is recorded before it is taken and undone in reverse order, by
 // TearDown or when a later step fails. A step that cannot be undone stays recorded and is

@@ -207,8 +207,7 @@ func (i *instance) createPaused(ctx context.Context, conn *libvirt.Connect, c *d
 }
 
 // isAutodestroyed reports whether libvirtd destroys the domain when this process ends. Otherwise
-// garbage collection removes it: at once on this machine, and on others when the lease of its
-// owner has expired.
+// the guard process does, see needsGuard.
 func (i *instance) isAutodestroyed() bool {
 	return i.config.KeepPolicy() == provider.KeepNever && !i.warm.restoresImage()
 }
