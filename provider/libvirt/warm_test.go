@@ -1,0 +1,23 @@
+package libvirt
+
+import (
+	"testing"
+
+	"github.com/overcast-go/overcast/provider"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/stretchr/testify/assert"
+)
+
+func TestLibvirtdDestroysClonesExceptKeptOnesAndThoseThatItRestores(t *testing.T) {
+	i := &instance{}
+	i.config.Keep = provider.KeepNever
+	assert.True(t, i.isAutodestroyed())
+	i.warm.image = true
+	assert.True(t, i.isAutodestroyed(), "the clone boots, and its memory is saved")
+	i.warm.found = &layers.Layer{}
+	assert.False(t, i.isAutodestroyed())
+	i.warm.image = false
+	assert.True(t, i.isAutodestroyed())
+	i.config.Keep = provider.KeepAlways
+	assert.False(t, i.isAutodestroyed())
+}
