@@ -97,8 +97,9 @@ func specsOfWarmHosts() {
 		Expect(fixture.TearDown(ctx, "warm_two")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
-	// remote is a setting for hosts on the hypervisor as another machine.
-	const remote = `libvirtURL = "qemu+ssh://user@linux-box/system"`
+	// remote has settings for hosts on the hypervisor as another machine. The guests' own
+	// addresses can be reached.
+	const remote = `libvirtURL = "qemu+ssh://user@linux-box/system", reach = direct`
 
 	It("on a remote hypervisor boots once, and later hosts are restored from its memory", func(ctx SpecContext) {
 		DeferCleanup(prune)
