@@ -5,8 +5,9 @@
 // QEMU's migration is used instead: the memory of a paused domain migrates to a pipe, from
 // which it is written to a volume. To restore it, a new domain is started that waits for a
 // migration (the argument "-incoming defer" of QEMU), and gets the open file of the volume, or a
-// pipe if this process may not open it. libvirt sees an ordinary domain, which it destroys when
-// the connection ends. QEMU need not be allowed to open the file of the volume.
+// pipe if this process may not open it or QEMU does not take it. libvirt sees an ordinary domain,
+// which it destroys when the connection ends. QEMU need not be allowed to open the file of the
+// volume.
 //
 // Neither can be passed to a hypervisor of another machine. There, libvirt saves the memory to a
 // volume, see [SaveImage], and the restored domain has no autodestroy.
@@ -40,11 +41,17 @@ func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to
 		return err
 	}
 	defer from.Close()
-	if err := pass(domain, theirs); err != nil {
+	m := domainMonitor{domain}
+	if err := unlimit(m); err != nil {
+		_ = theirs.Close()
 		return err
 	}
 	writing := virt.Async(func() error { return write(ctx, conn, to, from) })
-	if err := migrate(ctx, domain, "migrate"); err != nil {
+	err = begin(m, "migrate", theirs)
+	if err == nil {
+		err = await(ctx, m, "migrate")
+	}
+	if err != nil {
 		_ = from.Close() // ends the writing
 		writing.Await(ctx)
 		return err
@@ -55,6 +62,11 @@ func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to
 	return writing.Err
 }
 
+// unlimit removes QEMU's limit of the bandwidth, which is that of a network.
+func unlimit(m monitor) error {
+	return m.Execute("migrate-set-parameters", map[string]any{"max-bandwidth": int64(math.MaxInt64 / 1000)}, nil)
+}
+
 // Load restores what Save has saved, into a domain that waits for it. The domain stays paused.
 func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, from storage.VolumeRef) error {
 	volume, path, err := lookUp(conn, from)
@@ -62,30 +74,34 @@ func Load(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, fr
 		return err
 	}
 	defer volume.Free()
-	if file, err := os.Open(path); err == nil { // QEMU reads it itself
-		if err := pass(domain, file); err != nil {
-			return err
-		}
-		return migrate(ctx, domain, "migrate-incoming")
+	return load(ctx, domainMonitor{domain}, path, func(to io.Writer) error { return layers.Download(ctx, conn, volume, to, 0) })
+}
+
+// load restores the memory in a file, which QEMU reads itself if this process may open it.
+// QEMU may refuse an open file: SELinux and AppArmor check a file when it is passed, and a
+// later QEMU takes only pipes and sockets. It then gets a pipe.
+func load(ctx context.Context, m monitor, path string, download func(io.Writer) error) error {
+	if file, err := os.Open(path); err == nil && begin(m, "migrate-incoming", file) == nil {
+		return await(ctx, m, "migrate-incoming")
 	}
-	return loadThrough(ctx, conn, domain, volume)
+	return loadThrough(ctx, m, download)
 }
 
 // loadThrough restores the content of a volume that libvirt reads.
-func loadThrough(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, volume *libvirt.StorageVol) error {
+func loadThrough(ctx context.Context, m monitor, download func(io.Writer) error) error {
 	theirs, to, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	if err := pass(domain, theirs); err != nil {
-		_ = to.Close()
-		return err
-	}
 	reading := virt.Async(func() error {
 		defer to.Close()
-		return layers.Download(ctx, conn, volume, to, 0)
+		return download(to)
 	})
-	if err = migrate(ctx, domain, "migrate-incoming"); err != nil {
+	err = begin(m, "migrate-incoming", theirs)
+	if err == nil {
+		err = await(ctx, m, "migrate-incoming")
+	}
+	if err != nil {
 		_ = to.Close() // ends the reading
 	}
 	if !reading.Await(ctx) {
@@ -97,9 +113,26 @@ func loadThrough(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Dom
 	return err
 }
 
-// pass gives QEMU its end of the pipe, and closes it here.
-func pass(domain *libvirt.Domain, end *os.File) error {
-	return errors.Join(qmp.PassFile(domain, pipeName, end), end.Close())
+// monitor is what this package needs of QEMU's monitor.
+type monitor interface {
+	PassFile(name string, file *os.File) error
+	Execute(command string, arguments, result any) error
+}
+
+// domainMonitor is the monitor of a domain.
+type domainMonitor struct{ domain *libvirt.Domain }
+
+func (m domainMonitor) PassFile(name string, file *os.File) error {
+	return qmp.PassFile(m.domain, name, file)
+}
+
+func (m domainMonitor) Execute(command string, arguments, result any) error {
+	return qmp.Execute(m.domain, command, arguments, result)
+}
+
+// pass gives QEMU its end of the pipe, or a file, and closes it here.
+func pass(m monitor, end *os.File) error {
+	return errors.Join(m.PassFile(pipeName, end), end.Close())
 }
 
 // status is the answer to query-migrate.
@@ -114,20 +147,19 @@ const (
 	lastPause  = 10 * time.Millisecond
 )
 
-// migrate runs a migration through the pipe and waits for its end.
-func migrate(ctx context.Context, domain *libvirt.Domain, command string) error {
-	if command == "migrate" {
-		// Otherwise QEMU limits the bandwidth, as for a network.
-		if err := qmp.Execute(domain, "migrate-set-parameters", map[string]any{"max-bandwidth": int64(math.MaxInt64 / 1000)}, nil); err != nil {
-			return err
-		}
-	}
-	if err := qmp.Execute(domain, command, map[string]any{"uri": "fd:" + pipeName}, nil); err != nil {
+// begin passes a file to QEMU and starts a migration through it.
+func begin(m monitor, command string, through *os.File) error {
+	if err := pass(m, through); err != nil {
 		return err
 	}
+	return m.Execute(command, map[string]any{"uri": "fd:" + pipeName}, nil)
+}
+
+// await waits for the end of a migration that a command has started.
+func await(ctx context.Context, m monitor, command string) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		var now status
-		if err := qmp.Execute(domain, "query-migrate", nil, &now); err != nil {
+		if err := m.Execute("query-migrate", nil, &now); err != nil {
 			return err
 		}
 		switch now.Status {
