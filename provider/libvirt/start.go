@@ -90,7 +90,10 @@ func (i *instance) start(ctx context.Context, conn *libvirt.Connect, c *domainxm
 	defer unwatch()
 	err := awaitStart(within, i.launchAsync(within, c, launch), w)
 	if errors.As(err, new(*startTimeoutError)) {
-		return fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
+		err = fmt.Errorf("%w, and %s: raise libvirtStartTimeout, or check the hypervisor's load and QEMU's log", err, stateNow(ctx, conn, c.Name))
+		if i.warm.found != nil {
+			err = notRestored(err) // reading the memory may take longer than a boot
+		}
 	}
 	return err
 }

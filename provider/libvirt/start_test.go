@@ -2,10 +2,13 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/owner"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -48,6 +51,24 @@ func TestStartContinuesInTheBackgroundAfterTheTimeout(t *testing.T) {
 	close(goOn)
 	<-launched
 	require.NoError(t, i.undo.Run(t.Context(), on.Conn))
+}
+
+// Only the restored clone is the fault of the cache: without the memory, the set-up goes on.
+func TestMemoryThatIsReadForTooLongIsNotRestored(t *testing.T) {
+	on := testDriver(t)
+	for _, found := range []*layers.Layer{nil, {Metadata: layers.Metadata{Warm: &layers.Warm{}}}} {
+		i := &instance{label: "slow", config: config{StartTimeout: time.Millisecond}, undo: &storage.Undo{}, warm: warmUse{found: found}}
+		end := make(chan struct{})
+		err := i.createAndStart(t.Context(), on, &domainxml.Clone{Name: "overcast-slow"}, func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error {
+			<-end
+			return nil
+		}, func() {})
+		i.stopWatching()
+		require.ErrorContains(t, err, "libvirtStartTimeout of 1ms expired")
+		assert.Equal(t, found != nil, errors.Is(err, provider.ErrNotRestored))
+		close(end)
+		require.NoError(t, i.undo.Run(t.Context(), on.Conn))
+	}
 }
 
 func TestFailedCloneReleasesItsMemory(t *testing.T) {
