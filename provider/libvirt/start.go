@@ -163,12 +163,12 @@ type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.Do
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
 	checking := i.checkSavedAddress(ctx, conn)
 	domain, err := i.createPaused(ctx, conn, c)
-	checked := checking.Await(ctx)
+	checking.Await(context.WithoutCancel(ctx)) // it calls libvirt: the connection must not end before
 	if err != nil {
 		return err
 	}
 	defer domain.Free()
-	if !checked {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if checking.Err != nil {
