@@ -162,6 +162,15 @@ func specsOfWarmHosts() {
 			Expect(found).To(HaveLen(1))
 			Expect(os.WriteFile(found[0], []byte("broken"), 0o600)).To(Succeed())
 		})
+		By("deleting its disk")
+		discards(func(string) {
+			found, err := filepath.Glob(imageDir + "/overcast-warm_broken-*.qcow2")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found).NotTo(BeEmpty())
+			for _, disk := range found {
+				virsh("vol-delete", filepath.Base(disk), "default")
+			}
+		})
 		By("taking its address") // which the DHCP server would give to the next clone with its MAC address
 		discards(func(address string) { run(logIn(other), "ip address add "+address+"/24 dev eth0") })
 		Expect(fixture.TearDown(ctx, "other")).To(Succeed())

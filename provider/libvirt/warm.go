@@ -94,7 +94,21 @@ func (p *planning) useWarm(ctx context.Context) error {
 	if use.key == "" {
 		return nil
 	}
-	return p.planAgain(ctx)
+	base, clone := p.base, p.clone
+	err = p.planAgain(ctx)
+	if use.found != nil && virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+		p.discardIncompleteSlot(ctx, err)
+		p.base, p.clone = base, clone
+		return nil
+	}
+	return err
+}
+
+// discardIncompleteSlot removes the slot, which lacks a volume. The clone has no slot then.
+func (p *planning) discardIncompleteSlot(ctx context.Context, cause error) {
+	provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", cause))
+	discard(ctx, p.on.Conn, p.warm.found)
+	p.warm.found, p.warm.key = nil, ""
 }
 
 // findSlot returns the layer of the slot, or nil if there is none to restore. If its domain
