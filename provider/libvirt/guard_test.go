@@ -46,23 +46,30 @@ func TestAGuardRemovesWhatItsParentHasLeft(t *testing.T) {
 	gone := owner.Process{Machine: owner.Self().Machine, PID: 1 << 30, Started: 1}
 	other := gone
 	other.Started = 2
-	left, stays := createClone(t, conn, gone), createClone(t, conn, other)
+	left := createClone(t, conn, gone, nil)
+	stay := map[string]string{
+		createClone(t, conn, other, nil):                                   "it is of another process",
+		createClone(t, conn, gone, &owner.MetadataKept{Since: time.Now()}): "it was kept for inspection",
+	}
 	line, err := newEstate(gone, url)
 	require.NoError(t, err)
 	cleanUpAfter(t.Context(), []string{line, "of another version"})
 	_, err = conn.LookupDomainByName(left)
 	assert.True(t, virt.IsCode(err, libvirt.ERR_NO_DOMAIN))
-	found, err := conn.LookupDomainByName(stays)
-	require.NoError(t, err, "it is of another process")
-	require.NoError(t, found.Destroy())
-	require.NoError(t, found.Free())
+	for name, why := range stay {
+		found, err := conn.LookupDomainByName(name)
+		require.NoError(t, err, why)
+		require.NoError(t, found.Destroy())
+		require.NoError(t, found.Free())
+	}
 }
 
 // createClone starts a domain with metadata in libvirt's test driver.
-func createClone(t *testing.T, conn *libvirt.Connect, by owner.Process) (name string) {
+func createClone(t *testing.T, conn *libvirt.Connect, by owner.Process, kept *owner.MetadataKept) (name string) {
 	t.Helper()
 	m := owner.NewMetadata(owner.NewName("web", by), "base", "web", time.Hour)
 	m.SetOwner(by)
+	m.Kept = kept
 	domain, err := conn.DomainCreateXML(fmt.Sprintf(`<domain type='test'><name>%s</name><metadata>%s</metadata><memory>8192</memory><os><type>hvm</type></os></domain>`, m.Name, m.XML()), 0)
 	require.NoError(t, err)
 	require.NoError(t, domain.Free())
