@@ -42,7 +42,7 @@ func specsOfWarmHosts() {
 		return run(logIn(host), "cat /dev/shm/proof")
 	}
 
-	It("boots once, and later hosts are restored from its memory", func(ctx SpecContext) {
+	It("boots once, and later hosts are restored from its memory", fast, func(ctx SpecContext) {
 		DeferCleanup(prune)
 		configure(`
 			warm_host = ${guest} { warm = true, ` + proof + ` }
@@ -101,7 +101,7 @@ func specsOfWarmHosts() {
 	// addresses can be reached.
 	const remote = `libvirtURL = "qemu+ssh://user@linux-box/system", reach = direct`
 
-	It("on a remote hypervisor boots once, and later hosts are restored from its memory", func(ctx SpecContext) {
+	It("on a remote hypervisor boots once, and later hosts are restored from its memory", fast, func(ctx SpecContext) {
 		DeferCleanup(prune)
 		configure(`
 			warm_far = ${guest} { warm = true, ` + remote + `, ` + proof + ` }
