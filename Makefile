@@ -64,6 +64,7 @@ bench-parts: deps $(LAB) ## benchmarks of single parts, those of clones in the l
 	$(GO) test -run '^$$' -bench . ./hocon
 	$(LAB) $(GO) test -run '^$$' -bench 'Clone|Pool' -benchtime 10x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench 'Warm$$|Revert($$|Memory|Hosts)' -benchtime 10x ./itest
+	LAB_DEBIAN=1 $(LAB) $(GO) test -run '^$$' -bench WarmSystemd -benchtime 4x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench '^BenchmarkMemory|RevertGrowth' -benchtime 1x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench FourProcesses -benchtime 5x ./itest
 	$(LAB) $(GO) test -run '^$$' -bench 'CachedLayer|Import|ColdCache' -benchtime 5x ./itest
