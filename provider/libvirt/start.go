@@ -159,7 +159,8 @@ func stateNow(ctx context.Context, conn *libvirt.Connect, name string) string {
 type launcher func(context.Context, *libvirt.Connect, *domainxml.Clone, *virt.DomainWatcher) error
 
 // launch creates the domain, paused, and resumes it when its files are unlinked and its
-// console is open.
+// console is open. QEMU 10 opens the disks of a restored domain to write to them only when it
+// is resumed, and earlier releases when they have the memory: its files are unlinked then.
 func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, w *virt.DomainWatcher) error {
 	checking := i.checkSavedAddress(ctx, conn)
 	domain, err := i.createPaused(ctx, conn, c)
@@ -175,14 +176,13 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 		return notRestored(checking.Err)
 	}
 	if i.warm.found != nil && !i.warm.image {
-		// QEMU opens the disks again, to write to them, when it has the memory.
 		if err := trace.Do(ctx, "restore memory", func() error { return i.restore(ctx, conn, domain) }); err != nil {
 			return err
 		}
 	}
-	if i.overlay() == overlayUnlinked {
-		err := trace.Do(ctx, "unlink files", func() error { return errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)) })
-		if err != nil {
+	restored := i.warm.found != nil
+	if !restored {
+		if err := i.unlinkAll(ctx, conn, domain, c); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,19 @@ func (i *instance) launch(ctx context.Context, conn *libvirt.Connect, c *domainx
 		}
 		return err
 	})
-	return trace.Do(ctx, "resume domain", domain.Resume)
+	err = trace.Do(ctx, "resume domain", domain.Resume)
+	if err == nil && restored {
+		err = i.unlinkAll(ctx, conn, domain, c)
+	}
+	return err
+}
+
+// unlinkAll unlinks the files of the clone, unless overlay = "file".
+func (i *instance) unlinkAll(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, c *domainxml.Clone) error {
+	if i.overlay() != overlayUnlinked {
+		return nil
+	}
+	return trace.Do(ctx, "unlink files", func() error { return errors.Join(unlinkFiles(conn, domain, c), i.seed.unlink(conn)) })
 }
 
 // createPaused creates the domain, paused. libvirt restores its memory if that is a save image.
