@@ -42,6 +42,22 @@ func specsOfWarmHosts() {
 		return run(logIn(host), "cat /dev/shm/proof")
 	}
 
+	expectClockSet := func(host *fixture.CloudHost) {
+		GinkgoHelper()
+		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(host), "date +%s")), 10, 64)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")
+	}
+	expectReverts := func(ctx SpecContext, host *fixture.CloudHost, proof string) {
+		GinkgoHelper()
+		By("being saved and restored again by checkpoints")
+		checkpoint, err := host.Checkpoint(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		run(logIn(host), "rm /dev/shm/proof")
+		Expect(checkpoint.Revert(ctx)).To(Succeed())
+		Expect(readProof(host)).To(Equal(proof))
+	}
+
 	It("boots once, and later hosts are restored from its memory", fast, func(ctx SpecContext) {
 		DeferCleanup(prune)
 		configure(`
@@ -62,17 +78,10 @@ func specsOfWarmHosts() {
 		Expect(steps.all()).To(ContainSubstring("warm_too: restoring memory of slot 0"))
 		Expect(readProof(second)).To(Equal(seen))
 		Expect(second.HostName()).To(Equal(address))
-		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(second), "date +%s")), 10, 64)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")
+		expectClockSet(second)
 		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  warm_host  my_base_domain  .*overcast-warm_too-`))
 
-		By("being saved and restored again by checkpoints")
-		checkpoint, err := second.Checkpoint(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		run(logIn(second), "rm /dev/shm/proof")
-		Expect(checkpoint.Revert(ctx)).To(Succeed())
-		Expect(readProof(second)).To(Equal(seen))
+		expectReverts(ctx, second, seen)
 		Expect(fixture.TearDown(ctx, "warm_too")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
@@ -122,16 +131,9 @@ func specsOfWarmHosts() {
 		Expect(second.HostName()).To(Equal(address))
 		Expect(clones("warm_far_too")[0].GenID.Value).NotTo(Equal(generation))
 		Expect(listed("warm_far_too")).To(HaveLen(1), "its files are unlinked")
-		seconds, err := strconv.ParseInt(strings.TrimSpace(run(logIn(second), "date +%s")), 10, 64)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(seconds).To(BeNumerically("~", time.Now().Unix(), 5), "its clock is set")
+		expectClockSet(second)
 
-		By("being saved and restored again by checkpoints")
-		checkpoint, err := second.Checkpoint(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		run(logIn(second), "rm /dev/shm/proof")
-		Expect(checkpoint.Revert(ctx)).To(Succeed())
-		Expect(readProof(second)).To(Equal(seen))
+		expectReverts(ctx, second, seen)
 		Expect(fixture.TearDown(ctx, "warm_far_too")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
@@ -322,8 +324,8 @@ func specsOfWarmHosts() {
 	})
 
 	// The guest mounts data by its fstab.
-	for where, set := range map[string]string{"": "", "on a remote hypervisor ": remote} {
-		It(where+"boots and says why if its memory cannot be saved", func(ctx SpecContext) {
+	for _, on := range []struct{ where, set string }{{}, {"on a remote hypervisor ", remote}} {
+		It(on.where+"boots and says why if its memory cannot be saved", func(ctx SpecContext) {
 			DeferCleanup(removeSlots)
 			folder := GinkgoT().TempDir()
 			Expect(os.Chmod(folder, 0o755)).To(Succeed())
@@ -331,7 +333,7 @@ func specsOfWarmHosts() {
 			warm = true, fsMapping.data.hostPath = %q
 			%s
 			provision.cmd = "echo one > /root/proof"
-		}`, folder, set)
+		}`, folder, on.set)
 			var steps recordedSteps
 			host := up(steps.record(ctx), "warm_mounted")
 			Expect(steps.all()).To(MatchRegexp(`warm_mounted: not warm: .*mount tag data.*mountAt`))
