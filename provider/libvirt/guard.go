@@ -40,15 +40,17 @@ func init() {
 // run removes the clone.
 const stepNoGuard = "no guard process:"
 
-// guardClone makes a guard process remove what is left of the clone when this process ends
-// before its teardown. It does nothing for a clone that libvirtd removes completely.
+// guardClone starts a guard process, unless there is one. If this process ends without tearing
+// the clone down, the guard process removes what libvirtd leaves of it. For a clone that
+// libvirtd removes completely, guardClone does nothing.
 func (i *instance) guardClone(ctx context.Context) {
 	if i.needsGuard() {
 		i.guardAlways(ctx)
 	}
 }
 
-// guardAlways is guardClone for every clone. It must not be called by two goroutines at a time.
+// guardAlways does the same as guardClone for a clone of any kind. Two goroutines must not call
+// it at the same time.
 func (i *instance) guardAlways(ctx context.Context) {
 	if i.unguard != nil {
 		return
