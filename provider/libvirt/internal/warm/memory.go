@@ -47,11 +47,7 @@ func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to
 		return err
 	}
 	writing := virt.Async(func() error { return write(ctx, conn, to, from) })
-	err = begin(m, "migrate", theirs)
-	if err == nil {
-		err = await(ctx, m, "migrate")
-	}
-	if err != nil {
+	if err := migrate(ctx, m, "migrate", theirs); err != nil {
 		_ = from.Close() // ends the writing
 		writing.Await(ctx)
 		return err
@@ -97,11 +93,7 @@ func loadThrough(ctx context.Context, m monitor, download func(io.Writer) error)
 		defer to.Close()
 		return download(to)
 	})
-	err = begin(m, "migrate-incoming", theirs)
-	if err == nil {
-		err = await(ctx, m, "migrate-incoming")
-	}
-	if err != nil {
+	if err = migrate(ctx, m, "migrate-incoming", theirs); err != nil {
 		_ = to.Close() // ends the reading
 	}
 	if !reading.Await(ctx) {
@@ -146,6 +138,14 @@ const (
 	firstPause = 2 * time.Millisecond
 	lastPause  = 10 * time.Millisecond
 )
+
+// migrate runs a migration through a file and waits for its end.
+func migrate(ctx context.Context, m monitor, command string, through *os.File) error {
+	if err := begin(m, command, through); err != nil {
+		return err
+	}
+	return await(ctx, m, command)
+}
 
 // begin passes a file to QEMU and starts a migration through it.
 func begin(m monitor, command string, through *os.File) error {
