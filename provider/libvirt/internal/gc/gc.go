@@ -103,7 +103,7 @@ func replaceUnlinked(conn *libvirt.Connect, clone string) (created []storage.Vol
 		if v.Name == "" {
 			continue
 		}
-		if missing, err := storage.IsMissing(conn, v); err == nil && missing && storage.CreateEmpty(conn, v.Pool, v.Name) == nil {
+		if found, err := storage.VolumePath(conn, v); err == nil && found == "" && storage.CreateEmpty(conn, v.Pool, v.Name) == nil {
 			created = append(created, v)
 		}
 	}

@@ -121,23 +121,6 @@ func CreateEmpty(conn *libvirt.Connect, pool, name string) error {
 	return volume.Free()
 }
 
-// IsMissing reports whether a pool has no volume of a name.
-func IsMissing(conn *libvirt.Connect, v VolumeRef) (bool, error) {
-	pool, err := conn.LookupStoragePoolByName(v.Pool)
-	if err != nil {
-		return false, fmt.Errorf("looking up pool %s: %w", v.Pool, virt.StripCodes(err))
-	}
-	defer pool.Free()
-	volume, err := pool.LookupStorageVolByName(v.Name)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("looking up %s: %w", v, virt.StripCodes(err))
-	}
-	return false, volume.Free()
-}
-
 // locateDisk sets the path and the capacity of the disk that an overlay is based on.
 func locateDisk(conn *libvirt.Connect, o *domainxml.Overlay, base string) error {
 	if o.Source.Volume != nil {
