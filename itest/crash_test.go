@@ -73,3 +73,18 @@ var _ = BeforeEach(func() {
 	}
 	crashesBefore = libvirtdCrashes()
 })
+
+// The failures of first attempts are printed again at the end of the run, where they are found
+// in a log of which only the end is kept.
+var _ = ReportAfterSuite("the first failure of each failed spec", func(report Report) {
+	for _, spec := range report.SpecReports {
+		if !spec.Failed() {
+			continue
+		}
+		failure := spec.Failure
+		if len(spec.AdditionalFailures) > 0 {
+			failure = spec.AdditionalFailures[0].Failure
+		}
+		fmt.Printf("%s, at %s:\n%.2000s\n", spec.FullText(), failure.Location, failure.Message)
+	}
+})

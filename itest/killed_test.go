@@ -75,7 +75,7 @@ func killLibvirtd() {
 	GinkgoHelper()
 	Expect(os.WriteFile(killedOnPurpose, nil, 0o600)).To(Succeed())
 	Expect(exec.Command("pkill", "-KILL", "-x", "libvirtd").Run()).To(Succeed())
-	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).Should(HaveOccurred())
+	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).WithTimeout(30 * time.Second).Should(HaveOccurred())
 }
 
 // startLibvirtd starts libvirtd unless it runs, and waits until it answers.
