@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -111,8 +112,9 @@ func belongings() []string {
 	var found []string
 	for _, dir := range []string{nvramDir, tpmDir, "/etc/libvirt/qemu", "/run/libvirt/qemu", "/var/lib/libvirt/qemu/save"} {
 		_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-			// A libvirtd that is killed leaves its sockets and PID files.
-			if err == nil && info.Mode().IsRegular() && filepath.Ext(path) != ".pid" {
+			// A libvirtd that is killed leaves its sockets, its PID files, and a file that it
+			// was writing: FILE.new, which nothing reads.
+			if err == nil && info.Mode().IsRegular() && !slices.Contains([]string{".pid", ".new"}, filepath.Ext(path)) {
 				found = append(found, path)
 			}
 			return nil
