@@ -189,7 +189,7 @@ func runByHand(b *testing.B, domain *libvirt.Domain, command string) {
 	interfaces, err := domain.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
 	must(b, err)
 	client, err := ssh.Dial("tcp", net.JoinHostPort(interfaces[0].Addrs[0].Addr, "22"), &ssh.ClientConfig{
-		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 30 * time.Second,
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 30 * time.Second,
 	})
 	must(b, err)
 	defer client.Close()

@@ -90,7 +90,7 @@ func logInByHand(b testing.TB, domain *libvirt.Domain) {
 	must(b, err)
 	key, err := ssh.ParsePrivateKey(pem)
 	must(b, err)
-	config := &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 30 * time.Second}
+	config := &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 30 * time.Second}
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	limit := time.After(5 * time.Minute)

@@ -51,6 +51,19 @@ func TestAnyKeyOfTheServerMayBeTheKnownOne(t *testing.T) {
 	})
 }
 
+func TestAnUnknownMachineShowsTheKeyThatOpenSSHAsksFor(t *testing.T) {
+	server := sshtest.Start(t, sshtest.Config{HostKeys: threeKeys(t)})
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := dialError(t, t.Context(), server.URL("knownHosts="+file), nil)
+	var unknown *hostkey.UnknownError
+	if !errors.As(err, &unknown) || unknown.Fingerprint != server.Fingerprint(0) {
+		t.Fatalf("got %v, want an UnknownError with the Ed25519 key", err)
+	}
+}
+
 func TestKnownHosts(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{})
 	login := "ssh://tester@" + server.Addr + "?privateKeyFile=" + server.KeyFile

@@ -25,16 +25,23 @@ func signatures(keyType string) []string {
 	return []string{keyType}
 }
 
+// bySpeed is the order of OpenSSH: Ed25519 signs fastest, RSA slowest.
+var bySpeed = []string{
+	xssh.KeyAlgoED25519, xssh.KeyAlgoECDSA256, xssh.KeyAlgoECDSA384, xssh.KeyAlgoECDSA521,
+	xssh.KeyAlgoRSASHA512, xssh.KeyAlgoRSASHA256,
+}
+
 // Preferring returns all supported algorithms, these first: a machine with several
-// keys may otherwise show one that known_hosts does not have. The others follow so
-// that a changed key is a [MismatchError] and not a failed handshake. Certificates
-// are left out unless they are among the preferred: without a known authority, the
-// key in a certificate would not be checked.
+// keys may otherwise show one that known_hosts does not have. The others follow, in
+// the order of OpenSSH, so that a changed key is a [MismatchError] and not a failed
+// handshake. Certificates are left out unless they are among the preferred: without
+// a known authority, the key in a certificate would not be checked.
 func Preferring(preferred []string) []string {
 	supported := xssh.SupportedAlgorithms().HostKeys
+	preferred = slices.Concat(preferred, bySpeed)
 	var algorithms []string
 	for _, a := range preferred {
-		if slices.Contains(supported, a) { // not ssh-rsa, which signs with SHA-1
+		if slices.Contains(supported, a) && !slices.Contains(algorithms, a) { // not ssh-rsa, which signs with SHA-1
 			algorithms = append(algorithms, a)
 		}
 	}
