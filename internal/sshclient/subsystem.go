@@ -85,6 +85,7 @@ func (s *Subsystem) Close(end func()) {
 		defer close(ended)
 		limit := time.AfterFunc(cancelGrace, func() { s.session.Close() })
 		end()
+		s.session.awaitClose()
 		limit.Stop()
 		s.session.Close()
 		s.session.release()
@@ -92,6 +93,27 @@ func (s *Subsystem) Close(end func()) {
 		return // the client was closed, and the session with it
 	}
 	waitTimeout(ended, cancelGrace, s.client.ctx.Done())
+}
+
+// Pauses between the requests of awaitClose.
+const (
+	firstClosePause = time.Millisecond
+	lastClosePause  = 50 * time.Millisecond
+)
+
+// awaitClose waits until the session is closed. A server closes it when its program has ended,
+// which is after the end of the output. On a closed session, a request fails.
+func (s *session) awaitClose() {
+	for pause := firstClosePause; ; pause = min(2*pause, lastClosePause) {
+		if _, err := s.SendRequest(keepAliveRequest, true, nil); err != nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-s.conn.done:
+			return
+		}
+	}
 }
 
 // Target is the machine and user of the login, completed from the ssh

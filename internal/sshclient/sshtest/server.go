@@ -37,6 +37,7 @@ type Config struct {
 	NoSFTP       bool           // refuse the sftp subsystem
 	BrokenSFTP   bool           // accept it, and then have no program for it
 	SFTP         *sftp.Handlers // serve these files in place of the system's
+	SFTPEnds     func()         // called after the end of the output of SFTP, before the session is closed
 	NoForwarding bool           // refuse direct-tcpip
 	NoKeepAlive  bool           // leave keepalive requests unanswered
 	NoSignals    bool           // refuse to send signals, as OpenSSH before 9.8 does for root

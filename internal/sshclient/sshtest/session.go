@@ -197,6 +197,10 @@ func (x *execution) sftp(context.Context) {
 		return
 	}
 	server.Serve()
+	if ends := x.server.config.SFTPEnds; ends != nil {
+		x.channel.CloseWrite()
+		ends()
+	}
 	server.Close()
 }
 
