@@ -338,6 +338,7 @@ func specsOfWarmHosts() {
 			host := up(steps.record(ctx), "warm_mounted")
 			Expect(steps.all()).To(MatchRegexp(`warm_mounted: not warm: .*mount tag data.*mountAt`))
 			Expect(run(logIn(host), "cat /root/proof; grep -c /data /proc/mounts")).To(Equal("one\n1\n"), "the host goes on")
+			Expect(leftovers("warm_mounted")).NotTo(ContainElement(HaveSuffix("-memory.raw")), "its volume is removed at once")
 			Expect(layerDomains()).To(BeEmpty())
 			Expect(fixture.TearDown(ctx, "warm_mounted")).To(Succeed())
 			Expect(leftovers("warm_mounted")).To(BeEmpty())

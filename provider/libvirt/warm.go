@@ -366,6 +366,7 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 	if err != nil {
 		thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
 		defer cancel()
+		i.removeMemoryVolume(thawing, saved.Memory)
 		return errors.Join(err, at.Thaw(thawing))
 	}
 	i.stopWatching()
@@ -406,6 +407,14 @@ func (i *instance) createMemoryVolume(conn *libvirt.Connect, saved *layers.Saved
 	v := saved.Memory
 	i.undo.RecordVolume(v)
 	return storage.CreateEmpty(conn, v.Pool, v.Name)
+}
+
+// removeMemoryVolume removes the volume of a memory that could not be saved, which may fill the
+// pool. TearDown tries again.
+func (i *instance) removeMemoryVolume(ctx context.Context, v storage.VolumeRef) {
+	_ = i.call(ctx, func(_ context.Context, on *virt.Connection) error {
+		return storage.DeleteVolume(on.Conn, v.Pool, v.Name)
+	})
 }
 
 // publishSaved stops the domain and makes its disks and the memory a layer.

@@ -36,26 +36,34 @@ const pipeName = "overcast-memory"
 // Save writes the memory and the state of the devices of a paused domain to a volume. If it
 // fails, the domain can be resumed. Otherwise QEMU has closed the disks.
 func Save(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to storage.VolumeRef) error {
+	return save(ctx, domainMonitor{domain}, func(from io.Reader) error { return write(ctx, conn, to, from) })
+}
+
+// save has write read the memory from a pipe that QEMU writes to.
+func save(ctx context.Context, m monitor, write func(io.Reader) error) error {
 	from, theirs, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	m := domainMonitor{domain}
 	if err := unlimit(m); err != nil {
 		_ = theirs.Close()
 		return err
 	}
-	writing := virt.Async(func() error { return write(ctx, conn, to, from) })
-	if err := migrate(ctx, m, "migrate", theirs); err != nil {
+	writing := virt.Async(func() error {
+		defer from.Close() // a write that has failed ends the migration
+		return write(from)
+	})
+	if err = migrate(ctx, m, "migrate", theirs); err != nil {
 		_ = from.Close() // ends the writing
-		writing.Await(ctx)
-		return err
 	}
 	if !writing.Await(ctx) {
 		return context.Cause(ctx)
 	}
-	return writing.Err
+	if writing.Err != nil && !errors.Is(writing.Err, os.ErrClosed) {
+		return fmt.Errorf("writing its volume: %w", writing.Err)
+	}
+	return err
 }
 
 // unlimit removes QEMU's limit of the bandwidth, which is that of a network.
