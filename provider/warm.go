@@ -16,8 +16,8 @@ type Warm struct {
 	Enabled *bool `hocon:"enabled,bare"`
 	// Before is a command that runs on the host before its memory is saved.
 	Before string `hocon:"before,secret"`
-	// After is a command that runs on a host that was restored, before tests use it. It
-	// must succeed.
+	// After is a command that runs on a host that was restored, or whose memory could not be
+	// saved after Before, before tests use it. If it fails, the host boots again.
 	After string `hocon:"after,secret"`
 }
 

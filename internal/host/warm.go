@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overcast-go/overcast/internal/mark"
 	"github.com/overcast-go/overcast/internal/shell"
 	"github.com/overcast-go/overcast/internal/trace"
 	"github.com/overcast-go/overcast/provider"
@@ -58,10 +59,25 @@ func (h *Host) saveMemory(ctx context.Context, began time.Time) error {
 	}
 	if err != nil {
 		provider.Report(ctx, provider.StepNotWarm, err.Error())
-		return h.mountFolders(ctx)
+		return h.continueUnsaved(ctx)
 	}
 	provider.Report(ctx, provider.StepSavedMemory, provider.SlotName(slot))
 	return h.makeReadyWatched(ctx)
+}
+
+// continueUnsaved reverses prepareMemory on a host whose memory was not saved. If warm.after
+// fails, the host must boot again.
+func (h *Host) continueUnsaved(ctx context.Context) error {
+	if h.settings.Warm.Before == "" {
+		return h.mountFolders(ctx)
+	}
+	if err := h.runAfter(ctx); err != nil {
+		return mark.As(err, provider.ErrNotRestored)
+	}
+	if err := h.mountFolders(ctx); err != nil {
+		return err
+	}
+	return h.awaitConditions(ctx)
 }
 
 // prepareMemory leaves nothing in the memory that a restored system could not use: data that
@@ -84,14 +100,21 @@ func (h *Host) wake(ctx context.Context) error {
 	if err := h.setClock(ctx); err != nil {
 		return fmt.Errorf("after restoring the memory: %w", err)
 	}
+	return h.runAfter(ctx)
+}
+
+func (h *Host) runAfter(ctx context.Context) error {
 	if after := h.settings.Warm.After; after != "" {
 		return h.runHook(ctx, "warm.after", after)
 	}
 	return nil
 }
 
-// runHook runs a command with the number of the slot.
+// runHook runs a command with the number of the slot, for provision.timeout at most.
 func (h *Host) runHook(ctx context.Context, what, command string) error {
+	limit := h.settings.Provision.Timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("provision.timeout of %v expired", limit))
+	defer cancel()
 	slot, _, _ := h.slot()
 	command = fmt.Sprintf("%s=%d sh -c %s", provider.SlotVariable, slot, shell.Quote(command))
 	err := trace.Do(ctx, "run "+what, func() error { return h.runAsProvisioner(ctx, command) })
