@@ -251,7 +251,7 @@ func (c cut) load(ctx context.Context, name func(*member) string) error {
 	return c.each(func(m *member) error {
 		m.host.mounted = nil // that was in the state that is gone
 		if err := m.host.setClock(ctx); err != nil {
-			return err
+			return fmt.Errorf("after the revert: %w", err)
 		}
 		if err := m.host.mountFolders(ctx); err != nil {
 			return err
@@ -306,7 +306,7 @@ func (h *Host) dropConnection(ctx context.Context) error {
 // clockTimeout limits setting the clock through the provider.
 const clockTimeout = 5 * time.Second
 
-// setClock sets the clock of the host's system after a revert, unless clock = keep.
+// setClock sets the clock of the host's system, unless clock = keep.
 // It uses the provider's means, else the login that provisions the host.
 func (h *Host) setClock(ctx context.Context) error {
 	if h.settings.Clock == provider.ClockKeep {
@@ -321,21 +321,21 @@ func (h *Host) setClock(ctx context.Context) error {
 		}
 	}
 	if h.settings.ConnectionURL() == "" {
-		return errors.New(`setting the clock after the revert: the guest's agent does not answer, and no login is configured: set connection.url, or clock = "keep"`)
+		return errors.New(`setting the clock: the guest's agent does not answer, and no login is configured: set connection.url, or clock = "keep"`)
 	}
 	client, done, err := h.provisioner(ctx)
 	if err != nil {
-		return fmt.Errorf("setting the clock after the revert: %w", err)
+		return fmt.Errorf("setting the clock: %w", err)
 	}
 	defer done()
 	result, err := client.Run(ctx, clockCommand(time.Now()))
 	if err != nil {
-		return fmt.Errorf("setting the clock after the revert: %w", err)
+		return fmt.Errorf("setting the clock: %w", err)
 	}
 	if result.ExitCode == 0 {
 		return nil
 	}
-	return fmt.Errorf(`setting the clock after the revert: the command date failed: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
+	return fmt.Errorf(`setting the clock: the command date failed: %s: log in as root (provision.url), install the guest agent, or set clock = "keep"`,
 		lastLines(result.Stdout+result.Stderr))
 }
 

@@ -43,13 +43,18 @@ func (h *Host) isRestored() bool {
 }
 
 // saveMemory saves the memory of a host that has booted and is to be warm, and continues with
-// the restored host. If the memory cannot be saved, it continues with the host as it is.
+// the restored host. If the memory cannot be saved, or a restored host could not set its clock,
+// it continues with the host as it is.
 func (h *Host) saveMemory(ctx context.Context, began time.Time) error {
 	slot, restored, ok := h.slot()
 	if !ok || restored {
 		return nil
 	}
 	took := time.Since(began)
+	if err := h.setClock(ctx); err != nil {
+		provider.Report(ctx, provider.StepNotWarm, err.Error())
+		return context.Cause(ctx)
+	}
 	err := h.prepareMemory(ctx)
 	if err == nil {
 		err = h.instance.(provider.WarmStarter).SaveMemory(ctx, took)

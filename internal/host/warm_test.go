@@ -130,3 +130,13 @@ func TestACommandOfAWarmHostEndsAfterProvisionTimeout(t *testing.T) {
 	assert.Contains(t, steps[0], "not warm: running warm.before: ")
 	assert.Contains(t, steps[0], "provision.timeout of 100ms expired")
 }
+
+func TestMemoryIsNotSavedIfTheClockOfARestoredHostCouldNotBeSet(t *testing.T) {
+	set := func(s *provider.Settings) { s.Clock = provider.ClockSet }
+	u, hooks, steps, err := savesMemory(t, set, func(context.Context, string) int { return 1 })
+	require.NoError(t, err)
+	assert.False(t, u.tried)
+	assert.Empty(t, hooks)
+	require.Len(t, steps, 1)
+	assert.Contains(t, steps[0], "not warm: setting the clock: the command date failed: ")
+}
