@@ -342,6 +342,12 @@ func specsOfWarmHosts() {
 			Expect(layerDomains()).To(BeEmpty())
 			Expect(fixture.TearDown(ctx, "warm_mounted")).To(Succeed())
 			Expect(leftovers("warm_mounted")).To(BeEmpty())
+			if on.set == "" {
+				out, err := exec.Command(overcastBinary(), "warm", "warm_mounted").CombinedOutput()
+				Expect(err).To(HaveOccurred(), "no slot was made")
+				Expect(string(out)).To(ContainSubstring(`saving the memory of warm_mounted[0]: there is no slot of it`))
+				Expect(leftovers("warm_mounted")).To(BeEmpty())
+			}
 		}, NodeTimeout(5*time.Minute))
 	}
 

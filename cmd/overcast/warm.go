@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/overcast-go/overcast/fixture"
 	"github.com/overcast-go/overcast/internal/host"
+	"github.com/overcast-go/overcast/provider"
 	"github.com/spf13/cobra"
 )
 
@@ -19,7 +21,8 @@ func warmCommand() *cobra.Command {
 		Long: `warm boots --slots hosts of the label at the same time, saves the memory of each, and
 removes them. A later run of as many test processes restores its hosts from these slots
 instead of booting them, for instance on a CI machine. Slots that exist are restored, as
-a check. The section of the host must have warm = true.`,
+a check. The section of the host must have warm = true. warm fails if the memory of a host
+cannot be saved.`,
 		Example:           `  overcast warm nat_host --slots 4`,
 		Args:              arguments(1, 1, "a label"),
 		ValidArgsFunction: completeLabels,
@@ -36,6 +39,21 @@ a check. The section of the host must have warm = true.`,
 	return command
 }
 
+// checkWarm checks that a host can have that many slots.
+func checkWarm(p host.Prepared, slots int) error {
+	switch {
+	case p.Common().WarmPolicy():
+	case os.Getenv("OVERCAST_CACHE") == provider.CacheOff:
+		return errors.New("the environment has OVERCAST_CACHE=off, with which no host is warm: unset it")
+	default:
+		return errors.New("warm is not set: write warm = true in its section")
+	}
+	if slots > 1 && host.IsExclusive(p.Instance) {
+		return errors.New("a host with a static address has one slot: leave out --slots")
+	}
+	return nil
+}
+
 // warmUp sets up that many hosts of a label, and removes them once all are up.
 func warmUp(ctx context.Context, label string, slots int) error {
 	prepare := preparer(ctx)
@@ -43,8 +61,8 @@ func warmUp(ctx context.Context, label string, slots int) error {
 	if err != nil {
 		return err
 	}
-	if !prepared.Common().WarmPolicy() {
-		return fmt.Errorf("saving the memory of %s: warm is not set: write warm = true in its section", label)
+	if err := checkWarm(prepared, slots); err != nil {
+		return fmt.Errorf("saving the memory of %s: %w", label, err)
 	}
 	if err := ownHosts(); err != nil {
 		return err
@@ -56,6 +74,9 @@ func warmUp(ctx context.Context, label string, slots int) error {
 		settingUp.Go(func() {
 			one := fmt.Sprintf("%s[%d]", label, n)
 			errs[n] = registry.SetUp(ctx, []string{one}, func(string) (host.Prepared, error) { return prepare(label) }, host.SetupOptions{})
+			if h := registry.Get(one); errs[n] == nil && !h.IsRestored() {
+				errs[n] = fmt.Errorf(`saving the memory of %s: there is no slot of it: its line with "%s" or "%s" says why`, one, provider.StepNotWarm, provider.StepDiscardedMemory)
+			}
 		})
 	}
 	settingUp.Wait()

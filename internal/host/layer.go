@@ -373,10 +373,10 @@ func (h *Host) discardAfter(ctx context.Context, err error) (step string, discar
 	if ctx.Err() != nil {
 		return "", nil
 	}
-	if errors.Is(err, provider.ErrNotRestored) || h.isRestored() && h.blamesMemory(err) {
+	if errors.Is(err, provider.ErrNotRestored) || h.IsRestored() && h.blamesMemory(err) {
 		return provider.StepDiscardedMemory, h.instance.(provider.WarmStarter).DiscardMemory
 	}
-	if !h.isRestored() && h.isProvisioned() && h.blamesLayer(err) {
+	if !h.IsRestored() && h.isProvisioned() && h.blamesLayer(err) {
 		return provider.StepDiscardedLayer, h.instance.(provider.LayerCacher).DiscardLayer
 	}
 	return "", nil

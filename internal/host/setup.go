@@ -446,7 +446,7 @@ func (h *Host) makeReadyWatched(ctx context.Context) error {
 
 // makeReady makes a host that has an address ready for use.
 func (h *Host) makeReady(ctx context.Context) error {
-	restored := h.isRestored()
+	restored := h.IsRestored()
 	if !restored {
 		if err := pause(ctx, h.settings.BootDelay, "bootDelay"); err != nil {
 			return err

@@ -36,8 +36,8 @@ func (h *Host) slot() (slot int, restored, ok bool) {
 	return 0, false, false
 }
 
-// isRestored reports whether the host was restored from memory.
-func (h *Host) isRestored() bool {
+// IsRestored reports whether the host was restored from memory, also right after that was saved.
+func (h *Host) IsRestored() bool {
 	_, restored, _ := h.slot()
 	return restored
 }
