@@ -16,6 +16,7 @@ import (
 	"github.com/onsi/gomega/gbytes"
 
 	"github.com/overcast-go/overcast/fixture"
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // removeSlots removes the layers of a spec, with the reserved addresses of warm slots.
@@ -252,6 +253,23 @@ func specsOfWarmHosts() {
 		overcast("cache", "prune", "--all", "-c", "qemu:///system")
 		Expect(leftovers("warm_far_killed")).To(BeEmpty())
 	})
+
+	It("goes on after its memory is saved although other clones wait for memory", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		configure(`warm_tight = ${guest} { warm = true, memoryWait = 5 }`)
+		total, _ := memoryOfLab()
+		steps := recordedSteps{at: "reachable", do: func() {
+			dir, err := filelock.Dir()
+			Expect(err).NotTo(HaveOccurred())
+			waiting, err := filelock.Join(ctx, dir, "memory-"+virsh("hostname"), filelock.Holder{PID: os.Getpid(), Label: "waiting", Since: time.Now(), Needs: total})
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(waiting.Release)
+		}}
+		up(steps.record(ctx), "warm_tight")
+		Expect(steps.all()).To(ContainSubstring("warm_tight: saved memory slot 0"))
+		Expect(steps.all()).NotTo(ContainSubstring("waiting for memory"))
+		Expect(fixture.TearDown(ctx, "warm_tight")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
 
 	It("has its slots made ahead of a run by overcast warm", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -36,20 +37,35 @@ const queueLock = "queue.lock"
 // creates the queue if needed. It waits only while other processes join the
 // same queue; when ctx ends meanwhile, the error wraps its cause.
 func Join(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
+	return joinAt(ctx, dir, name, me, func(_, last uint64) uint64 { return max(last, middle) + 1 })
+}
+
+// JoinFirst is Join that adds the ticket to the beginning of the queue. It is for a process that
+// has what others wait for, and is about to release it and to take it again.
+func JoinFirst(ctx context.Context, dir, name string, me Holder) (*Ticket, error) {
+	return joinAt(ctx, dir, name, me, func(first, _ uint64) uint64 { return max(1, min(first, middle+1)) - 1 })
+}
+
+// middle is below the number of the first ticket of Join. Numbers go down from there for JoinFirst.
+const middle = 500_000_000_000
+
+// joinAt joins a queue with the number that follows from the lowest and the highest of its tickets.
+// Without tickets, these are the highest number and 0.
+func joinAt(ctx context.Context, dir, name string, me Holder, number func(first, last uint64) uint64) (*Ticket, error) {
 	queue, err := openOrCreateQueue(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("joining the queue of %s: %w", name, err)
 	}
 	t := &Ticket{dir: dir, queue: queue, name: name, me: me}
 	t.release = sync.OnceValue(t.remove)
-	if err := t.join(ctx); err != nil {
+	if err := t.join(ctx, number); err != nil {
 		queue.Close()
 		return nil, fmt.Errorf("joining the queue of %s: %w", name, err)
 	}
 	return t, nil
 }
 
-func (t *Ticket) join(ctx context.Context) error {
+func (t *Ticket) join(ctx context.Context, number func(first, last uint64) uint64) error {
 	lock, err := t.queue.openOrCreate(queueLock)
 	if err != nil {
 		return err
@@ -59,29 +75,30 @@ func (t *Ticket) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := t.queue.removeDead()
+	first, last, err := t.queue.removeDead()
 	if err != nil {
 		return err
 	}
-	t.number = last + 1
+	t.number = number(first, last)
 	t.file, err = t.queue.createTicket(t.number, t.me)
 	return err
 }
 
 // removeDead removes the tickets of processes that have ended, and returns the
-// highest number of a ticket. The caller holds the queue's lock.
-func (q queueFolder) removeDead() (last uint64, err error) {
+// lowest and the highest number of a ticket. The caller holds the queue's lock.
+func (q queueFolder) removeDead() (first, last uint64, err error) {
 	numbers, err := q.ticketNumbers()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	first = math.MaxUint64
 	for _, number := range numbers {
-		last = max(last, number)
+		first, last = min(first, number), max(last, number)
 		if _, live := q.readTicket(number); !live {
 			_ = q.Remove(ticketName(number)) // fails for another user's ticket, which counts for nothing
 		}
 	}
-	return last, q.removeUnfinished()
+	return first, last, q.removeUnfinished()
 }
 
 // Ahead returns the owners of the tickets ahead in the queue, the first one

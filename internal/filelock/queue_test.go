@@ -60,6 +60,28 @@ func TestAQueueIsInTheOrderOfArrival(t *testing.T) {
 	assert.Empty(t, ticketsIn(t, dir))
 }
 
+func TestJoinFirstIsAheadOfAllThatWait(t *testing.T) {
+	dir := t.TempDir()
+	joinFirst := func(label string) *filelock.Ticket {
+		ticket, err := filelock.JoinFirst(t.Context(), dir, "web", me(label))
+		require.NoError(t, err)
+		return ticket
+	}
+	first := joinFirst("in an empty queue")
+	waiting := join(t, dir, "waiting")
+	second := joinFirst("second")
+	ahead, err := waiting.Ahead()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"second", "in an empty queue"}, labels(ahead))
+	ahead, err = second.Ahead()
+	require.NoError(t, err)
+	assert.Empty(t, ahead)
+	require.NoError(t, errors.Join(first.Release(), second.Release()))
+	require.NoError(t, waiting.Await(t.Context(), isFirst))
+	require.NoError(t, waiting.Release())
+	assert.Empty(t, ticketsIn(t, dir))
+}
+
 func TestOneTicketOfAQueueIsFirst(t *testing.T) {
 	dir := t.TempDir()
 	var mu sync.Mutex

@@ -37,7 +37,7 @@ func TestOnlyItsOwnerMayWriteToATicket(t *testing.T) {
 	assert.Equal(t, map[string]fs.FileMode{
 		"/fe80_1_eth0_.._x.queue":                     fs.ModeDir | fs.ModeSticky | 0o777,
 		"/fe80_1_eth0_.._x.queue/queue.lock":          0o644,
-		"/fe80_1_eth0_.._x.queue/000000000001.ticket": 0o644,
+		"/fe80_1_eth0_.._x.queue/500000000001.ticket": 0o644,
 	}, modes)
 }
 
@@ -78,7 +78,7 @@ func TestAFIFOInTheFolderBlocksNoProcess(t *testing.T) {
 		file  string
 		fails bool
 	}{
-		"as a ticket":     {"000000000001.ticket", false},
+		"as a ticket":     {"500000000001.ticket", false},
 		"as the lock":     {"queue.lock", true},
 		"as a new ticket": {"1.new", false},
 	} {
@@ -115,7 +115,7 @@ func TestASymbolicLinkIsNoTicket(t *testing.T) {
 	dir := t.TempDir()
 	held := join(t, dir, "a")
 	queue := filepath.Join(dir, "web.queue")
-	require.NoError(t, os.Symlink(filepath.Join(queue, "000000000001.ticket"), filepath.Join(queue, "000000000002.ticket")))
+	require.NoError(t, os.Symlink(filepath.Join(queue, "500000000001.ticket"), filepath.Join(queue, "500000000002.ticket")))
 	b := join(t, dir, "b")
 	ahead, err := b.Ahead()
 	require.NoError(t, err)

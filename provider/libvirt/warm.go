@@ -14,6 +14,7 @@ import (
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/memory"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/snapshot"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
@@ -350,7 +351,11 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 	if err := i.call(ctx, func(_ context.Context, on *virt.Connection) error { return i.createMemoryVolume(on.Conn, saved) }); err != nil {
 		return err
 	}
+	if err := i.holdMemory(ctx); err != nil {
+		return err
+	}
 	if err := at.Freeze(ctx); err != nil {
+		i.releaseMemory()
 		return err
 	}
 	err = at.call(ctx, "saving the memory of", func(domain *libvirt.Domain) (err error) {
@@ -366,6 +371,7 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 	if err != nil {
 		thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
 		defer cancel()
+		i.releaseMemory()
 		i.removeMemoryVolume(thawing, saved.Memory)
 		return errors.Join(err, at.Thaw(thawing))
 	}
@@ -407,6 +413,15 @@ func (i *instance) createMemoryVolume(conn *libvirt.Connect, saved *layers.Saved
 	v := saved.Memory
 	i.undo.RecordVolume(v)
 	return storage.CreateEmpty(conn, v.Pool, v.Name)
+}
+
+// holdMemory reserves the memory of the clone for the one that is restored. At the end of the queue,
+// that one could wait for clones which wait for other hosts of this process.
+func (i *instance) holdMemory(ctx context.Context) (err error) {
+	if i.need.Bytes > 0 {
+		i.memory, err = memory.Hold(ctx, i.need, i.label)
+	}
+	return err
 }
 
 // removeMemoryVolume removes the volume of a memory that could not be saved, which may fill the

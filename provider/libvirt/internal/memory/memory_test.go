@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"crypto/rand"
 	"errors"
 	"math"
 	"os"
@@ -122,4 +123,25 @@ func TestWaitReportsAStepWhenTheHoldersChange(t *testing.T) {
 	require.Len(t, steps, 2, "one for each change of the holders")
 	assert.Equal(t, step{"waiting for memory", "of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 hold memory or are queued ahead"}, steps[0])
 	assert.Contains(t, steps[1].detail, "no clone holds memory")
+}
+
+func TestHeldMemoryIsAheadOfTheQueue(t *testing.T) {
+	const gib = 1 << 30
+	queue := "memory-test-" + rand.Text()
+	dir, err := filelock.Dir()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, filelock.RemoveQueue(dir, queue)) })
+	waiting, err := joinQueue(t.Context(), queue, "waiting", 8*gib, filelock.Join)
+	require.NoError(t, err)
+	defer waiting.Release()
+	held, err := Hold(t.Context(), Need{Queue: queue, total: 8 * gib, Bytes: 2 * gib}, "web")
+	require.NoError(t, err)
+	assert.True(t, held.IsFor("web"))
+	ahead, err := waiting.Ahead()
+	require.NoError(t, err)
+	assert.EqualValues(t, 2*gib, reservedBy(ahead, 8*gib))
+	held.Release("web")
+	ahead, err = waiting.Ahead()
+	require.NoError(t, err)
+	assert.Empty(t, ahead)
 }

@@ -113,7 +113,7 @@ func Reserve(ctx context.Context, conn *libvirt.Connect, r Request, queued func(
 	if needs > first.total {
 		return nil, &wait.shortage
 	}
-	ticket, err := joinQueue(ctx, first.Queue, strings.Join(labels, ", "), needs)
+	ticket, err := joinQueue(ctx, first.Queue, strings.Join(labels, ", "), needs, filelock.Join)
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +122,25 @@ func Reserve(ctx context.Context, conn *libvirt.Connect, r Request, queued func(
 		_ = ticket.Release()
 		return nil, err
 	}
+	return newReservation(ticket, labels...), nil
+}
+
+func newReservation(ticket *filelock.Ticket, labels ...string) *Reservation {
 	reservation := &Reservation{ticket: ticket, pending: map[string]bool{}}
 	for _, label := range labels {
 		reservation.pending[label] = true
 	}
-	return reservation, nil
+	return reservation
+}
+
+// Hold reserves the memory of a running clone for another one that replaces it. It does not wait:
+// the clones in the queue may wait for other memory that this process holds.
+func Hold(ctx context.Context, need Need, label string) (*Reservation, error) {
+	ticket, err := joinQueue(ctx, need.Queue, label, need.Bytes, filelock.JoinFirst)
+	if err != nil {
+		return nil, err
+	}
+	return newReservation(ticket, label), nil
 }
 
 // await waits until the clones of a ticket fit.
@@ -141,15 +155,15 @@ func await(ctx context.Context, conn *libvirt.Connect, ticket *filelock.Ticket, 
 	return err
 }
 
-// joinQueue joins the queue of a hypervisor.
-func joinQueue(ctx context.Context, queue, labels string, needs uint64) (*filelock.Ticket, error) {
+// joinQueue joins the queue of a hypervisor, at its end or at its beginning.
+func joinQueue(ctx context.Context, queue, labels string, needs uint64, join func(context.Context, string, string, filelock.Holder) (*filelock.Ticket, error)) (*filelock.Ticket, error) {
 	dir, err := filelock.Dir()
 	if err != nil {
 		return nil, err
 	}
 	me := owner.NewHolder(labels)
 	me.Needs = needs
-	return filelock.Join(ctx, dir, queue, me)
+	return join(ctx, dir, queue, me)
 }
 
 // wait is the wait for memory.
