@@ -362,7 +362,7 @@ func (i *instance) keptHint(domain string) string {
 		lines = append(lines, "address: "+i.address.String())
 	}
 	remove := "overcast gc, as soon as this process has ended"
-	if i.config.Overlay == overlayUnlinked {
+	if i.overlay() == overlayUnlinked {
 		remove += "; or " + virsh + " destroy " + domain // it has no files that would stay
 	}
 	lines = append(lines, "look at it: "+virsh+" console "+domain, "remove it:  "+remove)

@@ -21,3 +21,14 @@ func TestLibvirtdDestroysClonesExceptKeptOnesAndThoseThatItRestores(t *testing.T
 	i.config.Keep = provider.KeepAlways
 	assert.False(t, i.isAutodestroyed())
 }
+
+func TestTheHintForAKeptCloneNamesDestroyOnlyIfNoFileStays(t *testing.T) {
+	i := &instance{}
+	i.config.URL, i.config.Overlay = "qemu:///system", overlayUnlinked
+	const destroy = "virsh -c 'qemu:///system' destroy web"
+	assert.Contains(t, i.keptHint("web"), destroy)
+	i.warm.key = "slot"
+	assert.NotContains(t, i.keptHint("web"), destroy, "its memory could not be saved")
+	i.warm.found = &layers.Layer{}
+	assert.Contains(t, i.keptHint("web"), destroy)
+}
