@@ -95,7 +95,7 @@ var _ = Describe("the cache of a hypervisor", Serial, func() {
 		define(`<domain type='qemu'><name>centos-cached</name><metadata><overcast_metadata xmlns="http://www.xebialabs.com/overcast/metadata/v1"><parent_domain>centos6</parent_domain><provisioned_with>/tmp/provision.sh</provisioned_with><provisioned_checksum>8c3d</provisioned_checksum><creation_time>2014-10-31T15:07:38Z</creation_time></overcast_metadata></metadata>
 			<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
 		const at = "qemu:///system"
-		Expect(overcast("cache", "ls", "-c", at)).To(MatchRegexp(`(?m)^centos-cached +Overcast for Java +centos6 `))
+		Expect(overcast("cache", "ls", "-c", at)).To(MatchRegexp(`(?m)^centos-cached +java +Overcast for Java +centos6 `))
 		Expect(overcast("cache", "ls", "--json", "-c", at)).To(ContainSubstring(`"kind": "java"`))
 		Expect(overcast("image", "ls", "-c", at)).NotTo(ContainSubstring("centos"))
 		Expect(overcast("ls", "-c", at)).To(ContainSubstring("centos-cached, clone of centos6"))

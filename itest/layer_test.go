@@ -48,7 +48,7 @@ func specsOfProvisioningCache() {
 		Expect(steps.count("building layer:")).To(Equal(5), steps.all())
 		Expect(run(logIn(second), "cat /root/provisioned /root/copied")).To(Equal(seen), "it was not provisioned again")
 		Expect(registry.Status("layered_too", 0).Saved).To(BeNumerically(">", 0), "the time that provisioning took")
-		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  layered  my_base_domain  .*overcast-layered_too-`))
+		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  provisioned +layered +my_base_domain  .*overcast-layered_too-`))
 		Expect(contentOf(imageDir + "/my_base_domain.qcow2")).To(Equal(base))
 	}, NodeTimeout(5*time.Minute))
 

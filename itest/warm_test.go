@@ -80,7 +80,7 @@ func specsOfWarmHosts() {
 		Expect(readProof(second)).To(Equal(seen))
 		Expect(second.HostName()).To(Equal(address))
 		expectClockSet(second)
-		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  warm_host  my_base_domain  .*overcast-warm_too-`))
+		Expect(overcast("cache", "ls", "-c", "qemu:///system")).To(MatchRegexp(`(?m)^[0-9a-f]{12}  warm +warm_host +my_base_domain  .*overcast-warm_too-`))
 
 		expectReverts(ctx, second, seen)
 		Expect(fixture.TearDown(ctx, "warm_too")).To(Succeed())

@@ -91,17 +91,17 @@ func layerTable(out io.Writer, all []listedLayer, now time.Time) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tLABEL\tPARENT\tSIZE\tAGE\tLAST USE\tIN USE BY\tAT")
+	fmt.Fprintln(w, "KEY\tKIND\tLABEL\tPARENT\tSIZE\tAGE\tLAST USE\tIN USE BY\tAT")
 	for _, l := range all {
 		if l.Kind == libvirt.KindJava {
-			fmt.Fprintf(w, "%s\tOvercast for Java\t%s\t-\t%v\t-\t-\t%s\n", l.Name, l.Parent, now.Sub(l.Built).Round(time.Second), l.URL)
+			fmt.Fprintf(w, "%s\t%s\tOvercast for Java\t%s\t-\t%v\t-\t-\t%s\n", l.Name, l.Kind, l.Parent, now.Sub(l.Built).Round(time.Second), l.URL)
 			continue
 		}
 		users := "-"
 		if len(l.UsedBy) > 0 {
 			users = strings.Join(l.UsedBy, ", ")
 		}
-		fmt.Fprintf(w, "%.12s\t%s\t%s\t%.1f MiB\t%v\t%v ago\t%s\t%s\n", l.Key, l.Label, l.Parent, float64(l.Bytes)/(1<<20),
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%.1f MiB\t%v\t%v ago\t%s\t%s\n", l.Key, l.Kind, l.Label, l.Parent, float64(l.Bytes)/(1<<20),
 			now.Sub(l.Built).Round(time.Second), now.Sub(l.Used).Round(time.Second), users, l.URL)
 	}
 	return w.Flush()

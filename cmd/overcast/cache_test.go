@@ -17,13 +17,13 @@ func TestTableOfLayers(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	var out strings.Builder
 	require.NoError(t, layerTable(&out, []listedLayer{{"qemu:///system", libvirt.Layer{
-		Key: "3f2a5b6c7d8e9f00", Label: "web", Parent: "/images/a.qcow2", Bytes: 3 << 20,
+		Kind: libvirt.KindWarm, Key: "3f2a5b6c7d8e9f00", Label: "web", Parent: "/images/a.qcow2", Bytes: 3 << 20,
 		Built: now.Add(-2 * time.Hour), Used: now.Add(-time.Minute), UsedBy: []string{"clone-1", "clone-2"},
 	}}, {"qemu:///system", libvirt.Layer{Kind: libvirt.KindJava, Name: "centos-1234", Parent: "centos6", Built: now.Add(-time.Hour)}}}, now))
 	assert.Equal(t, ""+
-		"KEY           LABEL              PARENT           SIZE     AGE     LAST USE  IN USE BY         AT\n"+
-		"3f2a5b6c7d8e  web                /images/a.qcow2  3.0 MiB  2h0m0s  1m0s ago  clone-1, clone-2  qemu:///system\n"+
-		"centos-1234   Overcast for Java  centos6          -        1h0m0s  -         -                 qemu:///system\n", out.String())
+		"KEY           KIND  LABEL              PARENT           SIZE     AGE     LAST USE  IN USE BY         AT\n"+
+		"3f2a5b6c7d8e  warm  web                /images/a.qcow2  3.0 MiB  2h0m0s  1m0s ago  clone-1, clone-2  qemu:///system\n"+
+		"centos-1234   java  Overcast for Java  centos6          -        1h0m0s  -         -                 qemu:///system\n", out.String())
 }
 
 func TestCacheCommandsCheckTheirArguments(t *testing.T) {
