@@ -178,7 +178,7 @@ func (p *planning) warmKey() (layers.Key, error) {
 	}
 	parts := []string{"warm", warmVersion, p.warm.recipe, content, fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
 	for _, f := range p.folders.Mappings {
-		parts = append(parts, fmt.Sprintf("%s %s %v %s", f.Target, f.Driver, f.ReadOnly, f.AccessMode))
+		parts = append(parts, folderPart(f.Entry))
 	}
 	if p.config.usesCloudInit() {
 		login, err := loginKey()
@@ -194,6 +194,11 @@ func (p *planning) warmKey() (layers.Key, error) {
 		parts = append(parts, p.config.Static.IP.String())
 	}
 	return layers.ProvisionedKey(conn, p.base, p.clone, parts...)
+}
+
+// folderPart is the part of the key for a folder.
+func folderPart(e mount.Entry) string {
+	return fmt.Sprintf("%s %s %v %s", e.Target, e.Driver, e.IsReadOnly(), e.AccessMode)
 }
 
 // readCPU describes the CPU of the hypervisor: another one may lack what a saved system uses.

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"testing"
 
+	"github.com/overcast-go/overcast/mount"
 	"github.com/overcast-go/overcast/provider"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/layers"
 	"github.com/stretchr/testify/assert"
@@ -31,4 +32,13 @@ func TestTheHintForAKeptCloneNamesDestroyOnlyIfNoFileStays(t *testing.T) {
 	assert.NotContains(t, i.keptHint("web"), destroy, "its memory could not be saved")
 	i.warm.found = &layers.Layer{}
 	assert.Contains(t, i.keptHint("web"), destroy)
+}
+
+func TestTheKeyOfASlotDependsOnTheValueOfReadOnly(t *testing.T) {
+	part := func(readOnly bool) string {
+		return folderPart(mount.Entry{Target: "data", Mapping: mount.Mapping{ReadOnly: &readOnly}})
+	}
+	assert.Equal(t, part(false), part(false))
+	assert.NotEqual(t, part(false), part(true))
+	assert.Equal(t, part(true), folderPart(mount.Entry{Target: "data"}), "the default")
 }
