@@ -176,10 +176,15 @@ func (p *planning) warmKey() (layers.Key, error) {
 	if err != nil {
 		return "", err
 	}
+	files, err := layers.ReadOnlyFiles(conn, p.base)
+	if err != nil {
+		return "", err
+	}
 	parts := []string{"warm", warmVersion, p.warm.recipe, content, fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
 	for _, f := range p.folders.Mappings {
 		parts = append(parts, folderPart(f.Entry))
 	}
+	parts = append(parts, files...)
 	if p.config.usesCloudInit() {
 		login, err := loginKey()
 		if err != nil {

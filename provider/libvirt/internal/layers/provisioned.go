@@ -92,12 +92,17 @@ func controllerName(c libvirtxml.DomainController) string {
 // diskIdentity identifies the content of a base's disk by its path, size and time of
 // modification.
 func diskIdentity(conn *libvirt.Connect, o *domainxml.Overlay) (string, error) {
-	volume, err := conn.LookupStorageVolByPath(o.Backing)
+	return fileIdentity(conn, "disk "+o.Target, o.Backing, o.Capacity)
+}
+
+// fileIdentity is diskIdentity for any file of a base.
+func fileIdentity(conn *libvirt.Connect, what, path string, size uint64) (string, error) {
+	volume, err := conn.LookupStorageVolByPath(path)
 	if err != nil {
-		if info, statErr := os.Stat(o.Backing); statErr == nil && virt.IsLocal(conn) {
-			return fmt.Sprintf("%s %d %d", o.Backing, info.Size(), info.ModTime().UnixNano()), nil
+		if info, statErr := os.Stat(path); statErr == nil && virt.IsLocal(conn) {
+			return fmt.Sprintf("%s %d %d", path, info.Size(), info.ModTime().UnixNano()), nil
 		}
-		return "", fmt.Errorf("disk %s of its base is in no pool, so its changes cannot be seen", o.Target)
+		return "", fmt.Errorf("%s of its base is in no pool, so its changes cannot be seen", what)
 	}
 	defer volume.Free()
 	text, err := volume.GetXMLDesc(0)
@@ -109,9 +114,9 @@ func diskIdentity(conn *libvirt.Connect, o *domainxml.Overlay) (string, error) {
 		return "", err
 	}
 	if definition.Target == nil || definition.Target.Timestamps == nil {
-		return "", fmt.Errorf("libvirt does not know when disk %s of its base was changed", o.Target)
+		return "", fmt.Errorf("libvirt does not know when %s of its base was changed", what)
 	}
-	return fmt.Sprintf("%s %d %s", o.Backing, o.Capacity, definition.Target.Timestamps.Mtime), nil
+	return fmt.Sprintf("%s %d %s", path, size, definition.Target.Timestamps.Mtime), nil
 }
 
 // PublishProvisioned makes the disks of a clone that has shut down a layer. base is the

@@ -1,11 +1,15 @@
 package layers
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
+	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -95,4 +99,71 @@ func forgetHost(d *libvirtxml.Domain) {
 			i.Source.Network.PortID, i.Source.Network.Bridge = "", ""
 		}
 	}
+}
+
+// ReadOnlyFiles identifies the content of what a running system has read from the files of its
+// base that clones do not write to: the kernel, and read-only disks such as cdroms. The kernel of a
+// hypervisor of another machine is identified by its path unless it is in a pool.
+func ReadOnlyFiles(conn *libvirt.Connect, base *libvirtxml.Domain) ([]string, error) {
+	var found []string
+	for _, f := range kernelFiles(base) {
+		identity, err := fileIdentity(conn, f.what, f.path, 0)
+		if err != nil && !virt.IsLocal(conn) {
+			identity, err = f.path, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, f.what+" "+identity)
+	}
+	if base.Devices == nil {
+		return found, nil
+	}
+	for n := range base.Devices.Disks {
+		d := &base.Devices.Disks[n]
+		if d.Source == nil || d.Target == nil || d.ReadOnly == nil && d.Device != "cdrom" && d.Device != "floppy" {
+			continue
+		}
+		what := "disk " + d.Target.Dev
+		path, err := pathOf(conn, d.Source)
+		if err != nil {
+			return nil, fmt.Errorf("%s of its base %w", what, err)
+		}
+		if path == "" {
+			continue // an empty drive
+		}
+		identity, err := fileIdentity(conn, what, path, 0)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, what+" "+identity)
+	}
+	return found, nil
+}
+
+// kernelFile is a file that QEMU loads into the memory of a machine.
+type kernelFile struct{ what, path string }
+
+func kernelFiles(base *libvirtxml.Domain) []kernelFile {
+	if base.OS == nil {
+		return nil
+	}
+	all := []kernelFile{{"the kernel", base.OS.Kernel}, {"the initrd", base.OS.Initrd}, {"the device tree", base.OS.DTB}}
+	return slices.DeleteFunc(all, func(f kernelFile) bool { return f.path == "" })
+}
+
+// pathOf returns the path of a read-only disk that is a file or a volume. It is "" for an empty
+// drive.
+func pathOf(conn *libvirt.Connect, s *libvirtxml.DomainDiskSource) (string, error) {
+	switch {
+	case s.File != nil:
+		return s.File.File, nil
+	case s.Volume != nil:
+		return storage.VolumePath(conn, storage.VolumeRef{Pool: s.Volume.Pool, Name: s.Volume.Volume})
+	case s.Block != nil && s.Block.Dev == "":
+		return "", nil
+	case s.Block != nil, s.Network != nil, s.Dir != nil, s.NVME != nil, s.VHostUser != nil, s.VHostVDPA != nil:
+		return "", errors.New("is no file, so its changes cannot be seen")
+	}
+	return "", nil
 }

@@ -1,11 +1,14 @@
 package layers
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
@@ -57,4 +60,43 @@ func TestSavedDefinitionKeepsTheAddressesOfItsDevices(t *testing.T) {
 	assert.NotContains(t, text, "seclabel")
 	assert.Contains(t, text, `slot="0x03"`)
 	assert.Contains(t, text, `dev="mine"`)
+}
+
+func TestReadOnlyFilesOfABaseAreIdentifiedByTheirContent(t *testing.T) {
+	conn, err := libvirt.NewConnect("test:///default")
+	require.NoError(t, err)
+	defer conn.Close()
+	dir := t.TempDir()
+	var base libvirtxml.Domain
+	require.NoError(t, base.Unmarshal(`<domain><os><kernel>`+dir+`/vmlinuz</kernel><initrd>`+dir+`/initrd</initrd></os><devices>
+		<disk type='file'><source file='`+dir+`/written'/><target dev='vda'/></disk>
+		<disk type='file' device='cdrom'><source file='`+dir+`/seed.iso'/><target dev='sda'/></disk>
+		<disk type='file' device='cdrom'><target dev='sdb'/></disk>
+		<disk type='file'><source file='`+dir+`/data'/><target dev='vdb'/><readonly/></disk></devices></domain>`))
+	read := func() []string {
+		t.Helper()
+		found, err := ReadOnlyFiles(conn, &base)
+		require.NoError(t, err)
+		return found
+	}
+	files := []string{"vmlinuz", "initrd", "seed.iso", "data"}
+	for _, name := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	before := read()
+	assert.Len(t, before, len(files))
+	assert.Equal(t, before, read())
+	for n, name := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("other"), 0o600))
+		now := read()
+		assert.NotEqual(t, before[n], now[n], name)
+		before = now
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "vmlinuz")))
+	_, err = ReadOnlyFiles(conn, &base)
+	require.EqualError(t, err, "the kernel of its base is in no pool, so its changes cannot be seen")
+	base.OS = nil
+	base.Devices.Disks[3].Source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: "/dev/sr0"}}
+	_, err = ReadOnlyFiles(conn, &base)
+	require.EqualError(t, err, "disk vdb of its base is no file, so its changes cannot be seen")
 }
