@@ -131,6 +131,9 @@ named are removed also if they were used lately, but not while they are in use.`
 			if len(keys) > 0 && (all || cmd.Flags().Changed("older-than")) {
 				return usagef("unexpected argument %q with --all or --older-than", keys[0])
 			}
+			if slices.Contains(keys, "") {
+				return usagef("a LAYER is empty, which all keys start with: use --all to remove all layers")
+			}
 			urls, err := at.list(cmd.Context())
 			if err != nil {
 				return err

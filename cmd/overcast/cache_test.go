@@ -27,7 +27,7 @@ func TestTableOfLayers(t *testing.T) {
 }
 
 func TestCacheCommandsCheckTheirArguments(t *testing.T) {
-	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "--all", "3f2a"}, {"cache", "prune", "--older-than", "1h", "3f2a"}, {"image"}, {"image", "imports"}, {"image", "import"}} {
+	for _, args := range [][]string{{"cache"}, {"cache", "lst"}, {"cache", "prune", "--all", "3f2a"}, {"cache", "prune", "--older-than", "1h", "3f2a"}, {"cache", "prune", "-c", "test:///default", "3f2a", ""}, {"image"}, {"image", "imports"}, {"image", "import"}} {
 		code, out, stderr := overcast(t, "", args...)
 		assert.Equal(t, 2, code, "%v: %s", args, stderr)
 		assert.Empty(t, out)
