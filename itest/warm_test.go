@@ -254,6 +254,27 @@ func specsOfWarmHosts() {
 		Expect(leftovers("warm_far_killed")).To(BeEmpty())
 	})
 
+	It("reserves one address although its provisioning changes", func(ctx SpecContext) {
+		DeferCleanup(prune)
+		reserved := func() int { return strings.Count(virsh("net-dumpxml", "my_nat_network"), "<host ") }
+		for n := range 2 {
+			configure(`warm_changed = ${guest} { warm = true, provision.cmd = "echo %d" }`, n)
+			var steps recordedSteps
+			up(steps.record(ctx), "warm_changed")
+			Expect(steps.all()).To(ContainSubstring("saved memory slot 0"))
+			Expect(fixture.TearDown(ctx, "warm_changed")).To(Succeed())
+			Expect(layerDomains()).To(HaveLen(n + 1))
+			Expect(reserved()).To(Equal(1))
+		}
+		By("restoring the earlier slot again")
+		configure(`warm_changed = ${guest} { warm = true, provision.cmd = "echo 0" }`)
+		var steps recordedSteps
+		up(steps.record(ctx), "warm_changed")
+		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
+		Expect(reserved()).To(Equal(2))
+		Expect(fixture.TearDown(ctx, "warm_changed")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
 	It("goes on after its memory is saved although other clones wait for memory", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
 		configure(`warm_tight = ${guest} { warm = true, memoryWait = 5 }`)
@@ -377,7 +398,7 @@ func specsOfWarmHosts() {
 		configure(`warm_hooks = ${guest} {
 			provision { cache = true, cmd = "echo once >> /root/provisioned" }
 			warm { before = "echo before $OVERCAST_SLOT >> /dev/shm/hooks", after = "echo after $OVERCAST_SLOT >> /dev/shm/hooks" }
-			fsMapping.files { hostPath = %q, mountAt = /files }
+			fsMapping.files { hostPath = %q, mountAt = /files, readOnly = false }
 		}`, folder)
 		var steps recordedSteps
 		for n := range 3 {

@@ -461,6 +461,7 @@ func (i *instance) publishSaved(ctx context.Context, conn *libvirt.Connect, save
 	i.undo.ForgetVolume(saved.Memory)
 	i.undo.ForgetVolume(saved.Seed)
 	reserve(ctx, conn, published.Warm)
+	_ = layers.ReleaseSuperseded(conn, published) // they are released when the slots are removed
 	return nil
 }
 

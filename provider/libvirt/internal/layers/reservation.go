@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,6 +29,33 @@ func (w *Warm) releaseAddress(conn *libvirt.Connect) error {
 		return fmt.Errorf("releasing address %s on network %s: %w", w.Address, w.Network, virt.StripCodes(err))
 	}
 	return nil
+}
+
+// ReleaseSuperseded releases the addresses of unused slots that a new one replaces: after a change
+// of the base or of the provisioning, its host does not use them any more. They would exhaust the
+// range of the DHCP server before they are evicted. A slot that is restored nevertheless reserves
+// its address again.
+func ReleaseSuperseded(conn *libvirt.Connect, by *Layer) error {
+	all, err := List(conn)
+	if err != nil {
+		return err
+	}
+	users, err := Users(conn, all)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, l := range all {
+		if l.isSuperseded(by) && len(users[l.Name]) == 0 {
+			errs = append(errs, l.Warm.releaseAddress(conn))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isSuperseded reports whether a layer is an earlier slot of the same host with the same number.
+func (l *Layer) isSuperseded(by *Layer) bool {
+	return l.Warm != nil && l.Key != by.Key && l.Label == by.Label && l.Warm.Slot == by.Warm.Slot && l.Warm.Network == by.Warm.Network
 }
 
 // setReserved changes the running network by a command unless it already has, or has not, the

@@ -100,3 +100,20 @@ func TestReadOnlyFilesOfABaseAreIdentifiedByTheirContent(t *testing.T) {
 	_, err = ReadOnlyFiles(conn, &base)
 	require.EqualError(t, err, "disk vdb of its base is no file, so its changes cannot be seen")
 }
+
+func TestASlotSupersedesThoseOfItsHostWithTheSameNumber(t *testing.T) {
+	slot := func(key, label, network string, number int) *Layer {
+		return &Layer{Metadata: Metadata{Key: NewKey(key), Label: label, Warm: &Warm{Slot: number, Network: network}}}
+	}
+	by := slot("new", "web", "default", 0)
+	assert.True(t, slot("old", "web", "default", 0).isSuperseded(by))
+	for what, other := range map[string]*Layer{
+		"itself":          by,
+		"another host":    slot("old", "db", "default", 0),
+		"another number":  slot("old", "web", "default", 1),
+		"another network": slot("old", "web", "other", 0),
+		"no slot":         {Metadata: Metadata{Key: NewKey("image"), Label: "web"}},
+	} {
+		assert.False(t, other.isSuperseded(by), what)
+	}
+}
