@@ -254,6 +254,34 @@ func specsOfWarmHosts() {
 		Expect(leftovers("warm_far_killed")).To(BeEmpty())
 	})
 
+	It("boots if the domain of its slot was started, which changes the disk", func(ctx SpecContext) {
+		DeferCleanup(removeSlots)
+		configure(`warm_started = ${guest} { warm = true }`)
+		var steps recordedSteps
+		for range 2 {
+			up(steps.record(ctx), "warm_started")
+			Expect(fixture.TearDown(ctx, "warm_started")).To(Succeed())
+		}
+		Expect(steps.all()).To(And(ContainSubstring("restoring memory of slot 0"), Not(ContainSubstring("discarded memory"))))
+		layer := layerDomains()[0]
+		virsh("start", layer)
+		disks, err := filepath.Glob(imageDir + "/overcast-warm_started-*.qcow2")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(disks).To(HaveLen(1))
+		written := func() time.Time {
+			info, err := os.Stat(disks[0])
+			Expect(err).NotTo(HaveOccurred())
+			return info.ModTime()
+		}
+		before := written()
+		Eventually(written).WithTimeout(time.Minute).Should(BeTemporally(">", before), "its system writes to the disk")
+		virsh("destroy", layer)
+		up(steps.record(ctx), "warm_started")
+		Expect(steps.all()).To(ContainSubstring("discarded memory: the set-up goes on without it: its disks have changed"))
+		Expect(steps.count("saved memory")).To(Equal(2))
+		Expect(fixture.TearDown(ctx, "warm_started")).To(Succeed())
+	}, NodeTimeout(5*time.Minute))
+
 	It("reserves one address although its provisioning changes", func(ctx SpecContext) {
 		DeferCleanup(prune)
 		reserved := func() int { return strings.Count(virsh("net-dumpxml", "my_nat_network"), "<host ") }

@@ -127,6 +127,11 @@ func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
 	if p.warm.refresh && found.Created.Before(processStart) {
 		return nil, found.Discard(ctx, p.on.Conn)
 	}
+	if err := found.CheckDisks(p.on.Conn); err != nil {
+		provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", err))
+		discard(ctx, p.on.Conn, found)
+		return nil, nil
+	}
 	if found.Touch(p.on.Conn) != nil {
 		return nil, nil // it has just been removed
 	}

@@ -24,6 +24,7 @@ type Warm struct {
 	MAC     string            `xml:"mac"`               // of the interface with the address
 	Network string            `xml:"network,omitempty"` // that reserves the address; "" for none
 	HostKey string            `xml:"hostKey,omitempty"` // of SSH, as in authorized_keys; "" if it is not known
+	Disks   []string          `xml:"disk"`              // when each disk was last written to; none in a slot of an earlier release
 }
 
 // ReadUsers reads what the domains and volumes of a hypervisor use. A warm slot also uses
@@ -83,7 +84,51 @@ func PublishWarm(conn *libvirt.Connect, key Key, of Saved) (*Layer, error) {
 	m := newMetadata(KindWarm, key, of.Parent, of.Label, disks+memory)
 	m.Provisioned = of.Took.Round(100 * time.Millisecond).Seconds()
 	m.Warm = &of.Warm
+	if m.Warm.Disks, err = lastWrites(conn, m.Key, definition); err != nil {
+		return nil, err
+	}
 	return publish(conn, definition, m)
+}
+
+// lastWrites returns when each disk of a slot that is a volume was last written to.
+func lastWrites(conn *libvirt.Connect, key Key, definition *libvirtxml.Domain) ([]string, error) {
+	var found []string
+	for _, d := range definition.Devices.Disks {
+		if d.Source == nil || d.Source.Volume == nil || d.ReadOnly != nil {
+			continue
+		}
+		volume, err := storage.LookUpVolume(conn, storage.VolumeRef{Pool: d.Source.Volume.Pool, Name: d.Source.Volume.Volume})
+		if err != nil {
+			return nil, fmt.Errorf("reading the disks of layer %s: %w", key.Short(), err)
+		}
+		text, err := volume.GetXMLDesc(0)
+		_ = volume.Free()
+		if err != nil {
+			return nil, fmt.Errorf("reading volume %s: %w", d.Source.Volume.Volume, virt.StripCodes(err))
+		}
+		var v libvirtxml.StorageVolume
+		if err := v.Unmarshal(text); err != nil {
+			return nil, err
+		}
+		if v.Target != nil && v.Target.Timestamps != nil {
+			found = append(found, d.Target.Dev+" "+v.Target.Timestamps.Mtime)
+		}
+	}
+	return found, nil
+}
+
+// CheckDisks fails if the disks of a slot have changed since its memory was saved, for instance
+// because its domain was started: a system that is restored would corrupt its file systems. It
+// succeeds if that cannot be determined.
+func (l *Layer) CheckDisks(conn *libvirt.Connect) error {
+	if len(l.Warm.Disks) == 0 {
+		return nil
+	}
+	now, err := lastWrites(conn, l.Key, l.Definition)
+	if err == nil && !slices.Equal(now, l.Warm.Disks) {
+		return fmt.Errorf("its disks have changed since its memory was saved: domain %s must not be started", l.Name)
+	}
+	return nil
 }
 
 // forgetHost removes what libvirt chose for a running machine on its hypervisor. The
