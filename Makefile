@@ -80,7 +80,7 @@ itest-other: deps ## itest-fast in a root of another release of Debian: 13 on De
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
 
 itest-cloud: deps $(LAB) $(GINKGO) ## specs that take minutes where guests are emulated: a cloud image, systemd guests with addresses of their own (as root)
-	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|systemd-networkd, in three processes have addresses' ./itest
+	LAB_CLOUD=1 LAB_DEBIAN=1 $(LAB) $(GINKGO) --focus 'a host of a cloud image|systemd-networkd, in three processes have addresses|on a remote hypervisor with systemd' ./itest
 
 faults: deps $(LAB) $(GINKGO) ## make each libvirt call of a set-up and teardown fail, hang or lose its connection (as root)
 	ITEST_FAULTS=1 $(LAB) $(GINKGO) -p --label-filter faults ./itest

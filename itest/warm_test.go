@@ -450,27 +450,50 @@ func specsOfWarmHosts() {
 		Expect(fixture.TearDown(ctx, "warm_static")).To(Succeed())
 	}, NodeTimeout(5*time.Minute))
 
-	It("with systemd is restored, and renews its DHCP lease", func(ctx SpecContext) {
-		DeferCleanup(removeSlots)
-		requireDebian("lab-debian-bios")
-		network("renewing", 136, 20, "<lease expiry='2' unit='minutes'/>", noPing)
-		define(asAnother("lab-debian-bios", "renewing-base", "my_nat_network", "renewing"))
-		configure(`warm_debian = ${guest} {
-			libvirtBaseDomain = renewing-base, networkDeviceId = renewing, ` + proof + `
+	// variable is a UEFI variable that a guest creates.
+	const variable = "/sys/firmware/efi/efivars/Overcast-6a7c1b52-0d5e-4b8e-9a44-3f1c2d5e7f90"
+
+	// restoresUEFI sets up a systemd guest that boots by UEFI, twice, and returns the second.
+	restoresUEFI := func(ctx SpecContext, base, network, set string) *fixture.CloudHost {
+		GinkgoHelper()
+		DeferCleanup(func() {
+			removeSlots()
+			Expect(filepath.Glob(nvramDir + "/overcast-warm_uefi-*")).To(BeEmpty())
+		})
+		configure(`warm_uefi = ${guest} {
+			libvirtBaseDomain = %s, networkDeviceId = %s
+			%s
+			provision.cmd = "cat /proc/sys/kernel/random/uuid > /dev/shm/proof; printf '\\007\\000\\000\\000x' > %s"
 			warm = true, addressTimeout = 10 minutes, provision.startTimeout = 10 minutes
-		}`)
+		}`, base, network, set, variable)
 		var steps recordedSteps
-		seen := readProof(up(steps.record(ctx), "warm_debian"))
-		Expect(fixture.TearDown(ctx, "warm_debian")).To(Succeed())
-		host := up(steps.record(ctx), "warm_debian")
+		seen := readProof(up(steps.record(ctx), "warm_uefi"))
+		Expect(fixture.TearDown(ctx, "warm_uefi")).To(Succeed())
+		host := up(steps.record(ctx), "warm_uefi")
 		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
 		Expect(readProof(host)).To(Equal(seen))
+		Expect(host.Run(ctx, "tail -c 1 "+variable)).To(HaveField("Stdout", "x"))
+		return host
+	}
+
+	It("with systemd and UEFI is restored with its variables, and renews its DHCP lease", func(ctx SpecContext) {
+		requireDebian("lab-debian")
+		network("renewing", 136, 20, "<lease expiry='2' unit='minutes'/>", noPing)
+		define(asAnother("lab-debian", "renewing-base", "my_nat_network", "renewing"))
+		host := restoresUEFI(ctx, "renewing-base", "renewing", "")
 		until := func() string { return virsh("net-dhcp-leases", "renewing") }
 		first := until()
 		Eventually(until).WithTimeout(3*time.Minute).WithPolling(time.Second).ShouldNot(Equal(first), "the guest renews its lease")
 		Expect(until()).To(ContainSubstring(host.HostName()))
 		Expect(host.Run(ctx, "true")).To(HaveField("ExitCode", 0))
-		Expect(fixture.TearDown(ctx, "warm_debian")).To(Succeed())
+		Expect(fixture.TearDown(ctx, "warm_uefi")).To(Succeed())
+	}, NodeTimeout(20*time.Minute))
+
+	It("on a remote hypervisor with systemd and UEFI is restored with its variables", func(ctx SpecContext) {
+		requireSlow()
+		requireDebian("lab-debian")
+		restoresUEFI(ctx, "lab-debian", "my_nat_network", remote)
+		Expect(fixture.TearDown(ctx, "warm_uefi")).To(Succeed())
 	}, NodeTimeout(20*time.Minute))
 
 	It("of an image has the host key of its slot, and cloud-init does not run again", func(ctx SpecContext) {

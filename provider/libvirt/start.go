@@ -215,8 +215,11 @@ func (i *instance) unlinkAll(ctx context.Context, conn *libvirt.Connect, domain 
 // createPaused creates the domain, paused. libvirt restores its memory if that is a save image.
 func (i *instance) createPaused(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	step, create := "create domain", i.createDomain
-	if i.warm.restoresImage() {
+	switch {
+	case i.warm.restoresImage():
 		step, create = "restore domain", i.restoreImage
+	case i.warm.found != nil:
+		create = i.createWaiting
 	}
 	return trace.Get(ctx, step, func() (*libvirt.Domain, error) { return create(ctx, conn, c) })
 }
@@ -237,10 +240,7 @@ func (i *instance) setOwner(c *domainxml.Clone) {
 // before: libvirt removes their state together with the definition.
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
 	i.setOwner(c)
-	flags := libvirt.DOMAIN_START_PAUSED
-	if i.isAutodestroyed() {
-		flags |= libvirt.DOMAIN_START_AUTODESTROY
-	}
+	flags := i.startFlags()
 	if !c.NeedsDefinition() {
 		text, err := c.Definition.Marshal()
 		if err != nil {
@@ -273,6 +273,13 @@ func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *d
 		return nil, err
 	}
 	return domain, nil
+}
+
+func (i *instance) startFlags() libvirt.DomainCreateFlags {
+	if i.isAutodestroyed() {
+		return libvirt.DOMAIN_START_PAUSED | libvirt.DOMAIN_START_AUTODESTROY
+	}
+	return libvirt.DOMAIN_START_PAUSED
 }
 
 func define(conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {

@@ -143,9 +143,6 @@ func (p *planning) warmRefusal() string {
 	if kind, err := p.on.Conn.GetType(); err != nil || kind != "QEMU" {
 		return "the hypervisor is not QEMU"
 	}
-	if p.clone.NeedsDefinition() {
-		return "its base has UEFI variables or an emulated TPM, which are not saved"
-	}
 	for _, fs := range p.clone.Definition.Devices.Filesystems {
 		if fs.Driver != nil && fs.Driver.Type == string(mount.VirtioFS) {
 			return "it has a virtiofs folder, whose state cannot be saved: use driver = 9p and mountAt"
@@ -264,11 +261,8 @@ func (p *planning) planAgain(ctx context.Context) error {
 		return err
 	}
 	p.clone.Base = base // by which clones have identities
-	switch {
-	case p.warm.found == nil:
+	if p.warm.found == nil {
 		p.clone.AddGenerationID()
-	case !p.warm.image:
-		p.clone.AwaitMemory()
 	}
 	return nil
 }
@@ -302,9 +296,23 @@ func (i *instance) restore(ctx context.Context, conn *libvirt.Connect, domain *l
 	return nil
 }
 
+// createWaiting starts the domain, paused, which waits for its memory.
+func (i *instance) createWaiting(_ context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	if err := i.defineRestored(conn, c); err != nil {
+		return nil, err
+	}
+	text, err := c.AwaitingMemory()
+	if err != nil {
+		return nil, err
+	}
+	return conn.DomainCreateXML(text, i.startFlags())
+}
+
 // restoreImage has libvirt start the domain, paused, from the save image.
 func (i *instance) restoreImage(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
-	i.setOwner(c)
+	if err := i.defineRestored(conn, c); err != nil {
+		return nil, err
+	}
 	text, err := c.Definition.Marshal()
 	if err != nil {
 		return nil, err
@@ -313,6 +321,20 @@ func (i *instance) restoreImage(ctx context.Context, conn *libvirt.Connect, c *d
 		return nil, fmt.Errorf("restoring its memory: %w", virt.StripCodes(err))
 	}
 	return conn.LookupDomainByName(c.Name)
+}
+
+// defineRestored defines a domain with UEFI variables before it is started, for the reason that
+// createDomain has. QEMU writes the variables that are part of the memory to the new file.
+func (i *instance) defineRestored(conn *libvirt.Connect, c *domainxml.Clone) error {
+	i.setOwner(c)
+	if !c.NeedsDefinition() {
+		return nil
+	}
+	domain, err := define(conn, c)
+	if err != nil {
+		return err
+	}
+	return domain.Free()
 }
 
 func notRestored(err error) error { return mark.As(err, provider.ErrNotRestored) }
@@ -449,7 +471,7 @@ func (i *instance) removeMemoryVolume(ctx context.Context, v storage.VolumeRef) 
 
 // publishSaved stops the domain and makes its disks and the memory a layer.
 func (i *instance) publishSaved(ctx context.Context, conn *libvirt.Connect, saved *layers.Saved) error {
-	if err := virt.RemoveDomain(conn, saved.Clone.Name); err != nil {
+	if err := virt.StopDomain(conn, saved.Clone.Name); err != nil {
 		return virt.StripCodes(err)
 	}
 	published, err := layers.PublishWarm(conn, i.warm.key, *saved)

@@ -1,6 +1,10 @@
 package domainxml
 
-import "libvirt.org/go/libvirtxml"
+import (
+	"slices"
+
+	"libvirt.org/go/libvirtxml"
+)
 
 // AddGenerationID gives the clone a generation ID, by which its system detects that its
 // memory was restored, and seeds its random numbers anew. Only x86 has one.
@@ -10,13 +14,14 @@ func (c *Clone) AddGenerationID() {
 	}
 }
 
-// AwaitMemory makes the clone wait for its memory instead of booting.
-func (c *Clone) AwaitMemory() {
-	if c.Definition.QEMUCommandline == nil {
-		c.Definition.QEMUCommandline = &libvirtxml.DomainQEMUCommandline{}
+// AwaitingMemory returns a definition with which the clone starts waiting for its memory
+// instead of booting.
+func (c *Clone) AwaitingMemory() (string, error) {
+	d, line := *c.Definition, libvirtxml.DomainQEMUCommandline{}
+	if d.QEMUCommandline != nil {
+		line = *d.QEMUCommandline
 	}
-	line := c.Definition.QEMUCommandline
-	for _, arg := range []string{"-incoming", "defer"} {
-		line.Args = append(line.Args, libvirtxml.DomainQEMUCommandlineArg{Value: arg})
-	}
+	line.Args = append(slices.Clone(line.Args), libvirtxml.DomainQEMUCommandlineArg{Value: "-incoming"}, libvirtxml.DomainQEMUCommandlineArg{Value: "defer"})
+	d.QEMUCommandline = &line
+	return d.Marshal()
 }

@@ -13,9 +13,9 @@ func TestCloneAwaitsItsMemory(t *testing.T) {
 		c := &Clone{Definition: &libvirtxml.Domain{OS: &libvirtxml.DomainOS{Type: &libvirtxml.DomainOSType{Arch: arch}}}}
 		c.AddGenerationID()
 		assert.Equal(t, has, c.Definition.GenID != nil, arch)
-		c.AwaitMemory()
-		text, err := c.Definition.Marshal()
+		text, err := c.AwaitingMemory()
 		require.NoError(t, err)
 		assert.Contains(t, text, `<arg value="-incoming"></arg>`)
+		assert.Nil(t, c.Definition.QEMUCommandline, "it boots when it is started again")
 	}
 }

@@ -137,10 +137,33 @@ func PublishProvisioned(conn *libvirt.Connect, key Key, base *libvirtxml.Domain,
 	}
 	m := newMetadata(KindProvisioned, key, base.Name, label, bytes)
 	m.Provisioned = took.Round(100 * time.Millisecond).Seconds()
+	if c.NeedsDefinition() {
+		found, err := readInactive(conn, c.Name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the firmware: %w", virt.StripCodes(err))
+		}
+		definition.OS, definition.Features = found.OS, found.Features
+	}
+	return publishClone(conn, definition, m, c)
+}
+
+// readInactive reads the definition that a domain has when it is started again.
+func readInactive(conn *libvirt.Connect, name string) (*libvirtxml.Domain, error) {
+	domain, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return nil, err
+	}
+	defer domain.Free()
+	return virt.ReadDefinition(domain, libvirt.DOMAIN_XML_INACTIVE|libvirt.DOMAIN_XML_SECURE)
+}
+
+// publishClone publishes a definition with the overlays of a clone, and its UEFI variables if
+// it has some.
+func publishClone(conn *libvirt.Connect, definition *libvirtxml.Domain, m *Metadata, c *domainxml.Clone) (*Layer, error) {
 	if !c.NeedsDefinition() {
 		return publish(conn, definition, m)
 	}
-	restore, err := takeFirmware(conn, definition, c.Name)
+	restore, err := keepVariables(conn, c.Name)
 	if err != nil {
 		return nil, fmt.Errorf("keeping the UEFI variables: %w", virt.StripCodes(err))
 	}
@@ -199,10 +222,9 @@ func allocation(conn *libvirt.Connect, v storage.VolumeRef) (uint64, error) {
 	return info.Allocation, nil
 }
 
-// takeFirmware gives the definition the firmware of a clone and its UEFI variables, which
-// stay when the clone's definition is removed. restore defines the clone again, with which
-// the variables are removed.
-func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone string) (restore func() error, err error) {
+// keepVariables removes the definition of a clone, whose UEFI variables stay. restore defines
+// the clone again, with which the variables are removed.
+func keepVariables(conn *libvirt.Connect, clone string) (restore func() error, err error) {
 	domain, err := conn.LookupDomainByName(clone)
 	if err != nil {
 		return nil, err
@@ -212,11 +234,6 @@ func takeFirmware(conn *libvirt.Connect, definition *libvirtxml.Domain, clone st
 	if err != nil {
 		return nil, err
 	}
-	var found libvirtxml.Domain
-	if err := found.Unmarshal(text); err != nil {
-		return nil, err
-	}
-	definition.OS, definition.Features = found.OS, found.Features
 	restore = func() error {
 		again, err := conn.DomainDefineXML(text)
 		if err != nil {

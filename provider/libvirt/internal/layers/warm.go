@@ -87,7 +87,7 @@ func PublishWarm(conn *libvirt.Connect, key Key, of Saved) (*Layer, error) {
 	if m.Warm.Disks, err = lastWrites(conn, m.Key, definition); err != nil {
 		return nil, err
 	}
-	return publish(conn, definition, m)
+	return publishClone(conn, definition, m, of.Clone)
 }
 
 // lastWrites returns when each disk of a slot that is a volume was last written to.

@@ -151,9 +151,7 @@ func RemoveDomain(conn *libvirt.Connect, name string) error {
 		return err
 	}
 	defer domain.Free()
-	// A transient domain no longer exists once it is destroyed. A domain that does
-	// not run is persistent, or has ended between two calls.
-	if err := domain.Destroy(); err != nil && !IsCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
+	if err := stop(domain); err != nil {
 		return err
 	}
 	persistent, err := domain.IsPersistent()
@@ -164,4 +162,28 @@ func RemoveDomain(conn *libvirt.Connect, name string) error {
 		return err
 	}
 	return Undefine(domain)
+}
+
+// StopDomain destroys a domain; its definition stays. A domain that no longer exists is not
+// an error.
+func StopDomain(conn *libvirt.Connect, name string) error {
+	domain, err := conn.LookupDomainByName(name)
+	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer domain.Free()
+	return stop(domain)
+}
+
+// stop destroys a domain. A transient domain no longer exists then. A domain that does not
+// run is persistent, or has ended between two calls.
+func stop(domain *libvirt.Domain) error {
+	err := domain.Destroy()
+	if IsCode(err, libvirt.ERR_NO_DOMAIN, libvirt.ERR_OPERATION_INVALID) {
+		return nil
+	}
+	return err
 }
