@@ -486,6 +486,7 @@ func specsOfWarmHosts() {
 		Eventually(until).WithTimeout(3*time.Minute).WithPolling(time.Second).ShouldNot(Equal(first), "the guest renews its lease")
 		Expect(until()).To(ContainSubstring(host.HostName()))
 		Expect(host.Run(ctx, "true")).To(HaveField("ExitCode", 0))
+		expectReverts(ctx, host, readProof(host))
 		Expect(fixture.TearDown(ctx, "warm_uefi")).To(Succeed())
 	}, NodeTimeout(20*time.Minute))
 
