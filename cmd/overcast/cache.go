@@ -173,33 +173,56 @@ func (h *hypervisors) completeLayers(cmd *cobra.Command, args []string, _ string
 // removeNamed removes the layers whose keys start with the given ones, at all hypervisors
 // that have them.
 func removeNamed(ctx context.Context, stdout io.Writer, urls, keys []string) error {
-	known := map[string]bool{}
+	found := map[string][]libvirt.Layer{} // by URL
+	var all []libvirt.Layer
 	var errs []error // a hypervisor that fails does not stop the others
 	for _, url := range urls {
-		all, err := libvirt.ListLayers(ctx, url)
+		layers, err := libvirt.ListLayers(ctx, url)
 		errs = append(errs, err)
-		for _, key := range keys {
-			for _, l := range all {
-				if l.Key == "" || !strings.HasPrefix(l.Key, key) {
-					continue
-				}
-				known[key] = true
-				if len(l.UsedBy) > 0 {
-					errs = append(errs, fmt.Errorf("removing layer %s at %s: it is in use by %s", key, redact.Text(url), strings.Join(l.UsedBy, ", ")))
-					continue
-				}
-				removed, err := libvirt.RemoveLayers(ctx, url, l.Key)
-				printRemoved(stdout, removed)
-				errs = append(errs, err)
-			}
-		}
+		found[url], all = layers, append(all, layers...)
 	}
-	for _, key := range keys {
-		if !known[key] {
-			errs = append(errs, fmt.Errorf("removing layer %s: no hypervisor has it: overcast cache ls lists the layers", key))
+	for _, start := range keys {
+		key, err := fullKey(start, all)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("removing layer %s: %w", start, err))
+			continue
+		}
+		for _, url := range urls {
+			errs = append(errs, removeKey(ctx, stdout, url, found[url], key))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// fullKey returns the key that begins with a text.
+func fullKey(start string, all []libvirt.Layer) (string, error) {
+	var keys []string
+	for _, l := range all {
+		if l.Key != "" && strings.HasPrefix(l.Key, start) && !slices.Contains(keys, l.Key) {
+			keys = append(keys, l.Key)
+		}
+	}
+	switch len(keys) {
+	case 0:
+		return "", errors.New("no hypervisor has it: overcast cache ls lists the layers")
+	case 1:
+		return keys[0], nil
+	}
+	return "", fmt.Errorf("%d layers have a key that starts so: give more of the key", len(keys))
+}
+
+// removeKey removes the layer with a key from a hypervisor that has these layers.
+func removeKey(ctx context.Context, stdout io.Writer, url string, layers []libvirt.Layer, key string) error {
+	n := slices.IndexFunc(layers, func(l libvirt.Layer) bool { return l.Key == key })
+	if n < 0 {
+		return nil
+	}
+	if by := layers[n].UsedBy; len(by) > 0 {
+		return fmt.Errorf("removing layer %.12s at %s: it is in use by %s", key, redact.Text(url), strings.Join(by, ", "))
+	}
+	removed, err := libvirt.RemoveLayers(ctx, url, key)
+	printRemoved(stdout, removed)
+	return err
 }
 
 func printRemoved(stdout io.Writer, removed []libvirt.Layer) {

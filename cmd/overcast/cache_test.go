@@ -55,6 +55,15 @@ func TestCachePruneNamesALayerThatDoesNotExist(t *testing.T) {
 	assert.Contains(t, stderr, "removing layer 3f2a: no hypervisor has it: overcast cache ls lists the layers")
 }
 
+func TestCachePruneTakesTheStartOfAKeyThatOneLayerHas(t *testing.T) {
+	all := []libvirt.Layer{{Key: "3f2a5b"}, {Key: "3f2a77"}, {Key: "3f2a77"}, {Kind: libvirt.KindJava}}
+	key, err := fullKey("3f2a7", all)
+	require.NoError(t, err, "two hypervisors have it")
+	assert.Equal(t, "3f2a77", key)
+	_, err = fullKey("3f2a", all)
+	assert.EqualError(t, err, "2 layers have a key that starts so: give more of the key")
+}
+
 func TestCachePruneRemovesDownloads(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
