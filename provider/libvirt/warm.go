@@ -125,7 +125,11 @@ func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
 		return nil, nil
 	}
 	if p.warm.refresh && found.Created.Before(processStart) {
-		return nil, found.Discard(ctx, p.on.Conn)
+		if err := found.Discard(ctx, p.on.Conn); err != nil {
+			provider.Report(ctx, provider.StepNotWarm, err.Error())
+			p.warm.key = ""
+		}
+		return nil, nil
 	}
 	if err := found.CheckDisks(p.on.Conn); err != nil {
 		provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", err))
@@ -510,7 +514,7 @@ func (i *instance) DiscardMemory(ctx context.Context) error {
 	}
 	i.warm, i.plan, i.addressHeld = warmUse{}, nil, false
 	return i.call(ctx, func(ctx context.Context, on *virt.Connection) (err error) {
-		if found == nil { // the clone has just saved it
+		if found == nil && key != "" { // the clone has just saved it
 			found, err = layers.Find(on.Conn, key)
 		}
 		if err == nil && found != nil {
