@@ -14,7 +14,6 @@ import (
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 )
 
 // KindFolder is the kind of a copied folder. Package fsmapping lists and removes them.
@@ -285,19 +284,12 @@ func listVolume(volume *libvirt.StorageVol, poolName string) *listed {
 
 // lastChange returns when the file of a volume was last written or changed otherwise.
 func lastChange(volume *libvirt.StorageVol) (time.Time, error) {
-	text, err := volume.GetXMLDesc(0)
+	stamps, err := storage.Timestamps(volume)
 	if err != nil {
 		return time.Time{}, err
 	}
-	var definition libvirtxml.StorageVolume
-	if err := definition.Unmarshal(text); err != nil {
-		return time.Time{}, err
-	}
-	if definition.Target == nil || definition.Target.Timestamps == nil {
-		return time.Time{}, fmt.Errorf("volume %s has no timestamps", definition.Name)
-	}
 	var last time.Time
-	for _, stamp := range []string{definition.Target.Timestamps.Mtime, definition.Target.Timestamps.Ctime} {
+	for _, stamp := range []string{stamps.Mtime, stamps.Ctime} {
 		seconds, err := strconv.ParseFloat(stamp, 64)
 		if err != nil {
 			return time.Time{}, err

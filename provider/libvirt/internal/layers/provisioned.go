@@ -105,18 +105,14 @@ func fileIdentity(conn *libvirt.Connect, what, path string, size uint64) (string
 		return "", fmt.Errorf("%s of its base is in no pool, so its changes cannot be seen", what)
 	}
 	defer volume.Free()
-	text, err := volume.GetXMLDesc(0)
-	if err != nil {
-		return "", virt.StripCodes(err)
+	stamps, err := storage.Timestamps(volume)
+	if err == nil && stamps.Mtime == "" {
+		err = fmt.Errorf("libvirt does not know when %s of its base was changed", what)
 	}
-	var definition libvirtxml.StorageVolume
-	if err := definition.Unmarshal(text); err != nil {
+	if err != nil {
 		return "", err
 	}
-	if definition.Target == nil || definition.Target.Timestamps == nil {
-		return "", fmt.Errorf("libvirt does not know when %s of its base was changed", what)
-	}
-	return fmt.Sprintf("%s %d %s", path, size, definition.Target.Timestamps.Mtime), nil
+	return fmt.Sprintf("%s %d %s", path, size, stamps.Mtime), nil
 }
 
 // PublishProvisioned makes the disks of a clone that has shut down a layer. base is the

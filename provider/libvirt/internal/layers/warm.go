@@ -101,18 +101,12 @@ func lastWrites(conn *libvirt.Connect, key Key, definition *libvirtxml.Domain) (
 		if err != nil {
 			return nil, fmt.Errorf("reading the disks of layer %s: %w", key.Short(), err)
 		}
-		text, err := volume.GetXMLDesc(0)
+		stamps, err := storage.Timestamps(volume)
 		_ = volume.Free()
 		if err != nil {
-			return nil, fmt.Errorf("reading volume %s: %w", d.Source.Volume.Volume, virt.StripCodes(err))
+			return nil, fmt.Errorf("reading volume %s: %w", d.Source.Volume.Volume, err)
 		}
-		var v libvirtxml.StorageVolume
-		if err := v.Unmarshal(text); err != nil {
-			return nil, err
-		}
-		if v.Target != nil && v.Target.Timestamps != nil {
-			found = append(found, d.Target.Dev+" "+v.Target.Timestamps.Mtime)
-		}
+		found = append(found, d.Target.Dev+" "+stamps.Mtime)
 	}
 	return found, nil
 }

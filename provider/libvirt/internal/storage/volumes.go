@@ -233,6 +233,24 @@ func VolumePath(conn *libvirt.Connect, v VolumeRef) (string, error) {
 	return path, virt.StripCodes(err)
 }
 
+// Timestamps returns when the file of a volume was last written and changed. They are empty if
+// libvirt does not know.
+func Timestamps(volume *libvirt.StorageVol) (libvirtxml.StorageVolumeTargetTimestamps, error) {
+	none := libvirtxml.StorageVolumeTargetTimestamps{}
+	text, err := volume.GetXMLDesc(0)
+	if err != nil {
+		return none, virt.StripCodes(err)
+	}
+	var definition libvirtxml.StorageVolume
+	if err := definition.Unmarshal(text); err != nil {
+		return none, err
+	}
+	if definition.Target == nil || definition.Target.Timestamps == nil {
+		return none, nil
+	}
+	return *definition.Target.Timestamps, nil
+}
+
 // DeleteVolume removes a volume. A volume that no longer exists is not an error; a pool
 // that does not exist or is not active is one, as the volume's file may still exist.
 func DeleteVolume(conn *libvirt.Connect, poolName, name string) error {

@@ -143,30 +143,26 @@ func Undefine(domain *libvirt.Domain) error {
 // RemoveDomain destroys a clone and removes its definition. A domain that no longer
 // exists is not an error. libvirt sends QEMU SIGTERM, and SIGKILL after 15 seconds.
 func RemoveDomain(conn *libvirt.Connect, name string) error {
-	domain, err := conn.LookupDomainByName(name)
-	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer domain.Free()
-	if err := stop(domain); err != nil {
-		return err
-	}
-	persistent, err := domain.IsPersistent()
-	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil || !persistent {
-		return err
-	}
-	return Undefine(domain)
+	return ifExists(conn, name, func(domain *libvirt.Domain) error {
+		if err := stop(domain); err != nil {
+			return err
+		}
+		persistent, err := domain.IsPersistent()
+		if IsCode(err, libvirt.ERR_NO_DOMAIN) {
+			return nil
+		}
+		if err != nil || !persistent {
+			return err
+		}
+		return Undefine(domain)
+	})
 }
 
 // StopDomain destroys a domain; its definition stays. A domain that no longer exists is not
 // an error.
-func StopDomain(conn *libvirt.Connect, name string) error {
+func StopDomain(conn *libvirt.Connect, name string) error { return ifExists(conn, name, stop) }
+
+func ifExists(conn *libvirt.Connect, name string, do func(*libvirt.Domain) error) error {
 	domain, err := conn.LookupDomainByName(name)
 	if IsCode(err, libvirt.ERR_NO_DOMAIN) {
 		return nil
@@ -175,7 +171,7 @@ func StopDomain(conn *libvirt.Connect, name string) error {
 		return err
 	}
 	defer domain.Free()
-	return stop(domain)
+	return do(domain)
 }
 
 // stop destroys a domain. A transient domain no longer exists then. A domain that does not
