@@ -214,6 +214,7 @@ func (i *instance) unlinkAll(ctx context.Context, conn *libvirt.Connect, domain 
 
 // createPaused creates the domain, paused. libvirt restores its memory if that is a save image.
 func (i *instance) createPaused(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
+	i.setOwner(c)
 	step, create := "create domain", i.createDomain
 	switch {
 	case i.warm.restoresImage():
@@ -239,7 +240,6 @@ func (i *instance) setOwner(c *domainxml.Clone) {
 // createDomain starts the domain, paused. A domain with UEFI variables or a TPM is defined
 // before: libvirt removes their state together with the definition.
 func (i *instance) createDomain(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
-	i.setOwner(c)
 	flags := i.startFlags()
 	if !c.NeedsDefinition() {
 		text, err := c.Definition.Marshal()

@@ -102,7 +102,7 @@ func TestTheLeaseOfACloneStartsWhenItIsCreated(t *testing.T) {
 	for !time.Now().Truncate(time.Second).After(planned) { // stamps have seconds
 		time.Sleep(10 * time.Millisecond)
 	}
-	_, err := i.createDomain(t.Context(), on.Conn, c)
+	_, err := i.createPaused(t.Context(), on.Conn, c)
 	require.True(t, virt.IsCode(err, libvirt.ERR_INVALID_ARG), "libvirt's test driver starts no domain paused: %v", err)
 	created := owner.ParseMetadata(c.Name, c.Definition.Metadata.XML)
 	assert.True(t, created.Lease.Renewed.After(planned))

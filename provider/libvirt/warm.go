@@ -107,9 +107,14 @@ func (p *planning) useWarm(ctx context.Context) error {
 
 // discardIncompleteSlot removes the slot, which lacks a volume. The clone has no slot then.
 func (p *planning) discardIncompleteSlot(ctx context.Context, cause error) {
-	provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", cause))
-	discard(ctx, p.on.Conn, p.warm.found)
+	p.discardSlot(ctx, p.warm.found, cause)
 	p.warm.found, p.warm.key = nil, ""
+}
+
+// discardSlot removes a slot that cannot be restored.
+func (p *planning) discardSlot(ctx context.Context, slot *layers.Layer, cause error) {
+	provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", cause))
+	discard(ctx, p.on.Conn, slot)
 }
 
 // findSlot returns the layer of the slot, or nil if there is none to restore. If its domain
@@ -132,8 +137,7 @@ func (p *planning) findSlot(ctx context.Context) (*layers.Layer, error) {
 		return nil, nil
 	}
 	if err := found.CheckDisks(p.on.Conn); err != nil {
-		provider.Report(ctx, provider.StepDiscardedMemory, fmt.Sprintf("the set-up goes on without it: %v", err))
-		discard(ctx, p.on.Conn, found)
+		p.discardSlot(ctx, found, err)
 		return nil, nil
 	}
 	if found.Touch(p.on.Conn) != nil {
@@ -302,7 +306,7 @@ func (i *instance) restore(ctx context.Context, conn *libvirt.Connect, domain *l
 
 // createWaiting starts the domain, paused, which waits for its memory.
 func (i *instance) createWaiting(_ context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
-	if err := i.defineRestored(conn, c); err != nil {
+	if err := defineRestored(conn, c); err != nil {
 		return nil, err
 	}
 	text, err := c.AwaitingMemory()
@@ -314,7 +318,7 @@ func (i *instance) createWaiting(_ context.Context, conn *libvirt.Connect, c *do
 
 // restoreImage has libvirt start the domain, paused, from the save image.
 func (i *instance) restoreImage(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone) (*libvirt.Domain, error) {
-	if err := i.defineRestored(conn, c); err != nil {
+	if err := defineRestored(conn, c); err != nil {
 		return nil, err
 	}
 	text, err := c.Definition.Marshal()
@@ -329,8 +333,7 @@ func (i *instance) restoreImage(ctx context.Context, conn *libvirt.Connect, c *d
 
 // defineRestored defines a domain with UEFI variables before it is started, for the reason that
 // createDomain has. QEMU writes the variables that are part of the memory to the new file.
-func (i *instance) defineRestored(conn *libvirt.Connect, c *domainxml.Clone) error {
-	i.setOwner(c)
+func defineRestored(conn *libvirt.Connect, c *domainxml.Clone) error {
 	if !c.NeedsDefinition() {
 		return nil
 	}
