@@ -71,10 +71,12 @@ bench-parts: deps $(LAB) ## benchmarks of single parts, those of clones in the l
 	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
-	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 ./itest
+	rm -f .build/first-failures
+	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 ./itest || { cat .build/first-failures; exit 1; }
 
 itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addresses, mappings, teardown (as root)
-	$(LAB) $(GINKGO) -p --flake-attempts=2 --label-filter fast ./itest
+	rm -f .build/first-failures
+	$(LAB) $(GINKGO) -p --flake-attempts=2 --label-filter fast ./itest || { cat .build/first-failures; exit 1; }
 
 itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast

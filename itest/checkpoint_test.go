@@ -124,11 +124,11 @@ func expectCleanDisk(ctx SpecContext, host *fixture.CloudHost) {
 
 var _ = Describe("a checkpoint that cannot be made", func() {
 	It("fails without harm to the guest if the pool is full", func(ctx SpecContext) {
-		pool("narrow", "24M")
-		configure(`narrow_host = ${guest} { overlayPool = narrow }`)
-		host := up(ctx, "narrow_host")
+		pool("cramped", "24M")
+		configure(`cramped_host = ${guest} { overlayPool = cramped }`)
+		host := up(ctx, "cramped_host")
 		_, err := host.Checkpoint(ctx)
-		Expect(err).To(MatchError(MatchRegexp(`pool narrow has \d+\.\d MiB free, and the state needs up to \d+\.\d MiB: free space there, or set overlayPool to a larger pool`)))
+		Expect(err).To(MatchError(MatchRegexp(`pool cramped has \d+\.\d MiB free, and the state needs up to \d+\.\d MiB: free space there, or set overlayPool to a larger pool`)))
 		Expect(says(ctx, host, "echo more >/root/more && sync && cat /root/more")).To(Equal("more\n"))
 	})
 

@@ -22,6 +22,7 @@ import (
 // definition has.
 func network(name string, n, last int, lease, rest string) {
 	GinkgoHelper()
+	claim(fmt.Sprintf("network %d", n))
 	path := filepath.Join(GinkgoT().TempDir(), name+".xml")
 	Expect(os.WriteFile(path, fmt.Appendf(nil, `<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'><name>%s</name><bridge name='virbr%d' stp='off' delay='0'/>
 		<ip address='192.168.%[2]d.1' netmask='255.255.255.0'><dhcp><range start='192.168.%[2]d.10' end='192.168.%[2]d.%d'>%s</range></dhcp></ip>%s</network>`, name, n, last, lease, rest), 0o644)).To(Succeed())

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -21,7 +23,9 @@ import (
 func virsh(args ...string) string {
 	GinkgoHelper()
 	out, err := exec.Command("virsh", append([]string{"-q", "-c", "qemu:///system"}, args...)...).CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "virsh %s: %s", strings.Join(args, " "), out)
+	if err != nil {
+		Fail(fmt.Sprintf("virsh %s: %v: %s", strings.Join(args, " "), err, out))
+	}
 	return strings.TrimSpace(string(out))
 }
 
@@ -166,6 +170,7 @@ func define(xml string) {
 	Expect(os.WriteFile(path, []byte(xml), 0o644)).To(Succeed())
 	var domain libvirtxml.Domain
 	Expect(domain.Unmarshal(xml)).To(Succeed())
+	claim("domain " + domain.Name)
 	virsh("define", path)
 	// It may be gone already; what stays, the look at the end of the run finds.
 	DeferCleanup(func() {
@@ -173,10 +178,29 @@ func define(xml string) {
 	})
 }
 
+// claimed are the things that the spec that runs has claimed.
+var claimed = map[string]bool{}
+
+// claim makes specs that use one thing, such as a name or an address, take turns, also in
+// different processes.
+func claim(thing string) {
+	GinkgoHelper()
+	if claimed[thing] {
+		return
+	}
+	file, err := os.Create("/run/lab/tmp/" + thing + ".claim")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { delete(claimed, thing); file.Close() })
+	Eventually(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }).
+		WithTimeout(10*time.Minute).WithPolling(100*time.Millisecond).Should(Succeed(), "another spec uses %s", thing)
+	claimed[thing] = true
+}
+
 // pool creates a pool over a file system in memory of a size, for the length
 // of a spec, and answers with its folder.
 func pool(name, size string) string {
 	GinkgoHelper()
+	claim("pool " + name)
 	dir := openDir()
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, name, dir).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))

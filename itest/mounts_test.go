@@ -405,14 +405,14 @@ var _ = Describe("a folder with sync", func() {
 
 	It("is removed by the next run if its process was killed", func(ctx SpecContext) {
 		dir := share()
-		killed := otherRun{config: config("orphan", dir)}.bringsUp("orphan")
+		killed := otherRun{config: config("orphaned_copy", dir)}.bringsUp("orphaned_copy")
 		killed.address()
-		Expect(copies("orphan")).To(HaveLen(1))
+		Expect(copies("orphaned_copy")).To(HaveLen(1))
 		killed.Kill().Wait(30 * time.Second)
-		Eventually(leftovers).WithArguments("orphan").WithTimeout(30 * time.Second).Should(BeEmpty())
+		Eventually(leftovers).WithArguments("orphaned_copy").WithTimeout(30 * time.Second).Should(BeEmpty())
 		next := otherRun{config: config("heir", dir)}.bringsUp("heir")
 		next.address()
-		Expect(copies("orphan")).To(BeEmpty())
+		Expect(copies("orphaned_copy")).To(BeEmpty())
 		next.ends()
 		Expect(copies("heir")).To(BeEmpty())
 	})

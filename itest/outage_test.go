@@ -206,21 +206,21 @@ var _ = Describe("a host whose machine does not run", func() {
 	})
 
 	It("is paused, resumed and stopped for other processes that share it", func(ctx SpecContext) {
-		configure(`common_host = ${guest}`)
-		up(ctx, "common_host")
-		clone := clones("common_host")[0].Name
-		told, err := registry.Share("common_host")
+		configure(`outside_host = ${guest}`)
+		up(ctx, "outside_host")
+		clone := clones("outside_host")[0].Name
+		told, err := registry.Share("outside_host")
 		Expect(err).NotTo(HaveOccurred())
 		virsh("suspend", clone)
-		child := otherRun{config: `common_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
-			runs("TestUsingChild", childVariable+"=common_host", sharedVariable+"="+string(told))
+		child := otherRun{config: `outside_host { libvirtURL = "qemu:///system", libvirtBaseDomain = my_base_domain, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY} }`}.
+			runs("TestUsingChild", childVariable+"=outside_host", sharedVariable+"="+string(told))
 		child.asks("echo here")
 		Eventually(child).WithTimeout(time.Minute).Should(gbytes.Say(`paused by an administrator.*resume ` + clone))
 		virsh("resume", clone)
 		Eventually(func() string { child.asks("echo here"); return string(child.Out.Contents()) }).
-			WithTimeout(time.Minute).WithPolling(time.Second).Should(ContainSubstring(`result "here\n" of common_host: up, running at`))
+			WithTimeout(time.Minute).WithPolling(time.Second).Should(ContainSubstring(`result "here\n" of outside_host: up, running at`))
 		child.asks("sleep 1234")
-		Eventually(fixture.Host("common_host")).WithTimeout(time.Minute).Should(HaveProcess(ContainSubstring("sleep 1234")).Within(10 * time.Second))
+		Eventually(fixture.Host("outside_host")).WithTimeout(time.Minute).Should(HaveProcess(ContainSubstring("sleep 1234")).Within(10 * time.Second))
 		virsh("suspend", clone)
 		Eventually(child).WithTimeout(outageLimit).Should(gbytes.Say(`"sleep 1234": .*paused by an administrator`))
 		virsh("resume", clone)

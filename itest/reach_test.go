@@ -152,10 +152,10 @@ var _ = Describe("address look-up", func() {
 	})
 
 	It("uses the hypervisor's neighbour table, here and on another machine", func(ctx SpecContext) {
-		configure(`arp_host = ${guest} { ipLookupStrategy = arp }`)
-		host := up(ctx, "arp_host")
+		configure(`neighbour_host = ${guest} { ipLookupStrategy = arp }`)
+		host := up(ctx, "neighbour_host")
 		Expect(host.HostName()).To(HavePrefix("192.168.122."))
-		expectOnNetwork("arp_host", "my_nat_network", host.HostName())
+		expectOnNetwork("neighbour_host", "my_nat_network", host.HostName())
 
 		far := otherRun{via: elsewhere, config: seed("nat-network") + "nat_host { ipLookupStrategy = arp, addressTimeout = 60 }"}.bringsUp("nat_host")
 		far.address()

@@ -83,8 +83,8 @@ var _ = Describe("set-up of a clone", func() {
 	})
 
 	It("fails when the guest powers off before the first login", func(ctx SpecContext) {
-		configure(`leaves = ${guest} { bootDelay = 10 minutes }`)
-		clone, failed := settingUp(ctx, "leaves")
+		configure(`lingering = ${guest} { bootDelay = 10 minutes }`)
+		clone, failed := settingUp(ctx, "lingering")
 		// The guest heeds the power button as soon as its acpid runs.
 		Eventually(func() string {
 			_ = exec.Command("virsh", "-q", "-c", "qemu:///system", "shutdown", clone).Run()
@@ -93,7 +93,7 @@ var _ = Describe("set-up of a clone", func() {
 		var err error
 		Eventually(failed).WithTimeout(30 * time.Second).Should(Receive(&err))
 		expectStopped(err, ContainSubstring("is shut off: the guest powered itself off"))
-		Expect(leftovers("leaves")).To(BeEmpty())
+		Expect(leftovers("lingering")).To(BeEmpty())
 	})
 
 	It("reports the last lines of the console when it times out", func(ctx SpecContext) {

@@ -104,8 +104,12 @@ func expectOneAtATime(log eventLog, clones int) {
 	Expect(started).To(Equal(clones), "%s", log.Out.Contents())
 }
 
-// One address, one clone: Ordered keeps all specs that use the address on one process.
+// staticAddress is what specs claim that use the lab's static address.
+const staticAddress = "static address"
+
 var _ = Describe("a static address", Ordered, ContinueOnFailure, func() {
+	BeforeEach(func() { claim(staticAddress) })
+
 	It("is that of the guest's system", func(ctx SpecContext) {
 		host := up(ctx, "static_host")
 		Expect(host.HostName()).To(Equal(os.Getenv("LAB_STATIC_IP")))

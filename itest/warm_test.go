@@ -181,6 +181,7 @@ func specsOfWarmHosts() {
 
 	It("on a remote hypervisor has a slot of its own in each process, also if another machine takes it at the same time", func(ctx SpecContext) {
 		DeferCleanup(prune)
+		claim(staticAddress)
 		const hosts = `
 			warm_far_one = ${guest} { warm = true, ` + remote + `, ` + proof + ` }
 			warm_far_two = ${warm_far_one}
@@ -382,6 +383,7 @@ func specsOfWarmHosts() {
 
 	It("is shared by processes, used exclusively and restored to its pristine state as any other", func() {
 		DeferCleanup(removeSlots)
+		claim(staticAddress)
 		config := exclusiveConfig + "exclusive_own.warm = true, exclusive_static.warm = true\n"
 		for _, step := range []string{"saved memory slot", "restoring memory of slot"} {
 			said := failingSuite("exclusive", config, "-v")
@@ -441,6 +443,7 @@ func specsOfWarmHosts() {
 
 	It("keeps a static address, which has one slot", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
+		claim(staticAddress)
 		configure(`warm_static = ${guest} { warm = true, libvirtBaseDomain = "lab-static", ipLookupStrategy = static, static.ip = ${LAB_STATIC_IP}, ` + proof + ` }`)
 		var steps recordedSteps
 		seen := readProof(up(steps.record(ctx), "warm_static"))
@@ -478,7 +481,7 @@ func specsOfWarmHosts() {
 
 	It("with systemd and UEFI is restored with its variables, and renews its DHCP lease", func(ctx SpecContext) {
 		requireDebian("lab-debian")
-		network("renewing", 136, 20, "<lease expiry='2' unit='minutes'/>", noPing)
+		network("renewing", 137, 20, "<lease expiry='2' unit='minutes'/>", noPing)
 		define(asAnother("lab-debian", "renewing-base", "my_nat_network", "renewing"))
 		host := restoresUEFI(ctx, "renewing-base", "renewing", "")
 		until := func() string { return virsh("net-dhcp-leases", "renewing") }
