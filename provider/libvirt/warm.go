@@ -186,15 +186,13 @@ func (p *planning) warmKey() (layers.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	files, err := layers.ReadOnlyFiles(conn, p.base)
-	if err != nil {
-		return "", err
+	if _, err := layers.ReadOnlyFiles(conn, p.base); err != nil {
+		return "", err // a slot is not used when it is unknown whether they have changed
 	}
 	parts := []string{"warm", warmVersion, p.warm.recipe, content, fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
 	for _, f := range p.folders.Mappings {
 		parts = append(parts, folderPart(f.Entry))
 	}
-	parts = append(parts, files...)
 	if p.config.usesCloudInit() {
 		login, err := loginKey()
 		if err != nil {

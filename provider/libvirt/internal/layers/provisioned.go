@@ -62,6 +62,9 @@ func ProvisionedKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml
 		}
 		parts = append(parts, identity)
 	}
+	// A file whose changes cannot be seen is known by its path in the definition.
+	files, _ := ReadOnlyFiles(conn, base)
+	parts = append(parts, files...)
 	return NewKey(append(parts, recipe...)...), nil
 }
 

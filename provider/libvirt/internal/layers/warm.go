@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -142,42 +143,56 @@ func forgetHost(d *libvirtxml.Domain) {
 
 // ReadOnlyFiles identifies the content of what a running system has read from the files of its
 // base that clones do not write to: the kernel, and read-only disks such as cdroms. The kernel of a
-// hypervisor of another machine is identified by its path unless it is in a pool.
+// hypervisor of another machine is identified by its path unless it is in a pool. If the changes of
+// a file cannot be seen, it returns an error with what it has found of the other files.
 func ReadOnlyFiles(conn *libvirt.Connect, base *libvirtxml.Domain) ([]string, error) {
 	var found []string
+	var unseen error
 	for _, f := range kernelFiles(base) {
 		identity, err := fileIdentity(conn, f.what, f.path, 0)
 		if err != nil && !virt.IsLocal(conn) {
 			identity, err = f.path, nil
 		}
 		if err != nil {
-			return nil, err
+			unseen = cmp.Or(unseen, err)
+			continue
 		}
 		found = append(found, f.what+" "+identity)
 	}
 	if base.Devices == nil {
-		return found, nil
+		return found, unseen
 	}
 	for n := range base.Devices.Disks {
 		d := &base.Devices.Disks[n]
 		if d.Source == nil || d.Target == nil || d.ReadOnly == nil && d.Device != "cdrom" && d.Device != "floppy" {
 			continue
 		}
-		what := "disk " + d.Target.Dev
-		path, err := pathOf(conn, d.Source)
+		identity, err := readOnlyDisk(conn, d)
 		if err != nil {
-			return nil, fmt.Errorf("%s of its base %w", what, err)
+			unseen = cmp.Or(unseen, err)
 		}
-		if path == "" {
-			continue // an empty drive
+		if identity != "" {
+			found = append(found, identity)
 		}
-		identity, err := fileIdentity(conn, what, path, 0)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, what+" "+identity)
 	}
-	return found, nil
+	return found, unseen
+}
+
+// readOnlyDisk identifies the content of a disk, or is "" for an empty drive.
+func readOnlyDisk(conn *libvirt.Connect, d *libvirtxml.DomainDisk) (string, error) {
+	what := "disk " + d.Target.Dev
+	path, err := pathOf(conn, d.Source)
+	if err != nil {
+		return "", fmt.Errorf("%s of its base %w", what, err)
+	}
+	if path == "" {
+		return "", nil
+	}
+	identity, err := fileIdentity(conn, what, path, 0)
+	if err != nil {
+		return "", err
+	}
+	return what + " " + identity, nil
 }
 
 // kernelFile is a file that QEMU loads into the memory of a machine.

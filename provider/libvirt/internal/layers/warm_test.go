@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -99,6 +100,28 @@ func TestReadOnlyFilesOfABaseAreIdentifiedByTheirContent(t *testing.T) {
 	base.Devices.Disks[3].Source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: "/dev/sr0"}}
 	_, err = ReadOnlyFiles(conn, &base)
 	require.EqualError(t, err, "disk vdb of its base is no file, so its changes cannot be seen")
+}
+
+func TestKeyOfAProvisionedLayerChangesWithACdromOfItsBase(t *testing.T) {
+	conn, err := libvirt.NewConnect("test:///default")
+	require.NoError(t, err)
+	defer conn.Close()
+	iso := filepath.Join(t.TempDir(), "tools.iso")
+	var base libvirtxml.Domain
+	require.NoError(t, base.Unmarshal(`<domain><name>a</name><devices>
+		<disk type='block' device='cdrom'><source dev='/dev/sr0'/><target dev='sda'/></disk>
+		<disk type='file' device='cdrom'><source file='`+iso+`'/><target dev='sdb'/></disk></devices></domain>`))
+	key := func() Key {
+		t.Helper()
+		found, err := ProvisionedKey(conn, &base, &domainxml.Clone{})
+		require.NoError(t, err, "a device whose changes cannot be seen does not prevent a layer")
+		return found
+	}
+	require.NoError(t, os.WriteFile(iso, nil, 0o600))
+	before := key()
+	assert.Equal(t, before, key())
+	require.NoError(t, os.WriteFile(iso, []byte("other"), 0o600))
+	assert.NotEqual(t, before, key())
 }
 
 func TestASlotSupersedesThoseOfItsHostWithTheSameNumber(t *testing.T) {
