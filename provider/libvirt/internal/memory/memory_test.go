@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"math"
@@ -123,6 +124,25 @@ func TestWaitReportsAStepWhenTheHoldersChange(t *testing.T) {
 	require.Len(t, steps, 2, "one for each change of the holders")
 	assert.Equal(t, step{"waiting for memory", "of qemu:///system (needs 3.0 GiB, 512 MiB of 8.0 GiB are free): db of process 7 hold memory or are queued ahead"}, steps[0])
 	assert.Contains(t, steps[1].detail, "no clone holds memory")
+}
+
+func TestMemoryIsNotReservedForASetUpThatHasEnded(t *testing.T) {
+	queue := "memory-test-" + rand.Text()
+	dir, err := filelock.Dir()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, filelock.RemoveQueue(dir, queue)) })
+	ticket, err := joinQueue(t.Context(), queue, "web", 1, filelock.Join)
+	require.NoError(t, err)
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	_, err = afterWait(ctx, nil, ticket, "web")
+	require.ErrorIs(t, err, context.Canceled)
+	next, err := joinQueue(t.Context(), queue, "next", 1, filelock.Join)
+	require.NoError(t, err)
+	defer next.Release()
+	ahead, err := next.Ahead()
+	require.NoError(t, err)
+	assert.Empty(t, ahead)
 }
 
 func TestHeldMemoryIsAheadOfTheQueue(t *testing.T) {

@@ -118,7 +118,16 @@ func Reserve(ctx context.Context, conn *libvirt.Connect, r Request, queued func(
 		return nil, err
 	}
 	queued()
-	if err := await(ctx, conn, ticket, wait, r.Wait); err != nil {
+	return afterWait(ctx, await(ctx, conn, ticket, wait, r.Wait), ticket, labels...)
+}
+
+// afterWait returns the reservation of a ticket, or releases the ticket if the wait has failed or
+// ctx has ended: nobody may be left then who would release the reservation.
+func afterWait(ctx context.Context, err error, ticket *filelock.Ticket, labels ...string) (*Reservation, error) {
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		_ = ticket.Release()
 		return nil, err
 	}
