@@ -201,7 +201,9 @@ func (c cut) save(ctx context.Context, name string) error {
 	}
 	err = errors.Join(err, c.thaw(ctx), c.remount(ctx))
 	if err != nil {
-		_ = c.each(func(m *member) error { return m.at.Delete(context.WithoutCancel(ctx), name) })
+		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+		defer cancel()
+		_ = c.each(func(m *member) error { return m.at.Delete(deleting, name) })
 		return err
 	}
 	if strings.HasPrefix(name, pristinePrefix) {

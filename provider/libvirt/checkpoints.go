@@ -49,31 +49,44 @@ type checkpoints struct {
 	watcher *virt.DomainWatcher
 	pool    string // of the disk that snapshots have the memory in; "" if it is not known
 	frozen  bool
-	disks   snapshot.Disks // as last read; nil before
+	paused  bool              // by Freeze
+	pausing *virt.PendingCall // of Freeze; nil before
+	disks   snapshot.Disks    // as last read; nil before
 }
 
 // Freeze pauses the domain.
 func (c *checkpoints) Freeze(ctx context.Context) error {
 	c.frozen = true
 	c.watcher.Freeze()
-	err := c.call(ctx, "pausing", func(domain *libvirt.Domain) error { return domain.Suspend() })
+	c.pausing = virt.Async(func() error {
+		return c.call(context.WithoutCancel(ctx), "pausing", func(domain *libvirt.Domain) error { return domain.Suspend() })
+	})
+	if !c.pausing.Await(ctx) {
+		// libvirt may still pause it: Thaw resumes it.
+		return fmt.Errorf("pausing domain %s: libvirt has not answered: %w", c.watcher.Domain, context.Cause(ctx))
+	}
+	err := c.pausing.Err
 	if err == nil {
 		err = c.watcher.AwaitPaused(ctx)
 	}
-	if err != nil {
+	c.paused = err == nil
+	if err != nil && ctx.Err() == nil {
 		c.watcher.Unfreeze()
 		c.frozen = false
 	}
 	return err
 }
 
-// Thaw resumes the domain.
+// Thaw resumes a domain that Freeze has paused, or may have paused.
 func (c *checkpoints) Thaw(ctx context.Context) error {
 	if !c.frozen {
 		return nil
 	}
 	c.frozen = false
 	defer c.watcher.Unfreeze()
+	if !c.pausing.Await(ctx) {
+		return fmt.Errorf("resuming domain %s, which libvirt is still pausing: %w", c.watcher.Domain, context.Cause(ctx))
+	}
 	if err := c.call(ctx, "resuming", func(domain *libvirt.Domain) error { return domain.Resume() }); err != nil {
 		return err
 	}
@@ -84,7 +97,9 @@ func (c *checkpoints) Thaw(ctx context.Context) error {
 func (c *checkpoints) Abandon(cause error) {
 	if c.frozen {
 		c.frozen = false
-		c.watcher.Fail(cause)
+		if c.paused {
+			c.watcher.Fail(cause)
+		}
 		c.watcher.Unfreeze()
 	}
 }
@@ -170,8 +185,10 @@ func (c *checkpoints) call(ctx context.Context, what string, do func(*libvirt.Do
 	return c.on.OrLost(fmt.Errorf("%s domain %s: %w", what, c.watcher.Domain, virt.StripCodes(err)))
 }
 
-// withDomain looks a domain up and makes calls that need it.
+// withDomain looks a domain up and makes calls that need it, until ctx or the connection ends.
 func withDomain(ctx context.Context, on *virt.Connection, name string, do func(*libvirt.Domain) error) error {
+	ctx, release := on.Context(ctx)
+	defer release()
 	return virt.WithContext(ctx, on.Conn, func() error {
 		domain, err := on.Conn.LookupDomainByName(name)
 		if err != nil {

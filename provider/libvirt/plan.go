@@ -206,6 +206,7 @@ func (i *instance) makePlan(ctx context.Context, on *virt.Connection) error {
 		return nil
 	})
 	i.warm.found, i.warm.key = nil, ""
+	i.plan = nil // one that was made before may be of another base
 	p := &planning{instance: i, on: on}
 	if err := p.take(ctx, slices.Concat(inputSteps, planSteps)); err != nil {
 		return err

@@ -110,7 +110,7 @@ func (e *startTimeoutError) Error() string {
 func (i *instance) launchAsync(ctx context.Context, c *domainxml.Clone, launch func(context.Context) error) *virt.PendingCall {
 	var launching *virt.PendingCall
 	i.undo.Record("domain "+c.Name, func(ctx context.Context, conn *libvirt.Connect) error {
-		if !launching.Await(ctx) {
+		if !i.endLaunch(ctx, conn, c, launching) {
 			return fmt.Errorf("it is still being started: %w", context.Cause(ctx))
 		}
 		i.replaceUnlinked(conn, c)
@@ -118,6 +118,29 @@ func (i *instance) launchAsync(ctx context.Context, c *domainxml.Clone, launch f
 	})
 	launching = virt.Async(func() error { return launch(ctx) })
 	return launching
+}
+
+// endLaunch waits until libvirt has started the domain or has failed to, and reports whether that
+// has happened before ctx ended. Reading the memory of a domain may take long: the domain is
+// stopped, which ends it.
+func (i *instance) endLaunch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, launching *virt.PendingCall) bool {
+	for i.warm.restoresImage() && ctx.Err() == nil {
+		_ = virt.StopDomain(conn, c.Name) // libvirt may not know it yet
+		if waitFor(ctx, stopAgain, launching.Await) {
+			return true
+		}
+	}
+	return launching.Await(ctx)
+}
+
+// stopAgain is the time between two calls that stop a domain that is being restored.
+const stopAgain = 500 * time.Millisecond
+
+// waitFor calls a function that waits, with a limit.
+func waitFor(ctx context.Context, limit time.Duration, wait func(context.Context) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return wait(ctx)
 }
 
 // awaitStart waits for the end of the launch and for the event that the domain runs.
@@ -342,15 +365,7 @@ func (i *instance) shutDown(ctx context.Context, limit time.Duration) {
 	if _, outage := i.Outage(); limit <= 0 || w == nil || outage != nil {
 		return
 	}
-	conn := i.on.Conn
-	err := virt.WithContext(ctx, conn, func() error {
-		domain, err := conn.LookupDomainByName(w.Domain)
-		if err != nil {
-			return err
-		}
-		defer domain.Free()
-		return domain.Shutdown()
-	})
+	err := withDomain(ctx, w.Connection(), w.Domain, func(domain *libvirt.Domain) error { return domain.Shutdown() })
 	if err != nil {
 		return // destroying it fails for the same reason
 	}

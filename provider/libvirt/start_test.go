@@ -71,6 +71,37 @@ func TestMemoryThatIsReadForTooLongIsNotRestored(t *testing.T) {
 	}
 }
 
+// libvirt goes on reading a save image after a timeout, until its domain is stopped.
+func TestARestoreThatTakesTooLongEndsWhenItIsUndone(t *testing.T) {
+	on := testDriver(t)
+	slot := &layers.Layer{Metadata: layers.Metadata{Warm: &layers.Warm{}}}
+	i := &instance{label: "slow", config: config{StartTimeout: time.Millisecond}, undo: &storage.Undo{}, warm: warmUse{found: slot, image: true}}
+	err := i.createAndStart(t.Context(), on, &domainxml.Clone{Name: "overcast-slow"}, func(_ context.Context, conn *libvirt.Connect, c *domainxml.Clone, _ *virt.DomainWatcher) error {
+		domain, err := conn.DomainCreateXML(`<domain type='test'><name>`+c.Name+`</name><memory>1024</memory><os><type>hvm</type></os></domain>`, 0)
+		if err != nil {
+			return err
+		}
+		defer domain.Free()
+		for active := true; active && err == nil; {
+			active, err = domain.IsActive()
+		}
+		return errors.New("its domain was stopped")
+	}, func() {})
+	i.stopWatching()
+	require.ErrorIs(t, err, provider.ErrNotRestored)
+	undoing, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, i.undo.Run(undoing, on.Conn))
+}
+
+func TestAPlanThatFailsLeavesNoEarlierOne(t *testing.T) {
+	i := &instance{label: "web", undo: &storage.Undo{}, pool: virt.NewConnections(), plan: &domainxml.Clone{}}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.ErrorIs(t, i.makePlan(ended, testDriver(t)), context.Canceled)
+	assert.Nil(t, i.plan, "it may be the plan of a host that is not provisioned")
+}
+
 func TestFailedCloneReleasesItsMemory(t *testing.T) {
 	i := &instance{undo: &storage.Undo{}}
 	ended, end := context.WithCancel(t.Context())

@@ -55,6 +55,9 @@ func RestoreImage(ctx context.Context, conn *libvirt.Connect, from storage.Volum
 	if err := layers.Upload(ctx, conn, volume, bytes.NewReader(after), int64(len(after))); err != nil {
 		return fmt.Errorf("writing volume %s: %w", from.Name, err)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return conn.DomainRestoreFlags(path, "", libvirt.DOMAIN_SAVE_PAUSED)
 }
 
