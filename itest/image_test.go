@@ -127,6 +127,23 @@ var _ = Describe("a host with an image", Serial, func() {
 		Expect(capacityOfDisk(first)).To(Equal("131072"), "sectors of a disk that was grown to 64 MiB")
 	}, NodeTimeout(3*time.Minute))
 
+	It("is imported again if the volume of the image was deleted", func(ctx SpecContext) {
+		image, definition := smallImage()
+		configure(`image_lost = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false }`, image, definition)
+		up(ctx, "image_lost")
+		Expect(fixture.TearDown(ctx, "image_lost")).To(Succeed())
+		for _, name := range leftovers("layer") {
+			if name != only(layerDomains()) {
+				virsh("vol-delete", name, "default")
+			}
+		}
+		Expect(leftovers("layer")).To(ConsistOf(layerDomains()))
+		var steps recordedSteps
+		up(steps.record(ctx), "image_lost")
+		Expect(steps.all()).To(MatchRegexp(`discarded layer: the image is imported again: layer overcast-layer-\S+: looking up volume`))
+		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
+	}, NodeTimeout(3*time.Minute))
+
 	It("fails if the file of the image changes while it is imported", func(ctx SpecContext) {
 		image, definition := smallImage()
 		configure(`image_changes = ${guest} { libvirtBaseDomain = null, image = %q, domainXML = %q, networkDeviceId = my_nat_network, cloudInit.enabled = false }`, image, definition)

@@ -19,7 +19,9 @@ import (
 // Ordered keeps all specs on one process: each expects no layers but its own.
 var _ = Describe("layers:", Ordered, ContinueOnFailure, func() {
 	Describe("a host with provision.cache", specsOfProvisioningCache)
+	Describe("a host with provision.cache and sync", specsOfSyncedBuilders)
 	Describe("a warm host", specsOfWarmHosts)
+	Describe("a warm host", specsOfFailingSlots)
 })
 
 func specsOfProvisioningCache() {

@@ -63,6 +63,9 @@ func (h *Host) saveMemory(ctx context.Context, began time.Time) error {
 		return err
 	}
 	if err != nil {
+		if _, outage := provider.OutageOf(h.instance); outage != nil {
+			return mark.As(err, provider.ErrNotRestored) // it must boot again
+		}
 		provider.Report(ctx, provider.StepNotWarm, err.Error())
 		return h.continueUnsaved(ctx)
 	}

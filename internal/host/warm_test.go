@@ -50,19 +50,30 @@ func TestMemoryIsDiscardedOnlyIfItMayBeToBlame(t *testing.T) {
 type unsaved struct {
 	readyMachine
 	provider.WarmStarter
-	tried bool
+	tried  bool
+	dies   error // the outage of a machine that the attempt stops
+	outage error
 }
 
 func (u *unsaved) WarmSlot() (int, bool, bool) { return 3, false, true }
 
 func (u *unsaved) SaveMemory(context.Context, time.Duration) error {
-	u.tried = true
+	u.tried, u.outage = true, u.dies
 	return errors.New("the pool is full")
 }
+
+func (u *unsaved) Outage() (<-chan struct{}, error) { return nil, u.outage }
 
 // savesMemory calls saveMemory for a host whose memory cannot be saved, and returns the hooks that
 // have run and the steps. run runs a command of the host and returns its exit code.
 func savesMemory(t *testing.T, set func(*provider.Settings), run func(ctx context.Context, command string) int) (u *unsaved, hooks, steps []string, err error) {
+	t.Helper()
+	u = &unsaved{}
+	hooks, steps, err = savesMemoryOf(t, u, set, run)
+	return u, hooks, steps, err
+}
+
+func savesMemoryOf(t *testing.T, u *unsaved, set func(*provider.Settings), run func(ctx context.Context, command string) int) (hooks, steps []string, err error) {
 	t.Helper()
 	var mu sync.Mutex // a command that was ended may go on
 	var ran []string
@@ -78,14 +89,22 @@ func savesMemory(t *testing.T, set func(*provider.Settings), run func(ctx contex
 	settings.Connection.URL, settings.Clock = server.URL(), provider.ClockKeep
 	settings.Warm = &provider.Warm{Before: "stop app", After: "start app"}
 	set(&settings)
-	u = &unsaved{readyMachine: readyMachine{settings: settings}}
+	u.readyMachine = readyMachine{settings: settings}
 	h := newHost(u)
 	t.Cleanup(func() { assert.NoError(t, h.disconnect(context.Background())) })
 	ctx := provider.WithReporter(t.Context(), func(step, detail string) { steps = append(steps, step+" "+detail) })
 	err = h.saveMemory(ctx, time.Now())
 	mu.Lock()
 	defer mu.Unlock()
-	return u, slices.Clone(ran), steps, err
+	return slices.Clone(ran), steps, err
+}
+
+func TestAHostThatStopsWhileItsMemoryIsSavedBootsAgain(t *testing.T) {
+	hooks, steps, err := savesMemoryOf(t, &unsaved{dies: provider.ErrHostStopped}, func(*provider.Settings) {}, func(context.Context, string) int { return 0 })
+	require.ErrorIs(t, err, provider.ErrNotRestored)
+	require.ErrorContains(t, err, "the pool is full")
+	assert.Equal(t, []string{"stop app", "sync"}, hooks)
+	assert.Empty(t, steps)
 }
 
 func TestWarmAfterRunsIfTheMemoryCannotBeSaved(t *testing.T) {

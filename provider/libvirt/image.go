@@ -245,8 +245,20 @@ func importInto(ctx context.Context, conn *libvirt.Connect, wanted string, sourc
 		if err != nil {
 			return nil, err
 		}
-		if err := l.Touch(conn); ctx.Err() != nil || !errors.Is(err, layers.ErrGone) {
-			return l, err
+		err = l.Touch(conn)
+		if ctx.Err() == nil && errors.Is(err, layers.ErrGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		lacking := l.CheckVolumes(conn)
+		if !storage.LacksVolume(lacking) {
+			return l, lacking
+		}
+		provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the image is imported again: %v", lacking))
+		if err := l.Discard(ctx, conn); err != nil {
+			return nil, err
 		}
 	}
 }

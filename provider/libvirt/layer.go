@@ -85,7 +85,7 @@ func (p *planning) useLayer(ctx context.Context) error {
 	}
 	use.found, p.base = found, found.Definition
 	err = p.planParts(ctx)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+	if storage.LacksVolume(err) {
 		return p.discardIncomplete(ctx, err)
 	}
 	if err == nil {
@@ -287,8 +287,9 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 	_ = b.call(ctx, func(_ context.Context, on *virt.Connection) error { return b.seed.unlink(on.Conn) })
 	_ = b.call(ctx, b.evictLayers)
 	b.stopWatching()
-	if err := b.undo.Forget(ctx); err != nil {
-		return err
+	for n := range b.plan.Overlays {
+		o := &b.plan.Overlays[n]
+		b.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume}) // TearDown removes the rest
 	}
 	b.endGuard()
 	return b.of.prepare(ctx)

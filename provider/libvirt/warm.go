@@ -97,7 +97,7 @@ func (p *planning) useWarm(ctx context.Context) error {
 	}
 	base, clone := p.base, p.clone
 	err = p.planAgain(ctx)
-	if use.found != nil && virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+	if use.found != nil && storage.LacksVolume(err) {
 		p.discardIncompleteSlot(ctx, err)
 		p.base, p.clone = base, clone
 		return nil
@@ -396,11 +396,24 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 	if err := i.holdMemory(ctx); err != nil {
 		return err
 	}
-	if err := at.Freeze(ctx); err != nil {
-		i.releaseMemory()
-		return err
+	err = at.Freeze(ctx)
+	if err == nil {
+		err = i.saveFrozen(ctx, at, saved)
 	}
-	err = at.call(ctx, "saving the memory of", func(domain *libvirt.Domain) (err error) {
+	if err != nil {
+		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+		defer cancel()
+		i.releaseMemory()
+		i.removeMemoryVolume(undoing, saved.Memory)
+		return errors.Join(err, notRestored(at.Thaw(undoing))) // a host that stays paused must boot again
+	}
+	i.stopWatching()
+	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(ctx, on.Conn, saved) }))
+}
+
+// saveFrozen saves the definition and the memory of the paused domain.
+func (i *instance) saveFrozen(ctx context.Context, at *checkpoints, saved *layers.Saved) error {
+	return at.call(ctx, "saving the memory of", func(domain *libvirt.Domain) (err error) {
 		saved.Definition, err = virt.ReadDefinition(domain, libvirt.DOMAIN_XML_MIGRATABLE|libvirt.DOMAIN_XML_SECURE)
 		if err == nil {
 			err = storage.CheckStateRoom(i.on.Conn, saved.Memory.Pool, domain)
@@ -410,15 +423,6 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 		}
 		return err
 	})
-	if err != nil {
-		thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
-		defer cancel()
-		i.releaseMemory()
-		i.removeMemoryVolume(thawing, saved.Memory)
-		return errors.Join(err, at.Thaw(thawing))
-	}
-	i.stopWatching()
-	return notRestored(i.call(ctx, func(ctx context.Context, on *virt.Connection) error { return i.publishSaved(ctx, on.Conn, saved) }))
 }
 
 // saveTo saves the memory of the paused domain to a volume.

@@ -121,6 +121,18 @@ func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
 	return found, nil
 }
 
+// CheckVolumes fails with the error of libvirt if the layer lacks a volume.
+func (l *Layer) CheckVolumes(conn *libvirt.Connect) error {
+	for volume, pool := range l.volumes() {
+		v, err := storage.LookUpVolume(conn, storage.VolumeRef{Pool: pool, Name: volume})
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", l.Name, err)
+		}
+		_ = v.Free()
+	}
+	return nil
+}
+
 // others returns the names of users other than the layer itself.
 func (l *Layer) others(users []storage.User) (names []string) {
 	volumes := l.volumes()
