@@ -217,16 +217,32 @@ func readTag(ctx context.Context, of provider.ExpirationTag) (string, error) {
 	return tag, nil
 }
 
+// tagOutputDelay is how long the output of a tag command may stay open after its shell has
+// ended: the other processes of a pipeline do not end with the shell.
+const tagOutputDelay = time.Second
+
+// localTagOutput runs a tag command on this machine. Its processes stay in the process group
+// of the test, so that they can ask for a password on the terminal and are interrupted by it.
+func localTagOutput(ctx context.Context, command string) (string, error) {
+	var failed strings.Builder
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Stderr = &failed
+	cmd.WaitDelay = tagOutputDelay
+	output, err := cmd.Output()
+	switch {
+	case err == nil:
+		return string(output), nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay):
+		err = errors.New("a process that it started still has its output open: have the command wait for that process, or redirect the output of the process")
+	}
+	return "", fmt.Errorf("%w: %s", err, lastLines(string(output)+failed.String()))
+}
+
 func tagOutput(ctx context.Context, of provider.ExpirationTag) (string, error) {
 	if of.URL == "" {
-		var failed strings.Builder
-		cmd := exec.CommandContext(ctx, "sh", "-c", of.Cmd)
-		cmd.Stderr = &failed
-		output, err := cmd.Output()
-		if err != nil {
-			return "", fmt.Errorf("%w: %s", err, lastLines(string(output)+failed.String()))
-		}
-		return string(output), nil
+		return localTagOutput(ctx, of.Cmd)
 	}
 	target, err := sshurl.ParseURL(of.URL)
 	if err != nil {

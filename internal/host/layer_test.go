@@ -83,6 +83,28 @@ func TestTagCommandThatFailsOrPrintsNothingIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "it printed nothing")
 }
 
+func TestTagCommandEndsWithItsContext(t *testing.T) {
+	// The shell waits for a pipeline, whose processes outlive it.
+	started := filepath.Join(t.TempDir(), "started")
+	endless := fmt.Sprintf("{ touch %s; while [ -e %[1]s ]; do sleep 0.1; done; }", started) // until the test ends
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() {
+		_, err := readTag(ctx, provider.ExpirationTag{Cmd: endless + " | cat"})
+		result <- err
+	}()
+	require.Eventually(t, func() bool { _, err := os.Stat(started); return err == nil }, 30*time.Second, 10*time.Millisecond)
+	cancel()
+	select {
+	case err := <-result:
+		require.ErrorIs(t, err, context.Canceled)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the command waits for the pipeline")
+	}
+	_, err := readTag(t.Context(), provider.ExpirationTag{Cmd: "echo tag; " + endless + " &"})
+	require.ErrorContains(t, err, "a process that it started still has its output open")
+}
+
 func TestTagCommandRunsOnceForHostsThatShareIt(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	tag := func(cmd string) provider.Provision {
