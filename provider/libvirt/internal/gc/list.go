@@ -231,26 +231,13 @@ func (v *listed) skipIfUsed(users storage.Users, domains, volumes []listed, opti
 }
 
 func listVolumesIn(conn *libvirt.Connect, poolName string) ([]listed, error) {
-	pool, err := conn.LookupStoragePoolByName(poolName)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
-	}
-	defer pool.Free()
-	volumes, err := pool.ListAllStorageVolumes(0)
-	if err != nil {
-		return nil, fmt.Errorf("listing the volumes of pool %s: %w", poolName, virt.StripCodes(err))
-	}
 	var found []listed
-	for i := range volumes {
-		if m := listVolume(&volumes[i], poolName); m != nil {
+	err := storage.ForEachVolume(conn, poolName, func(volume *libvirt.StorageVol) {
+		if m := listVolume(volume, poolName); m != nil {
 			found = append(found, *m)
 		}
-		_ = volumes[i].Free()
-	}
-	return found, nil
+	})
+	return found, err
 }
 
 // listVolume returns nil for a volume that is not overcast's by its name.

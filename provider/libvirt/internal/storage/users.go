@@ -151,24 +151,11 @@ func (u Users) addPath(by User, path string) { u.byPath[path] = append(u.byPath[
 // readPool adds the backing stores of the volumes of a pool. A pool or a volume that no
 // longer exists adds nothing.
 func (u Users) readPool(conn *libvirt.Connect, name string) error {
-	pool, err := conn.LookupStoragePoolByName(name)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking up pool %s: %w", name, virt.StripCodes(err))
-	}
-	defer pool.Free()
-	volumes, err := pool.ListAllStorageVolumes(0)
-	if err != nil && !virt.IsCode(err, libvirt.ERR_OPERATION_INVALID) { // it has been stopped
-		return fmt.Errorf("listing the volumes of pool %s: %w", name, virt.StripCodes(err))
-	}
 	var errs []error
-	for i := range volumes {
-		errs = append(errs, u.readVolume(&volumes[i], name))
-		_ = volumes[i].Free()
-	}
-	return errors.Join(errs...)
+	err := ForEachVolume(conn, name, func(volume *libvirt.StorageVol) {
+		errs = append(errs, u.readVolume(volume, name))
+	})
+	return errors.Join(append(errs, err)...)
 }
 
 // readVolume adds the backing store of a volume.
@@ -178,7 +165,7 @@ func (u Users) readVolume(volume *libvirt.StorageVol, pool string) error {
 		return err
 	}
 	text, err := volume.GetXMLDesc(0)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) {
+	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) || isPoolGone(err) {
 		return nil
 	}
 	if err != nil {

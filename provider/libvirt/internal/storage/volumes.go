@@ -278,3 +278,40 @@ func DeleteVolume(conn *libvirt.Connect, poolName, name string) error {
 	}
 	return nil
 }
+
+// ForEachVolume calls do for each volume of a pool. A pool that was stopped or removed since
+// it was listed has no volumes.
+func ForEachVolume(conn *libvirt.Connect, poolName string, do func(*libvirt.StorageVol)) error {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if isPoolGone(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	defer pool.Free()
+	volumes, err := volumesOf(pool)
+	if err != nil {
+		return fmt.Errorf("listing the volumes of pool %s: %w", poolName, virt.StripCodes(err))
+	}
+	for i := range volumes {
+		do(&volumes[i])
+		_ = volumes[i].Free()
+	}
+	return nil
+}
+
+// volumesOf lists the volumes of a pool, which may have been stopped or removed.
+func volumesOf(pool *libvirt.StoragePool) ([]libvirt.StorageVol, error) {
+	volumes, err := pool.ListAllStorageVolumes(0)
+	if isPoolGone(err) {
+		return nil, nil
+	}
+	return volumes, err
+}
+
+// isPoolGone reports whether the error of a call about a pool or its volumes says that the
+// pool is not active or does not exist.
+func isPoolGone(err error) bool {
+	return virt.IsCode(err, libvirt.ERR_OPERATION_INVALID, libvirt.ERR_NO_STORAGE_POOL)
+}
