@@ -40,21 +40,22 @@ type Layer struct {
 // cached, which are neither used nor removed. With an error, the result is what could be
 // listed.
 func ListLayers(ctx context.Context, url string) ([]Layer, error) {
-	var all, java []*layers.Layer
-	var users map[string][]string
-	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		if all, err = layers.List(conn); err == nil {
+	found, err := withConnection(ctx, url, func(_ context.Context, conn *libvirt.Connect) ([]Layer, error) {
+		var users map[string][]string
+		var java []*layers.Layer
+		all, err := layers.List(conn)
+		if err == nil {
 			users, err = layers.Users(conn, all)
 		}
 		if err == nil {
 			java, err = layers.ListJava(conn)
 		}
-		return err
+		return publicLayers(append(all, java...), users), err
 	})
 	if err != nil {
 		err = fmt.Errorf("listing the layers at %s: %w", redact.Text(url), err)
 	}
-	return publicLayers(append(all, java...), users), err
+	return found, err
 }
 
 // ImportImage imports an image into a pool of a hypervisor, or finds it there if it was
@@ -66,15 +67,13 @@ func ImportImage(ctx context.Context, url, pool, from, sha256 string) (Layer, er
 	if err != nil {
 		return Layer{}, err
 	}
-	var l *layers.Layer
-	err = withConnection(ctx, url, func(conn *libvirt.Connect) error {
+	l, err := withConnection(ctx, url, func(ctx context.Context, conn *libvirt.Connect) (*layers.Layer, error) {
 		host, err := layers.ReadHost(conn)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		hardware := layers.Hardware{Memory: defaultMemory, VCPUs: defaultVCPUs, Network: defaultNetwork, Firmware: layers.FirmwareBIOS}
-		l, err = importInto(ctx, conn, pool, source, layers.Import{Hardware: hardware, Host: host})
-		return err
+		return importInto(ctx, conn, pool, source, layers.Import{Hardware: hardware, Host: host})
 	})
 	if err != nil {
 		return Layer{}, fmt.Errorf("importing image %s at %s: %w", source, redact.Text(url), err)
@@ -96,21 +95,21 @@ func imageSource(from, sha256 string) (image.Source, error) {
 // PruneLayers removes the layers of a hypervisor that no domain or volume refers to and
 // that no set-up has used since a time. It returns what it removed, also with an error.
 func PruneLayers(ctx context.Context, url string, unusedSince time.Time) ([]Layer, error) {
-	return removeLayers(ctx, url, func(conn *libvirt.Connect) ([]*layers.Layer, error) { return layers.Prune(ctx, conn, unusedSince) })
+	return removeLayers(ctx, url, func(ctx context.Context, conn *libvirt.Connect) ([]*layers.Layer, error) {
+		return layers.Prune(ctx, conn, unusedSince)
+	})
 }
 
 // RemoveLayers removes the layers of a hypervisor with these keys ([Layer].Key), except
 // those that a domain or volume refers to. It returns what it removed, also with an error.
 func RemoveLayers(ctx context.Context, url string, keys ...string) ([]Layer, error) {
-	return removeLayers(ctx, url, func(conn *libvirt.Connect) ([]*layers.Layer, error) { return layers.RemoveNamed(ctx, conn, keys...) })
+	return removeLayers(ctx, url, func(ctx context.Context, conn *libvirt.Connect) ([]*layers.Layer, error) {
+		return layers.RemoveNamed(ctx, conn, keys...)
+	})
 }
 
-func removeLayers(ctx context.Context, url string, remove func(*libvirt.Connect) ([]*layers.Layer, error)) ([]Layer, error) {
-	var removed []*layers.Layer
-	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = remove(conn)
-		return err
-	})
+func removeLayers(ctx context.Context, url string, remove func(context.Context, *libvirt.Connect) ([]*layers.Layer, error)) ([]Layer, error) {
+	removed, err := withConnection(ctx, url, remove)
 	if err != nil {
 		err = fmt.Errorf("removing layers at %s: %w", redact.Text(url), err)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/overcast-go/overcast/hocon"
@@ -31,19 +33,45 @@ func (p *cloneProvider) Check(ctx context.Context, label string, section *hocon.
 		return []provider.Result{{Name: "configuration", Err: err}}
 	}
 	d := &diagnosis{instance: made.(*instance)}
-	d.run(ctx)
-	return d.results
+	return d.check(ctx, d.run)
 }
 
 // diagnosis is the check of a host.
 type diagnosis struct {
 	*instance
+
+	mu      sync.Mutex // run may still add results after check has returned
 	results []provider.Result
+}
+
+// check connects, calls run and returns the results. It returns what there is, and why, if
+// libvirt does not answer when ctx or the connection ends.
+func (d *diagnosis) check(ctx context.Context, run func(context.Context, *virt.Connection)) []provider.Result {
+	const name = "connection"
+	on, err := d.connect(ctx)
+	if d.report(name, redact.Text(d.config.URL), err) {
+		_, err := over(ctx, on, d.disconnect, func(ctx context.Context) (struct{}, error) {
+			run(ctx, on)
+			return struct{}{}, context.Cause(ctx)
+		})
+		if err != nil {
+			d.report(name, "", err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.results)
+}
+
+func (d *diagnosis) add(result provider.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.results = append(d.results, result)
 }
 
 // warn adds a warning.
 func (d *diagnosis) warn(name, warning string) {
-	d.results = append(d.results, provider.Result{Name: name, Warning: warning})
+	d.add(provider.Result{Name: name, Warning: warning})
 }
 
 // report adds the result of a check and reports whether it succeeded. An operation that
@@ -52,16 +80,11 @@ func (d *diagnosis) report(name, detail string, err error) bool {
 	if virt.IsCode(err, libvirt.ERR_OPERATION_DENIED, libvirt.ERR_ACCESS_DENIED) {
 		name, err = "permissions", fmt.Errorf("%w: this account has read-only access: connect to libvirt's read-write socket, and let polkit or libvirt's access control grant it the management of domains, volumes and networks", err)
 	}
-	d.results = append(d.results, provider.Result{Name: name, Detail: detail, Err: err})
+	d.add(provider.Result{Name: name, Detail: detail, Err: err})
 	return err == nil
 }
 
-func (d *diagnosis) run(ctx context.Context) {
-	on, err := d.connect(ctx)
-	if !d.report("connection", redact.Text(d.config.URL), err) {
-		return
-	}
-	defer d.disconnect()
+func (d *diagnosis) run(ctx context.Context, on *virt.Connection) {
 	p := &planning{instance: d.instance, on: on}
 	if d.config.Image != nil && (!d.checkInput(ctx, p) || !d.checkImage(ctx, p)) {
 		return

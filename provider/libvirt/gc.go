@@ -38,17 +38,18 @@ type Resource struct {
 func (r Resource) String() string { return gc.Resource(r).String() }
 
 // List lists what overcast created on a hypervisor, domains first. Domains of Overcast
-// for Java are listed, too. With an error, the result is what could be listed.
+// for Java are listed, too. With an error, the result is what could be listed. If libvirt does
+// not answer, List returns soon after ctx has ended, or the connection counts as lost, with
+// nothing but the error; so do the other functions of this package that list or remove.
 func List(ctx context.Context, url string) ([]Resource, error) {
-	var found []gc.Resource
-	err := withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		found, err = gc.List(ctx, conn, gc.Options{Kept: true})
+	found, err := withConnection(ctx, url, func(ctx context.Context, conn *libvirt.Connect) ([]gc.Resource, error) {
+		found, err := gc.List(ctx, conn, gc.Options{Kept: true})
 		errCopies := withCopies(ctx, conn, url, found, func(c fsmapping.Copies) error {
 			copies, err := c.List(ctx)
 			found = append(found, copies...)
 			return err
 		})
-		return errors.Join(err, errCopies)
+		return found, errors.Join(err, errCopies)
 	})
 	if err != nil {
 		err = fmt.Errorf("listing what overcast created at %s: %w", redact.Text(url), err)
@@ -91,17 +92,16 @@ func GC(ctx context.Context, url string, options GCOptions) ([]Resource, error) 
 
 // collect removes what overcast created on a hypervisor, and copied folders on its machine. It
 // returns what it removed, also with an error.
-func collect(ctx context.Context, url string, options gc.Options) (removed []gc.Resource, err error) {
-	err = withConnection(ctx, url, func(conn *libvirt.Connect) (err error) {
-		removed, err = gc.Collect(ctx, conn, options)
+func collect(ctx context.Context, url string, options gc.Options) ([]gc.Resource, error) {
+	return withConnection(ctx, url, func(ctx context.Context, conn *libvirt.Connect) ([]gc.Resource, error) {
+		removed, err := gc.Collect(ctx, conn, options)
 		errCopies := withCopies(ctx, conn, url, removed, func(c fsmapping.Copies) error {
 			copies, err := c.Collect(ctx, options)
 			removed = append(removed, copies...)
 			return err
 		})
-		return errors.Join(err, errCopies)
+		return removed, errors.Join(err, errCopies)
 	})
-	return removed, err
 }
 
 // withCopies calls do for the copied folders of a remote hypervisor. The domains among
@@ -139,13 +139,41 @@ func resources(found []gc.Resource) []Resource {
 	return all
 }
 
-// withConnection calls do with a connection of its own.
-func withConnection(ctx context.Context, url string, do func(*libvirt.Connect) error) error {
-	pool := virt.NewConnections()
-	on, release, err := pool.Acquire(ctx, url)
+// withConnection calls do with a connection of its own. See [over].
+func withConnection[T any](ctx context.Context, url string, do func(context.Context, *libvirt.Connect) (T, error)) (T, error) {
+	on, release, err := virt.NewConnections().Acquire(ctx, url)
 	if err != nil {
-		return err
+		var none T
+		return none, err
 	}
-	defer release()
-	return do(on.Conn)
+	return over(ctx, on, release, func(ctx context.Context) (T, error) { return do(ctx, on.Conn) })
+}
+
+// over calls do, which uses a connection, and returns its result. The context of do ends with
+// ctx and with the connection. If do has not returned within cancelGrace after that, over
+// returns the zero value and an error, and do continues in the background: it must not write
+// to variables of the caller. over releases the connection when do has returned.
+func over[T any](ctx context.Context, on *virt.Connection, release func(), do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := on.Context(ctx)
+	defer cancel()
+	var result T
+	call := virt.Async(func() (err error) {
+		result, err = do(ctx)
+		return err
+	})
+	if !call.Await(ctx) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+		defer cancel()
+		if !call.Await(last) {
+			go func() {
+				call.Await(context.Background())
+				release()
+			}()
+			var none T
+			return none, on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
+		}
+	}
+	err := on.OrLost(call.Err)
+	release()
+	return result, err
 }

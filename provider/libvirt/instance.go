@@ -75,7 +75,7 @@ func (i *instance) Common() provider.Settings { return i.config.Settings }
 // Address returns the IP address that was found.
 func (i *instance) Address() string { return i.address.String() }
 
-// cancelGrace limits the wait of a cancelled set-up for a call of libvirt.
+// cancelGrace limits the wait for a call of libvirt after its context has ended.
 const cancelGrace = 2 * time.Second
 
 // SetUp clones and boots, and finds the address. It ends with ctx, also while libvirt

@@ -38,9 +38,9 @@ type BaseDomain struct {
 
 // TakeInventory lists the base domains, networks and storage pools of a hypervisor.
 func TakeInventory(ctx context.Context, url string) (Inventory, error) {
-	var found Inventory
-	err := withConnection(ctx, url, func(conn *libvirt.Connect) error {
-		return errors.Join(found.addDomains(conn), found.addNetworks(conn), found.addPools(conn))
+	found, err := withConnection(ctx, url, func(_ context.Context, conn *libvirt.Connect) (found Inventory, err error) {
+		err = errors.Join(found.addDomains(conn), found.addNetworks(conn), found.addPools(conn))
+		return found, err
 	})
 	if err != nil {
 		return Inventory{}, fmt.Errorf("listing domains, networks and pools at %s: %w", redact.Text(url), err)

@@ -333,10 +333,8 @@ var _ provider.Finder = (*instance)(nil)
 
 // Find returns the clones of this label that run, the newest first.
 func (i *instance) Find(ctx context.Context) ([]provider.Found, error) {
-	var all []gc.Resource
-	err := withConnection(ctx, i.config.URL, func(conn *libvirt.Connect) (err error) {
-		all, err = gc.List(ctx, conn, gc.Options{Kept: true})
-		return err
+	all, err := withConnection(ctx, i.config.URL, func(ctx context.Context, conn *libvirt.Connect) ([]gc.Resource, error) {
+		return gc.List(ctx, conn, gc.Options{Kept: true})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for clones at %s: %w", redact.Text(i.config.URL), err)
