@@ -46,6 +46,10 @@ func Collect(ctx context.Context, conn *libvirt.Connect, options Options) ([]Res
 		if !options.Removes(m.Resource) {
 			continue
 		}
+		if ctx.Err() != nil {
+			errs = append(errs, context.Cause(ctx))
+			break
+		}
 		if !options.DryRun {
 			if err := virt.WithContext(ctx, conn, func() error { return remove(conn, m.Resource) }); err != nil {
 				errs = append(errs, fmt.Errorf("removing %s %s: %w", m.Kind, m.Name, virt.StripCodes(err)))

@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,6 +96,16 @@ func TestDomainsAreRemovedWhenTheirOwnersHaveEnded(t *testing.T) {
 	require.Len(t, removed, 1)
 	_, err = conn.LookupDomainByName(clone)
 	require.Error(t, err, "it was removed")
+}
+
+func TestNothingIsRemovedAfterTheContextHasEnded(t *testing.T) {
+	conn := testDriver(t)
+	createClone(t, conn, gone, func(*owner.Metadata) {})
+	ended, end := context.WithCancel(t.Context())
+	end()
+	removed, err := Collect(ended, conn, Options{})
+	require.EqualError(t, err, "context canceled", "no removal was begun")
+	assert.Empty(t, removed)
 }
 
 func TestOnlyWhatAProcessCreatedIsRemovedForIt(t *testing.T) {

@@ -99,6 +99,10 @@ func removeAll(ctx context.Context, conn *libvirt.Connect, unused []*Layer) ([]*
 	var removed []*Layer
 	var errs []error
 	for _, l := range unused {
+		if ctx.Err() != nil {
+			errs = append(errs, context.Cause(ctx))
+			break
+		}
 		if now, err := l.current(conn); err != nil || now == nil || !now.Used.Equal(l.Used) {
 			errs = append(errs, err)
 			continue

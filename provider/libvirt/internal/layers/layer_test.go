@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -161,6 +162,16 @@ func TestLayerThatRunsIsKept(t *testing.T) {
 	l, err = Find(conn, key)
 	require.NoError(t, err)
 	require.NoError(t, l.CheckShutOff("test:///default"))
+}
+
+func TestNoLayerIsRemovedAfterTheContextHasEnded(t *testing.T) {
+	conn, key := testDriver(t), NewKey(t.Name())
+	publishTest(t, conn, key, key.Domain()+"-1-vda")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	removed, err := Prune(ended, conn, time.Now().Add(time.Minute))
+	require.EqualError(t, err, "context canceled", "no removal was begun")
+	assert.Empty(t, removed)
 }
 
 func TestUsersAreTheDomainsAndVolumesThatReferToAVolumeOfTheLayer(t *testing.T) {
