@@ -45,6 +45,8 @@ type Host struct {
 
 	saved time.Duration // by the cached layer that the host is a clone of; set before it is up
 
+	builder *Host // of the host's layer, if it could not be removed; else nil
+
 	route   *route.Route
 	mounted []provider.Mount // by us
 
@@ -100,8 +102,12 @@ func (h *Host) withConsole(err error) error {
 // errTornDown is the cause when the life of a host ends.
 var errTornDown = errors.New("the host is being torn down")
 
-// stop unmounts folders, disconnects and removes the host.
+// stop unmounts folders, disconnects and removes the host. If the builder of its layer is
+// left, stop removes that first: the builder uses the memory and the address of the host.
 func (h *Host) stop(ctx context.Context) error {
+	if err := h.stopBuilder(ctx); err != nil {
+		return err
+	}
 	h.unmountFolders(ctx)
 	if err := trace.Do(ctx, "disconnect", func() error { return h.disconnect(ctx) }); err != nil {
 		return err

@@ -305,9 +305,11 @@ func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder, 
 	provider.Report(ctx, StepBuildingLayer, "booting")
 	e := &entry{label: "layer", setup: &setup{progress: newProgress(ctx, "layer")}} // it is never registered
 	b := newHost(builder)
+	defer func() { h.builder = e.failedInstance }()
 	if err := e.start(building, b); err != nil {
 		return fmt.Errorf("building a layer: %w", err)
 	}
+	e.failedInstance = b // until it is removed
 	err := recipes.checkUnchanged(h.settings.Provision)
 	if err == nil {
 		err = b.publish(ctx, builder, time.Since(booted), progress)
@@ -317,12 +319,25 @@ func (h *Host) buildLayerBy(ctx context.Context, builder provider.LayerBuilder, 
 	if stopErr := b.stop(removing); stopErr != nil {
 		return fmt.Errorf("removing the builder of a layer: %w", errors.Join(err, stopErr))
 	}
+	e.failedInstance = nil
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
 		provider.Report(ctx, provider.StepNotCached, "publishing the layer: "+err.Error())
 	}
+	return nil
+}
+
+// stopBuilder tries again to remove the builder of a layer that could not be removed.
+func (h *Host) stopBuilder(ctx context.Context) error {
+	if h.builder == nil {
+		return nil
+	}
+	if err := h.builder.stop(ctx); err != nil {
+		return fmt.Errorf("removing the builder of a layer: %w", err)
+	}
+	h.builder = nil
 	return nil
 }
 
@@ -356,8 +371,11 @@ func (h *Host) blamesLayer(err error) bool {
 
 // startFromLayer starts the host, and without its layer if that fails.
 func (s *setup) startFromLayer(ctx context.Context) error {
+	s.entry.failedInstance = s.host
 	if err := s.host.buildLayer(ctx, s.recipes); err != nil {
-		s.entry.failedInstance = s.host
+		if s.host.builder != nil {
+			return err // it could not be removed just now: the teardown tries again
+		}
 		return errors.Join(err, s.entry.removeAfterFailure(ctx))
 	}
 	for {

@@ -203,6 +203,79 @@ func TestLayerIsDiscardedOnlyIfItMayBeTheCause(t *testing.T) {
 	}
 }
 
+// layerless is a host whose layer is missing.
+type layerless struct {
+	*fromLayer
+	builder *stuckBuilder
+}
+
+func (h *layerless) IsProvisioned() bool { return false }
+func (h *layerless) LayerBuilder(context.Context) (provider.LayerBuilder, error) {
+	return h.builder, nil
+}
+
+// stuckBuilder is a builder of a layer that cannot be removed at first.
+type stuckBuilder struct {
+	*tracked
+	stuck bool // until the next removal has failed
+}
+
+func (b *stuckBuilder) CleanCommand() string                                       { return "true" }
+func (b *stuckBuilder) Publish(context.Context, time.Duration, func(string)) error { return nil }
+func (b *stuckBuilder) TearDown(context.Context) error {
+	if b.stuck {
+		b.add("not torn down")
+		b.stuck = false
+		return errors.New("libvirtd is down")
+	}
+	b.add("tear down")
+	return nil
+}
+
+func TestTeardownRemovesABuilderThatCouldNotBeRemoved(t *testing.T) {
+	for name, setUp := range map[string]error{"that failed": errors.New("no boot"), "that succeeded": nil} {
+		t.Run(name, func(t *testing.T) {
+			b := &stuckBuilder{&tracked{setUp: setUp}, true}
+			b.Settings = provider.DefaultSettings()
+			h := &layerless{&fromLayer{tracked: &tracked{}}, b}
+			h.Settings, h.hostname = provider.DefaultSettings(), "a"
+			prepare := func(string) (Prepared, error) {
+				return Prepared{Instance: h, Provider: &reserver{}, ProviderName: "a"}, nil
+			}
+			r := NewRegistry()
+			require.ErrorContains(t, r.SetUp(t.Context(), []string{"a"}, prepare, SetupOptions{}), "libvirtd is down")
+			assert.Equal(t, []string{"set up", "not torn down"}, b.events)
+			assert.Empty(t, h.events, "the builder uses its memory and address")
+
+			b.stuck = true
+			require.ErrorContains(t, r.TearDown(t.Context(), "a"), "removing the builder of a layer: libvirtd is down")
+			assert.Empty(t, h.events)
+			require.NoError(t, r.TearDown(t.Context(), "a"))
+			assert.Equal(t, []string{"set up", "not torn down", "not torn down", "tear down"}, b.events)
+			assert.Equal(t, []string{"tear down"}, h.events)
+			require.NoError(t, r.TearDown(t.Context(), "a"))
+			assert.Equal(t, []string{"tear down"}, h.events, "nothing is left")
+		})
+	}
+}
+
+func TestHostIsRemovedIfTheBuildOfItsLayerPanics(t *testing.T) {
+	h := &panicking{&fromLayer{tracked: &tracked{}}}
+	h.Settings, h.hostname = provider.DefaultSettings(), "a"
+	prepare := func(string) (Prepared, error) {
+		return Prepared{Instance: h, Provider: &reserver{}, ProviderName: "a"}, nil
+	}
+	r := NewRegistry()
+	require.ErrorContains(t, r.SetUp(t.Context(), []string{"a"}, prepare, SetupOptions{}), "a mistake")
+	require.NoError(t, r.TearDown(t.Context(), "a"))
+	assert.Equal(t, []string{"tear down"}, h.events)
+}
+
+// panicking is a host whose provider panics when it builds a layer.
+type panicking struct{ *fromLayer }
+
+func (h *panicking) LayerBuilder(context.Context) (provider.LayerBuilder, error) { panic("a mistake") }
+
 func TestLayerIsNotDiscardedWhenTheSetUpIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	h := newHost(&fromLayer{tracked: &tracked{}})
