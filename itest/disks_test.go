@@ -131,12 +131,12 @@ var _ = Describe("two runs at the same time", func() {
 		Expect(clones("common_host")).To(HaveLen(2))
 		Expect(one.Process.Kill()).To(Succeed())
 		Eventually(func() int { return len(clones("common_host")) }).WithTimeout(30e9).Should(Equal(1))
-		overcast("gc", "-c", "qemu:///system")
+		overcast("gc", "common_host", "-c", "qemu:///system")
 		Expect(clones("common_host")).To(HaveLen(1))
 		Expect(leftovers("common_host")).To(HaveLen(2), "a domain and its volume")
 		Expect(two.Process.Kill()).To(Succeed())
 		Eventually(func() int { return len(clones("common_host")) }).WithTimeout(30e9).Should(BeZero())
-		overcast("gc", "-c", "qemu:///system")
+		overcast("gc", "common_host", "-c", "qemu:///system")
 		Expect(leftovers("common_host")).To(BeEmpty())
 	})
 })
@@ -208,7 +208,7 @@ var _ = Describe("a teardown that fails", func() {
 		Expect(os.ReadDir(dir)).To(HaveLen(1))
 		virsh("pool-start", "shut")
 		Eventually(func() []os.DirEntry {
-			overcast("gc", "-c", "qemu:///system")
+			overcast("gc", "stuck_host", "-c", "qemu:///system")
 			left, err := os.ReadDir(dir)
 			Expect(err).NotTo(HaveOccurred())
 			return left

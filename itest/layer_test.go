@@ -181,7 +181,9 @@ func specsOfProvisioningCache() {
 		var steps recordedSteps
 		Expect(proofOf(ctx, &steps, "builder_killed")).To(Equal("provisioned\n"))
 		Expect(strings.Count(steps.all(), "published")).To(Equal(1), steps.all())
-		overcast("gc", "-c", "qemu:///system") // as the next process does at its start
+		key := regexp.MustCompile(`using cached layer (\S+)`).FindStringSubmatch(steps.all())
+		Expect(key).NotTo(BeNil(), steps.all())
+		overcast("gc", "builder_killed", "layer-"+key[1], "-c", "qemu:///system") // as the next process does at its start
 		Expect(leftovers("builder_killed")).To(BeEmpty())
 		Expect(leftovers("layer")).To(HaveLen(1+1), "the layer's domain and its volume")
 	}, NodeTimeout(5*time.Minute))
