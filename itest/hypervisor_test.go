@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -11,12 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/overcast-go/overcast/internal/filelock"
 )
 
 // virsh asks the lab's libvirt by another way than the code under test.
@@ -181,19 +183,26 @@ func define(xml string) {
 // claimed are the things that the spec that runs has claimed.
 var claimed = map[string]bool{}
 
+// claimLimit is how long a spec waits for a thing that another spec uses. Limits of specs that
+// claim a thing are longer.
+const claimLimit = 20 * time.Minute
+
 // claim makes specs that use one thing, such as a name or an address, take turns, also in
-// different processes.
+// different processes. The spec that has waited longest is next.
 func claim(thing string) {
 	GinkgoHelper()
 	if claimed[thing] {
 		return
 	}
-	file, err := os.Create("/run/lab/tmp/" + thing + ".claim")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { delete(claimed, thing); file.Close() })
-	Eventually(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }).
-		WithTimeout(10*time.Minute).WithPolling(100*time.Millisecond).Should(Succeed(), "another spec uses %s", thing)
+	ctx, cancel := context.WithTimeout(context.Background(), claimLimit)
+	defer cancel()
+	me := filelock.Holder{PID: os.Getpid(), Label: "a spec", Detail: CurrentSpecReport().LeafNodeText, Since: time.Now()}
+	ticket, err := filelock.Acquire(ctx, "/run/lab/tmp", "claim "+thing, me, func(holder filelock.Holder) {
+		GinkgoWriter.Printf("%s is used by %s\n", thing, holder)
+	})
+	Expect(err).NotTo(HaveOccurred(), "another spec uses %s", thing)
 	claimed[thing] = true
+	DeferCleanup(func() error { delete(claimed, thing); return ticket.Release() })
 }
 
 // pool creates a pool over a file system in memory of a size, for the length

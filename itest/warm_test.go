@@ -211,7 +211,7 @@ func specsOfWarmHosts() {
 		other.ends()
 		Expect(readProof(mine)).To(Equal(seen))
 		Expect(fixture.TearDown(ctx, "warm_far_two")).To(Succeed())
-	}, NodeTimeout(5*time.Minute))
+	}, NodeTimeout(claimLimit+5*time.Minute))
 
 	It("on a remote hypervisor boots if its memory cannot be restored, which is discarded", func(ctx SpecContext) {
 		DeferCleanup(removeSlots)
@@ -451,7 +451,7 @@ func specsOfWarmHosts() {
 		Expect(readProof(up(steps.record(ctx), "warm_static"))).To(Equal(seen))
 		Expect(steps.all()).To(ContainSubstring("restoring memory of slot 0"))
 		Expect(fixture.TearDown(ctx, "warm_static")).To(Succeed())
-	}, NodeTimeout(5*time.Minute))
+	}, NodeTimeout(claimLimit+5*time.Minute))
 
 	// variable is a UEFI variable that a guest creates.
 	const variable = "/sys/firmware/efi/efivars/Overcast-6a7c1b52-0d5e-4b8e-9a44-3f1c2d5e7f90"
