@@ -37,13 +37,13 @@ func superviseLibvirtd() (stop func()) {
 	watching.Go(func() {
 		defer GinkgoRecover()
 		for ; ctx.Err() == nil; wait(ctx, 200*time.Millisecond) {
-			if exec.Command("pgrep", "-x", "libvirtd").Run() == nil {
+			if exec.Command("pgrep", "-u", "root", "-x", "libvirtd").Run() == nil {
 				continue
 			}
 			if _, err := os.Stat(killedOnPurpose); err == nil {
 				continue
 			}
-			if exec.Command("pgrep", "-x", "libvirtd").Run() == nil {
+			if exec.Command("pgrep", "-u", "root", "-x", "libvirtd").Run() == nil {
 				continue // a spec has started it in between
 			}
 			noteCrash()

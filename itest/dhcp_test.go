@@ -136,7 +136,7 @@ var _ = Describe("a libvirt network whose dnsmasq is dead", func() {
 			Expect(o.err).To(MatchError(ContainSubstring("no DHCP server listens on bridge virbr133 of network dead")))
 		}
 
-		Expect(exec.Command("pkill", "-HUP", "-x", "libvirtd").Run()).To(Succeed()) // systemctl reload
+		Expect(exec.Command("pkill", "-HUP", "-u", "root", "-x", "libvirtd").Run()).To(Succeed()) // systemctl reload
 		Eventually(func() string {
 			said, _ = doctor("nat_host " + config)
 			return said

@@ -30,7 +30,7 @@ var _ = Describe("progress and diagnostics", func() {
 		_ = up(fixture.WithProgress(ctx, func(step fixture.Progress) {
 			mu.Lock()
 			defer mu.Unlock()
-			if step.Step != provider.StepWaiting { // a guest that boots slowly
+			if !strings.HasPrefix(step.Step, provider.StepWaiting) { // for a guest that boots slowly, or for memory
 				told = append(told, step)
 			}
 		}), "seen")

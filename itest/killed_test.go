@@ -74,14 +74,14 @@ func restartLibvirtd() {
 func killLibvirtd() {
 	GinkgoHelper()
 	Expect(os.WriteFile(killedOnPurpose, nil, 0o600)).To(Succeed())
-	Expect(exec.Command("pkill", "-KILL", "-x", "libvirtd").Run()).To(Succeed())
-	Eventually(func() error { return exec.Command("pgrep", "-x", "libvirtd").Run() }).WithTimeout(30 * time.Second).Should(HaveOccurred())
+	Expect(exec.Command("pkill", "-KILL", "-u", "root", "-x", "libvirtd").Run()).To(Succeed())
+	Eventually(func() error { return exec.Command("pgrep", "-u", "root", "-x", "libvirtd").Run() }).WithTimeout(30 * time.Second).Should(HaveOccurred())
 }
 
 // startLibvirtd starts libvirtd unless it runs, and waits until it answers.
 func startLibvirtd() {
 	GinkgoHelper()
-	if exec.Command("pgrep", "-x", "libvirtd").Run() != nil {
+	if exec.Command("pgrep", "-u", "root", "-x", "libvirtd").Run() != nil {
 		Expect(exec.Command("libvirtd", "--daemon").Run()).To(Succeed())
 	}
 	Expect(os.RemoveAll(killedOnPurpose)).To(Succeed())

@@ -151,10 +151,10 @@ var setUpSteps = []faultyStep{
 	{"unlinked", "virNodeGetMemoryStats", "", "reading the memory of the hypervisor", 0},
 	{"unlinked", "virDomainGetInfo", "", "", 0}, // another clone counts as ended
 	{"unlinked", "virDomainLookupByUUID", "", "looking up the domain with UUID", 0},
-	{"unlinked", "virStorageVolCreateXML", "", "creating volume", 0},
+	{"unlinked", "virStorageVolCreateXML", baseRead, "creating volume", 0},
 	{"unlinked", "virStorageVolGetPath", created, "reading the path of volume", 0},
 	{"unlinked", "virDomainCreateXML", "", "starting domain overcast-", 0},
-	{"unlinked", "virStorageVolDelete", "", "unlinking volume", 0},
+	{"unlinked", "virStorageVolDelete", created, "unlinking volume", 0},
 	{"unlinked", "virDomainResume", "", "starting domain overcast-", 0},
 	{"unlinked", "virDomainOpenConsole", "", "", 0}, // the clone runs without its console
 	{"defined", "virConnectDomainXMLToNative", "", `determining the firmware of base domain "faulty-base"`, 0},

@@ -271,8 +271,8 @@ var _ = Describe("set-up with an invalid folder", func() {
 			file:             file + there + " is not a folder",
 			dir:              dir + there + " cannot be read by the user that QEMU runs as there",
 		} {
-			configure(`unmapped = ${booting} { libvirtURL = "qemu+ssh://user@linux-box/system", fsMapping.data.hostPath = %q }`, path)
-			Expect(unmapped(ctx, "unmapped")).To(MatchError(And(ContainSubstring("unmapped.fsMapping.data.hostPath: "), ContainSubstring(words))))
+			configure(`unmapped_far = ${booting} { libvirtURL = "qemu+ssh://user@linux-box/system", fsMapping.data.hostPath = %q }`, path)
+			Expect(unmapped(ctx, "unmapped_far")).To(MatchError(And(ContainSubstring("unmapped_far.fsMapping.data.hostPath: "), ContainSubstring(words))))
 		}
 		configure(`pooled = ${booting} { libvirtURL = "qemu+ssh://user@linux-box/system", fsMapping.data.hostPath = %q }`, pool("mapped", "1M"))
 		up(ctx, "pooled")

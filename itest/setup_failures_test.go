@@ -198,10 +198,10 @@ var _ = Describe("a lost connection to libvirtd", Serial, func() {
 		configure(`numb = ${guest} { addressTimeout = 10 minutes, libvirtBaseDomain = numb-base, networkDeviceId = null }`)
 		define(strings.Replace(still, "<name>still<", "<name>numb-base<", 1))
 		_, failed := settingUp(ctx, "numb")
-		Expect(exec.Command("pkill", "-STOP", "-x", "libvirtd").Run()).To(Succeed())
-		DeferCleanup(func() { _ = exec.Command("pkill", "-CONT", "-x", "libvirtd").Run() })
+		Expect(exec.Command("pkill", "-STOP", "-u", "root", "-x", "libvirtd").Run()).To(Succeed())
+		DeferCleanup(func() { _ = exec.Command("pkill", "-CONT", "-u", "root", "-x", "libvirtd").Run() })
 		// Only then can anything be cleaned up.
-		time.AfterFunc(25*time.Second, func() { _ = exec.Command("pkill", "-CONT", "-x", "libvirtd").Run() })
+		time.AfterFunc(25*time.Second, func() { _ = exec.Command("pkill", "-CONT", "-u", "root", "-x", "libvirtd").Run() })
 		var err error
 		Eventually(failed).WithTimeout(90 * time.Second).Should(Receive(&err))
 		expectLost(err, "numb")
