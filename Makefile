@@ -72,7 +72,7 @@ bench-parts: deps $(LAB) ## benchmarks of single parts, those of clones in the l
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
 	rm -f .build/first-failures
-	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 ./itest || { cat .build/first-failures; exit 1; }
+	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 --timeout=2h ./itest || { cat .build/first-failures; exit 1; }
 
 itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addresses, mappings, teardown (as root)
 	rm -f .build/first-failures
