@@ -73,7 +73,7 @@ var _ = Describe("a revert", func() {
 		pristine()
 		Expect(killed).To(BeClosed())
 		Expect(ownClone("nat_host")).NotTo(Equal(again))
-		Expect(host).NotTo(HaveFile("/root/used"))
+		Expect(host).NotTo(HaveFile("/root/used").Within(10 * time.Second))
 		Expect(checkpoint.Revert(ctx)).To(MatchError(fixture.ErrCheckpointGone))
 	})
 
@@ -92,8 +92,8 @@ var _ = Describe("a revert", func() {
 		Eventually(host).WithTimeout(time.Minute).Should(HaveFile("/root/running"))
 		Expect(checkpoint.Revert(ctx)).To(Succeed())
 		calls.Wait()
-		Expect(host).NotTo(HaveFile("/root/running"))
-		Expect(host).NotTo(HaveProcess(ContainSubstring("sleep 4321")))
+		Expect(host).NotTo(HaveFile("/root/running").Within(10 * time.Second))
+		Expect(host).NotTo(HaveProcess(ContainSubstring("sleep 4321")).Within(10 * time.Second))
 
 		var reverts sync.WaitGroup
 		ended := make(chan struct{})

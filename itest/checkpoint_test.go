@@ -34,7 +34,7 @@ var _ = Describe("a checkpoint", func() {
 			GinkgoWriter.Println("revert:", time.Since(start))
 			Expect(says(ctx, host, "cat /root/before; ls /root/after 2>/dev/null | wc -l")).To(Equal("before\n0\n"))
 			GinkgoWriter.Println("first answer:", time.Since(start))
-			Expect(host).To(HaveProcess(ContainSubstring("sleep 4321")))
+			Expect(host).To(HaveProcess(ContainSubstring("sleep 4321")).Within(10 * time.Second))
 			Expect(says(ctx, host, "date -u +%Y-%m-%d")).To(HavePrefix(time.Now().UTC().Format(time.DateOnly)))
 			says(ctx, host, "rm -f /root/before; echo after > /root/after; sync")
 		}
@@ -88,7 +88,7 @@ var _ = Describe("a checkpoint", func() {
 		for range 3 {
 			in(ctx, host, "echo later >>/root/lines; touch /root/later; sync")
 			Expect(checkpoint.Revert(ctx)).To(Succeed())
-			Expect(host).NotTo(HaveFile("/root/later"))
+			Expect(host).NotTo(HaveFile("/root/later").Within(10 * time.Second))
 			Eventually(lines).WithTimeout(time.Minute).Should(BeNumerically(">", lines(Default)), "the guest goes on writing")
 		}
 		in(ctx, host, "touch /run/stop")
@@ -135,7 +135,7 @@ var _ = Describe("a checkpoint that cannot be made", func() {
 	It("is made after the guest's own 9p mount, which mountAt replaces, is unmounted", func(ctx SpecContext) {
 		configure(`mounting = ${guest} { fsMapping { data { hostPath = %q }, files { hostPath = %[1]q, mountAt = /files } } }`, share())
 		host := up(ctx, "mounting")
-		Expect(host).To(HaveMounted("/data"))
+		Expect(host).To(HaveMounted("/data").Within(10 * time.Second))
 		_, err := host.Checkpoint(ctx)
 		Expect(err).To(MatchError(fixture.ErrNoCheckpoint))
 		Expect(err).To(MatchError(ContainSubstring("set fsMapping.data.mountAt instead of mounting it in the guest")))

@@ -28,13 +28,13 @@ func failingSuite(name, config string, flags ...string) string {
 	Expect(os.WriteFile(filepath.Join(dir, "overcast.conf"), []byte(config), 0o644)).To(Succeed())
 	out, err := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, name+".test"), "./testdata/"+name).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
-	args := append([]string{"-procs=2", "--no-color", "--timeout=4m"}, flags...)
+	args := append([]string{"-procs=2", "--no-color", "--timeout=8m"}, flags...)
 	cmd := exec.Command(ginkgoBinary(), append(args, name+".test")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "OVERCAST_SET=")
 	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { session.Kill().Wait(30 * time.Second) })
-	Eventually(session).WithTimeout(5 * time.Minute).Should(gexec.Exit(1))
+	Eventually(session).WithTimeout(9 * time.Minute).Should(gexec.Exit(1))
 	return string(session.Out.Contents())
 }

@@ -109,7 +109,7 @@ var _ = Describe("a guard process", func() {
 		Eventually(func() string {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", guards[0]))
 			return string(comm)
-		}).Should(Equal("overcast-guard\n"))
+		}).WithTimeout(10 * time.Second).Should(Equal("overcast-guard\n"))
 		rss, pss := memoryOf(guards[0])
 		GinkgoWriter.Printf("the guard process has %d kB, %d kB of its own\n", rss, pss)
 		Expect(pss).To(BeNumerically("<=", guardMemory))

@@ -80,29 +80,29 @@ var _ = Describe("matchers", func() {
 	})
 
 	It("check reachable and listening ports", func() {
-		Expect(host).To(BeReachableOn(22))
+		Expect(host).To(BeReachableOn(22).Within(10 * time.Second))
 		unmatched(host, BeReachableOn(81), "to be reachable on port 81\n", "connection refused")
-		Expect(host).To(HaveListeningPort(22))
+		Expect(host).To(HaveListeningPort(22).Within(10 * time.Second))
 		unmatched(host, HaveListeningPort(81), "to have a listening port 81\n", "found: listening ports 22")
 	})
 
 	It("check the response of a web server", func(ctx SpecContext) {
 		in(ctx, host, "mkdir -p /root/www && echo Welcome > /root/www/index.html")
 		in(ctx, host, "httpd -p 8080 -h /root/www")
-		Eventually(host).Should(RespondToHTTP(8080, "/").WithStatus(200).WithBody("Welcome\n"))
+		Eventually(host).WithTimeout(time.Minute).Should(RespondToHTTP(8080, "/").WithStatus(200).WithBody("Welcome\n").Within(10 * time.Second))
 		unmatched(host, RespondToHTTP(8080, "/nothing"), "GET http://"+host.HostName()+":8080/nothing\n", "found: status 404 Not Found")
 		unmatched(host, RespondToHTTP(8081, "/"), "connection refused")
-		Expect(host).To(HaveProcess("httpd"))
+		Expect(host).To(HaveProcess("httpd").Within(10 * time.Second))
 	})
 
 	It("check mounts", func(ctx SpecContext) {
-		Expect(host).To(HaveMounted("/").WithType("ext4").From("/dev/vda"))
-		Expect(host).To(HaveMounted("/proc").WithType(Equal("proc")))
+		Expect(host).To(HaveMounted("/").WithType("ext4").From("/dev/vda").Within(10 * time.Second))
+		Expect(host).To(HaveMounted("/proc").WithType(Equal("proc")).Within(10 * time.Second))
 		unmatched(host, HaveMounted("/data"), "nothing is mounted at /data")
 		unmatched(host, HaveMounted("/").ReadOnly(), "it is not read-only: /dev/vda on / type ext4 (rw")
 		in(ctx, host, `mkdir -p "/mnt/two words" && mount -t tmpfs -o ro "it's mine" "/mnt/two words"`)
 		DeferCleanup(func(ctx SpecContext) { in(ctx, host, `umount "/mnt/two words"`) })
-		Expect(host).To(HaveMounted("/mnt/two words/").ReadOnly().WithType("tmpfs").From("it's mine"))
+		Expect(host).To(HaveMounted("/mnt/two words/").ReadOnly().WithType("tmpfs").From("it's mine").Within(10 * time.Second))
 	})
 
 	It("check mounts of folders of the hypervisor", func(ctx SpecContext) {
@@ -113,20 +113,20 @@ var _ = Describe("matchers", func() {
 		}
 		configure(`shares = ${guest} { fsMapping { docs { hostPath = %q, readOnly = true }, mine { hostPath = %[1]q, readOnly = false, accessMode = Mapped }, any { hostPath = %[1]q, accessMode = SQUASH } } }`, dir)
 		shares := up(ctx, "shares")
-		Expect(shares).NotTo(HaveMounted("/docs"))
+		Expect(shares).NotTo(HaveMounted("/docs").Within(10 * time.Second))
 		in(ctx, shares, "mkdir -p /docs /mine /any && mount -t 9p -o trans=virtio,version=9p2000.L,ro docs /docs && mount -t 9p -o trans=virtio,version=9p2000.L mine /mine && mount -t 9p -o trans=virtio,ro any /any")
-		Expect(shares).To(HaveMounted("/docs").ReadOnly().WithType("9p").From("docs"))
-		Expect(shares).To(HaveMounted("/mine").WithType("9p").From("mine"))
-		Expect(shares).NotTo(HaveMounted("/mine").ReadOnly())
-		Expect(shares).To(HaveMounted("/any").ReadOnly().WithType("9p").From("any"))
-		Expect(shares).To(HaveFile("/docs/hello").WithContent("from outside"))
+		Expect(shares).To(HaveMounted("/docs").ReadOnly().WithType("9p").From("docs").Within(10 * time.Second))
+		Expect(shares).To(HaveMounted("/mine").WithType("9p").From("mine").Within(10 * time.Second))
+		Expect(shares).NotTo(HaveMounted("/mine").ReadOnly().Within(10 * time.Second))
+		Expect(shares).To(HaveMounted("/any").ReadOnly().WithType("9p").From("any").Within(10 * time.Second))
+		Expect(shares).To(HaveFile("/docs/hello").WithContent("from outside").Within(10 * time.Second))
 		unmatched(shares, HaveMounted("/docs").From("mine"), "docs on /docs type 9p (ro,")
 		in(ctx, shares, "umount /docs /mine /any")
 	})
 
 	It("check the content, mode and owner of files", func(ctx SpecContext) {
 		in(ctx, host, `echo content > "/root/it's a file" && chown nobody "/root/it's a file" && chmod 4750 "/root/it's a file"`)
-		Expect(host).To(HaveFile("/root/it's a file").WithContent("content\n").WithMode(0o4750).WithOwner("nobody"))
+		Expect(host).To(HaveFile("/root/it's a file").WithContent("content\n").WithMode(0o4750).WithOwner("nobody").Within(10 * time.Second))
 		unmatched(host, HaveFile("/root/it's a file").WithMode(0o750), `found: it has mode urwxr-x---`)
 		unmatched(host, HaveFile("/root/it's a file").WithOwner("root"), "<string>: nobody")
 		unmatched(host, HaveFile("/root/it's a file").WithContent(ContainSubstring("more")), "to contain substring")
@@ -135,9 +135,9 @@ var _ = Describe("matchers", func() {
 	})
 
 	It("check processes", func() {
-		Expect(host).To(HaveProcess("dropbear"))
-		Expect(host).To(HaveProcess(ContainSubstring("dropbear -")))
-		Expect(host).To(HaveProcess("kthreadd"))
+		Expect(host).To(HaveProcess("dropbear").Within(10 * time.Second))
+		Expect(host).To(HaveProcess(ContainSubstring("dropbear -")).Within(10 * time.Second))
+		Expect(host).To(HaveProcess("kthreadd").Within(10 * time.Second))
 		unmatched(host, HaveProcess("nginx"), "to have a process nginx\n", "other processes")
 		unmatched(host, HaveProcess("tail"), "to have a process tail\n")
 	})
@@ -148,8 +148,8 @@ var _ = Describe("matchers", func() {
 	})
 
 	It("check exit codes and outputs of commands", func() {
-		Expect(host).To(RunCommand("uname -s").WithStdout("Linux\n"))
-		Expect(host).To(RunCommand("echo no >&2; exit 3").WithExitCode(3).WithStderr("no\n"))
+		Expect(host).To(RunCommand("uname -s").WithStdout("Linux\n").Within(10 * time.Second))
+		Expect(host).To(RunCommand("echo no >&2; exit 3").WithExitCode(3).WithStderr("no\n").Within(10 * time.Second))
 		unmatched(host, RunCommand("ls /nothing"), "tried: ls /nothing\n", "exited with 1", "No such file or directory")
 		unmatched(host, RunCommand("sleep 60").Within(shortly), "last error: ", "no answer within "+shortly.String())
 	})
@@ -164,11 +164,11 @@ var _ = Describe("matchers", func() {
 	It("fail both To and NotTo for a host that has stopped", func(ctx SpecContext) {
 		configure(`leaving = ${guest}`)
 		leaving := up(ctx, "leaving")
-		Expect(leaving).NotTo(HaveMounted("/data"))
+		Expect(leaving).NotTo(HaveMounted("/data").Within(10 * time.Second))
 		for _, clone := range clones("leaving") {
 			virsh("destroy", clone.Name)
 		}
-		Eventually(leaving.Exited).Should(HaveOccurred())
+		Eventually(leaving.Exited).WithTimeout(10 * time.Second).Should(HaveOccurred())
 		Expect(leaving).NotTo(BeReachableOnSSH())
 		stopped := ContainSubstring("the host does not run: ")
 		Expect(InterceptGomegaFailures(func() { Expect(leaving).NotTo(HaveMounted("/data")) })).

@@ -57,7 +57,7 @@ func says(ctx SpecContext, host *fixture.CloudHost, command string) string {
 // fails wants a command to fail with these words.
 func fails(ctx SpecContext, host *fixture.CloudHost, command, words string) {
 	GinkgoHelper()
-	Expect(host).To(RunCommand(command).WithExitCode(Not(BeZero())).WithStderr(ContainSubstring(words)))
+	Expect(host).To(RunCommand(command).WithExitCode(Not(BeZero())).WithStderr(ContainSubstring(words)).Within(10 * time.Second))
 }
 
 // unmapped sets up what cannot be, and answers with the failure; nothing is left.
@@ -83,10 +83,10 @@ var _ = Describe("a folder of fsMapping", func() {
 		Expect(says(ctx, host, "cat /etc/fstab")).To(Equal("" +
 			"data            /data               9p    ro,trans=virtio\n" +
 			"vagrant         /vagrant            9p    ro,trans=virtio\n"))
-		Eventually(host).Should(HaveMounted("/data").ReadOnly().WithType("9p").From("data"))
-		Eventually(host).Should(HaveMounted("/vagrant").ReadOnly().WithType("9p").From("vagrant"))
-		Expect(host).To(HaveFile("/data/hello").WithContent("from outside"))
-		Expect(host).To(HaveFile("/vagrant/Vagrantfile").WithContent("a box"))
+		Eventually(host).WithTimeout(time.Minute).Should(HaveMounted("/data").ReadOnly().WithType("9p").From("data").Within(10 * time.Second))
+		Eventually(host).WithTimeout(time.Minute).Should(HaveMounted("/vagrant").ReadOnly().WithType("9p").From("vagrant").Within(10 * time.Second))
+		Expect(host).To(HaveFile("/data/hello").WithContent("from outside").Within(10 * time.Second))
+		Expect(host).To(HaveFile("/vagrant/Vagrantfile").WithContent("a box").Within(10 * time.Second))
 		Expect(clones("my-host")[0].Devices.Filesystems).To(HaveLen(2))
 	})
 
@@ -103,9 +103,9 @@ var _ = Describe("a folder of fsMapping", func() {
 		}`, inner, outer, by)
 		host := up(ctx, "mounted")
 		Expect(os.ReadFile(filepath.Join(inner, "copied"))).To(Equal([]byte("from outside")))
-		Expect(host).To(HaveMounted("/an outer/folder").ReadOnly().WithType("9p").From("outer"))
-		Expect(host).To(HaveMounted("/an outer/folder/below it").WithType("9p").From("inner"))
-		Expect(host).NotTo(HaveMounted("/an outer/folder/below it").ReadOnly())
+		Expect(host).To(HaveMounted("/an outer/folder").ReadOnly().WithType("9p").From("outer").Within(10 * time.Second))
+		Expect(host).To(HaveMounted("/an outer/folder/below it").WithType("9p").From("inner").Within(10 * time.Second))
+		Expect(host).NotTo(HaveMounted("/an outer/folder/below it").ReadOnly().Within(10 * time.Second))
 		Expect(says(ctx, host, "grep '^outer ' /proc/mounts")).To(And(ContainSubstring("trans=virtio"), ContainSubstring("msize=512000")))
 		Expect(says(ctx, host, "grep -c '^data /data ' /proc/mounts")).To(Equal("1\n"), "the fstab has mounted it: it stays as it is")
 	})
@@ -115,7 +115,7 @@ var _ = Describe("a folder of fsMapping", func() {
 		configure(`leaves = ${guest} { shutdownTimeout = 30, fsMapping { work { hostPath = %q, mountAt = /work }, proof { hostPath = %q, readOnly = false, accessMode = squash } } }`, work, proof)
 		host := up(ctx, "leaves")
 		in(ctx, host, `mkdir /proof && mount -t 9p -o trans=virtio proof /proof && echo 'cat /proc/mounts >/proof/at-shutdown; poweroff' >/etc/acpi/PWRF/00000080`)
-		Expect(host).To(HaveMounted("/work"))
+		Expect(host).To(HaveMounted("/work").Within(10 * time.Second))
 		Expect(fixture.TearDown(ctx, "leaves")).To(Succeed())
 		text, err := os.ReadFile(filepath.Join(proof, "at-shutdown"))
 		Expect(err).NotTo(HaveOccurred())
@@ -137,10 +137,10 @@ var _ = Describe("a folder of fsMapping", func() {
 		tag := "a-tag-of-36-bytes-which-9p-has-not.1"
 		configure(`fast = ${guest} { fsMapping { "%s" { hostPath = %q, driver = VirtioFS, readOnly = false, mountAt = /fast }, slow { hostPath = %[2]q, driver = auto, mountAt = /slow } } }`, tag, dir)
 		host := up(ctx, "fast")
-		Expect(host).To(HaveMounted("/fast").WithType("virtiofs").From(tag))
-		Expect(host).To(HaveMounted("/slow").WithType("9p").ReadOnly())
-		Expect(host).To(HaveFile("/fast/hello").WithContent("from outside"))
-		Expect(host).To(HaveFile("/fast/root's").WithContent("secret"))
+		Expect(host).To(HaveMounted("/fast").WithType("virtiofs").From(tag).Within(10 * time.Second))
+		Expect(host).To(HaveMounted("/slow").WithType("9p").ReadOnly().Within(10 * time.Second))
+		Expect(host).To(HaveFile("/fast/hello").WithContent("from outside").Within(10 * time.Second))
+		Expect(host).To(HaveFile("/fast/root's").WithContent("secret").Within(10 * time.Second))
 		in(ctx, host, "echo mine >/fast/file && chown 1000 /fast/file")
 		Expect(os.ReadFile(filepath.Join(dir, "file"))).To(Equal([]byte("mine\n")))
 		info, err := os.Stat(filepath.Join(dir, "file"))
@@ -155,7 +155,7 @@ var _ = Describe("a folder of fsMapping", func() {
 		mine := share()
 		variant("mapped-base", "<serial type", "<filesystem type='mount'><source dir='/nowhere'/><target dir='data'/></filesystem><serial type")
 		configure(`replaced = ${guest} { libvirtBaseDomain = mapped-base, fsMapping.data.hostPath = %q }`, mine)
-		Eventually(up(ctx, "replaced")).Should(HaveFile("/data/hello"))
+		Eventually(up(ctx, "replaced")).WithTimeout(time.Minute).Should(HaveFile("/data/hello").Within(10 * time.Second))
 	})
 })
 
@@ -191,7 +191,7 @@ var _ = Describe("folders of fsMapping of one host", Ordered, func() {
 		Expect(os.ReadFile(filepath.Join(open, "file"))).To(Equal([]byte("mine\n")))
 		fails(ctx, host, "touch /closed/file", "Read-only file system")
 		in(ctx, host, "umount /closed && mount -t 9p -o rw,trans=virtio closed /closed")
-		Expect(host).NotTo(HaveMounted("/closed").ReadOnly())
+		Expect(host).NotTo(HaveMounted("/closed").ReadOnly().Within(10 * time.Second))
 		fails(ctx, host, "touch /closed/file", "Read-only file system")
 		Expect(filepath.Join(closed, "file")).NotTo(BeAnExistingFile())
 	})
@@ -303,7 +303,7 @@ var _ = Describe("set-up with an invalid folder", func() {
 		if libvirtMajor() >= 11 {
 			configure(`closed = ${guest} { fsMapping.fast { hostPath = %q, driver = virtiofs, mountAt = /fast } }`, dir)
 			host := up(ctx, "closed")
-			Expect(host).To(HaveMounted("/fast").WithType("virtiofs"))
+			Expect(host).To(HaveMounted("/fast").WithType("virtiofs").Within(10 * time.Second))
 			fails(ctx, host, "touch /fast/file", "Read-only file system")
 			Expect(filepath.Join(dir, "file")).NotTo(BeAnExistingFile())
 			return
@@ -358,7 +358,7 @@ var _ = Describe("a folder with sync", func() {
 		return found
 	}
 	config := func(label, dir string) string {
-		return seed("nat-network") + fmt.Sprintf(`
+		return patientSeed("nat-network") + fmt.Sprintf(`
 			%s = ${nat_host} { reach = direct, connection.url = "ssh://root@{0}?privateKeyFile="${LAB_SSH_KEY}, fsMapping.docs { hostPath = %q, sync = true, mountAt = /docs } }
 			`, label, dir)
 	}

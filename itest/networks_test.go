@@ -25,6 +25,15 @@ func seed(example string) string {
 	return printed
 }
 
+// patientSeed is a seed whose look-up by SSH gives up after 300 s and not after 30 s: an emulated
+// guest of a busy machine may need more.
+func patientSeed(example string) string {
+	GinkgoHelper()
+	text := strings.Replace(seed(example), "timeout=30", "timeout=300", 1)
+	Expect(text).NotTo(Equal(seed(example)))
+	return text
+}
+
 // guestAt logs in at an address; what answers there is a guest of the lab's.
 func guestAt(address string) *ssh.Client {
 	GinkgoHelper()
@@ -69,17 +78,12 @@ func expectOnNetwork(label, network, address string) {
 }
 
 var _ = Describe("the documentation", func() {
-	// The look-up by SSH of the example gives up after 30 s. An emulated guest of a busy
-	// machine may need more.
-	patient := func(example string) string {
-		return strings.Replace(seed(example), "timeout=30", "timeout=300", 1)
-	}
 	for _, e := range []struct{ name, label, network, prefix string }{
 		{"nat-network", "nat_host", "my_nat_network", "192.168.122."},
 		{"bridged-network", "bridged_host", "br0", "192.168.124."},
 	} {
 		It("has a working example of a "+e.name, func() {
-			host := otherRun{config: patient(e.name)}.bringsUp(e.label)
+			host := otherRun{config: patientSeed(e.name)}.bringsUp(e.label)
 			Expect(host.address()).To(HavePrefix(e.prefix))
 			expectOnNetwork(e.label, e.network, host.address())
 			host.ends()
@@ -90,7 +94,7 @@ var _ = Describe("the documentation", func() {
 	// should be set to the name of the routed network"
 	for _, other := range []struct{ example, label string }{{"bridged-network", "bridged_host"}, {"nat-network", "nat_host"}} {
 		It("has a working example of a routed network, based on "+other.example, func() {
-			config := patient(other.example) + "\nrouted_host = ${" + other.label + "} { networkDeviceId=\"my_routed_network\" }\n"
+			config := patientSeed(other.example) + "\nrouted_host = ${" + other.label + "} { networkDeviceId=\"my_routed_network\" }\n"
 			host := otherRun{config: config}.bringsUp("routed_host")
 			Expect(host.address()).To(HavePrefix("192.168.123."))
 			expectOnNetwork("routed_host", "my_routed_network", host.address())

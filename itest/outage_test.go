@@ -147,7 +147,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		configure(`narrow_host = ${guest} { overlayPool = narrow }`)
 		host := up(ctx, "narrow_host")
 		clone := clones("narrow_host")[0].Name
-		limited, cancel := context.WithTimeout(ctx, time.Minute)
+		limited, cancel := context.WithTimeout(ctx, 3*time.Minute)
 		defer cancel()
 		_, err := host.Run(limited, "dd if=/dev/urandom of=/root/fill bs=1M count=30 2>&1 && sync && sleep 1234")
 		Expect(err).To(MatchError(fixture.ErrHostPaused))
@@ -175,7 +175,7 @@ var _ = Describe("a host whose machine does not run", func() {
 		Eventually(host).WithTimeout(2 * time.Minute).Should(BeReachableOnSSH().Within(10 * time.Second))
 		Expect(host.Exited()).To(Succeed())
 
-		limited, cancel = context.WithTimeout(ctx, outageLimit)
+		limited, cancel = context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		_, err = host.Run(limited, "poweroff; sleep 1234")
 		Expect(err).To(MatchError(fixture.ErrHostStopped))

@@ -52,7 +52,7 @@ func TestElsewhere(t *testing.T) {
 		require.NoError(t, err)
 		greets(t, conn)
 
-		NewWithT(t).Expect(host).To(And(BeReachableOnSSH(), BeReachableOn(22), HaveMounted("/"), HaveAddressIn("192.168.122.0/24")))
+		NewWithT(t).Expect(host).To(And(BeReachableOnSSH(), BeReachableOn(22).Within(10*time.Second), HaveMounted("/").Within(10*time.Second), HaveAddressIn("192.168.122.0/24")))
 
 		forwarded = net.JoinHostPort(host.HostName(), strconv.Itoa(host.Port(22)))
 		assert.Equal(t, host.Port(22), host.Port(22))
@@ -87,9 +87,9 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 			Expect(exec.Command(elsewhere[0], append(elsewhere[1:], "ping", "-c", "1", "192.168.122.1")...).Run()).NotTo(Succeed())
 			test := otherRun{
 				via:    elsewhere,
-				config: seed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, reach = " + reach + " }\n",
+				config: patientSeed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, reach = " + reach + " }\n",
 			}.runs("TestElsewhere", elsewhereVariable+"=nat_host")
-			Eventually(test, 2*time.Minute).Should(gexec.Exit(0))
+			Eventually(test, 6*time.Minute).Should(gexec.Exit(0))
 			Expect(string(test.Out.Contents())).To(MatchRegexp(`reached nat_host \(192\.168\.122\.\d+\) at 127\.0\.0\.1:\d+`))
 		})
 	}
@@ -97,14 +97,14 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 	It("is not reached with reach = direct", func() {
 		test := otherRun{
 			via:    elsewhere,
-			config: seed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, provision.startTimeout = 2, reach = direct }\n",
+			config: patientSeed("nat-network") + "\nnat_host { connection.url = \"ssh://root@{0}?privateKeyFile=\"${LAB_SSH_KEY}, provision.startTimeout = 2, reach = direct }\n",
 		}.runs("TestElsewhere", elsewhereVariable+"=nat_host")
-		Eventually(test, 2*time.Minute).Should(gexec.Exit(1))
+		Eventually(test, 6*time.Minute).Should(gexec.Exit(1))
 		Expect(string(test.Out.Contents())).To(ContainSubstring("network is unreachable"))
 	})
 
 	It("has a forwarded address on this machine if no login is configured", func() {
-		host := otherRun{via: elsewhere, config: seed("nat-network")}.bringsUp("nat_host")
+		host := otherRun{via: elsewhere, config: patientSeed("nat-network")}.bringsUp("nat_host")
 		Expect(host.address()).To(Equal("127.0.0.1"))
 		host.ends()
 	})

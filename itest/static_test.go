@@ -100,7 +100,7 @@ func expectOneAtATime(log eventLog, clones int) {
 			Expect(running).To(BeNumerically("<=", 1), "%s", log.Out.Contents())
 		}
 		return running
-	}).Should(BeZero())
+	}).WithTimeout(10 * time.Second).Should(BeZero())
 	Expect(started).To(Equal(clones), "%s", log.Out.Contents())
 }
 
