@@ -199,3 +199,21 @@ func TestUsersAreTheDomainsAndVolumesThatReferToAVolumeOfTheLayer(t *testing.T) 
 	require.NoError(t, err)
 	assert.Equal(t, []string{"clone", "overlay"}, users[l.Name])
 }
+
+func TestALayerLacksAVolumeThatIsGoneOrWhosePoolIsStopped(t *testing.T) {
+	conn, key := testDriver(t), NewKey(t.Name())
+	volume := key.Domain() + "-1-vda"
+	l := publishTest(t, conn, key, volume)
+	require.NoError(t, l.CheckVolumes(conn))
+	pool, err := conn.LookupStoragePoolByName("default-pool")
+	require.NoError(t, err)
+	defer pool.Free()
+	require.NoError(t, pool.Destroy())
+	stopped := l.CheckVolumes(conn)
+	require.NoError(t, pool.Create(0))
+	require.ErrorContains(t, stopped, "layer "+key.Domain())
+	assert.True(t, storage.LacksVolume(stopped), stopped)
+
+	require.NoError(t, storage.DeleteVolume(conn, "default-pool", volume))
+	assert.True(t, storage.LacksVolume(l.CheckVolumes(conn)))
+}

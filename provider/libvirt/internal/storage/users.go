@@ -165,7 +165,7 @@ func (u Users) readVolume(volume *libvirt.StorageVol, pool string) error {
 		return err
 	}
 	text, err := volume.GetXMLDesc(0)
-	if virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) || isPoolGone(err) {
+	if LacksVolume(err) {
 		return nil
 	}
 	if err != nil {

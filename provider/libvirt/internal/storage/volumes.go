@@ -222,7 +222,7 @@ func LookUpVolume(conn *libvirt.Connect, v VolumeRef) (*libvirt.StorageVol, erro
 // LacksVolume reports whether an error is that a volume or its pool does not exist, or that the
 // pool is not active.
 func LacksVolume(err error) bool {
-	return virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL, libvirt.ERR_NO_STORAGE_POOL, libvirt.ERR_OPERATION_INVALID)
+	return virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) || isPoolGone(err)
 }
 
 // VolumePath returns the path of a volume, or "" if the volume does not exist.
