@@ -89,11 +89,12 @@ func (d *diagnosis) run(ctx context.Context, on *virt.Connection) {
 	if d.config.Image != nil && (!d.checkInput(ctx, p) || !d.checkImage(ctx, p)) {
 		return
 	}
-	if !d.checkPlan(ctx, p) {
-		return
-	}
+	ok := d.checkPlan(ctx, p)
 	if err := d.undo.Run(ctx, on.Conn); err != nil {
 		d.report("clean-up", "", err)
+	}
+	if !ok {
+		return
 	}
 	if d.isLocal() {
 		d.checkKVM(p)
