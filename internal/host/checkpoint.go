@@ -238,15 +238,22 @@ func (c cut) load(ctx context.Context, name func(*member) string) error {
 		return err
 	}
 	c.eachOrBroken(func(m *member) error { return m.at.Freeze(ctx) })
+	thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	for _, m := range c {
+		if m.broken != nil && m.at != nil {
+			_ = m.at.Thaw(thawing) // it was not paused, or only after ctx had ended
+		}
+	}
 	c.eachOrBroken(func(m *member) error { return m.at.Load(ctx, name(m)) })
 	for _, m := range c {
 		if m.broken != nil && m.at != nil {
 			m.at.Abandon(m.broken)
 		}
 	}
-	thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
-	defer cancel()
-	c.eachOrBroken(func(m *member) error { return m.at.Thaw(thawing) })
+	resuming, stop := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer stop()
+	c.eachOrBroken(func(m *member) error { return m.at.Thaw(resuming) })
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -49,7 +49,6 @@ type checkpoints struct {
 	watcher *virt.DomainWatcher
 	pool    string // of the disk that snapshots have the memory in; "" if it is not known
 	frozen  bool
-	paused  bool              // by Freeze
 	pausing *virt.PendingCall // of Freeze; nil before
 	disks   snapshot.Disks    // as last read; nil before
 }
@@ -69,8 +68,7 @@ func (c *checkpoints) Freeze(ctx context.Context) error {
 	if err == nil {
 		err = c.watcher.AwaitPaused(ctx)
 	}
-	c.paused = err == nil
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && c.on.CheckLost() == nil {
 		c.watcher.Unfreeze()
 		c.frozen = false
 	}
@@ -87,6 +85,14 @@ func (c *checkpoints) Thaw(ctx context.Context) error {
 	if !c.pausing.Await(ctx) {
 		return fmt.Errorf("resuming domain %s, which libvirt is still pausing: %w", c.watcher.Domain, context.Cause(ctx))
 	}
+	if c.on.CheckLost() != nil {
+		if err := c.watcher.AwaitWatched(ctx); err != nil {
+			return err
+		}
+		c.on = c.watcher.Connection()
+	} else if c.pausing.Err != nil {
+		return nil // it was not paused
+	}
 	if err := c.call(ctx, "resuming", func(domain *libvirt.Domain) error { return domain.Resume() }); err != nil {
 		return err
 	}
@@ -97,9 +103,7 @@ func (c *checkpoints) Thaw(ctx context.Context) error {
 func (c *checkpoints) Abandon(cause error) {
 	if c.frozen {
 		c.frozen = false
-		if c.paused {
-			c.watcher.Fail(cause)
-		}
+		c.watcher.Fail(cause)
 		c.watcher.Unfreeze()
 	}
 }
@@ -140,9 +144,10 @@ func (c *checkpoints) change(ctx context.Context, what string, do func(*libvirt.
 
 // Save takes a snapshot, if its pool has room for it.
 func (c *checkpoints) Save(ctx context.Context, name string) error {
+	conn := c.on.Conn
 	return c.change(ctx, "saving the state of", func(domain *libvirt.Domain, disks snapshot.Disks) error {
 		if c.pool != "" {
-			if err := storage.CheckStateRoom(c.on.Conn, c.pool, domain); err != nil {
+			if err := storage.CheckStateRoom(conn, c.pool, domain); err != nil {
 				return err
 			}
 		}

@@ -90,7 +90,9 @@ func (d *diagnosis) run(ctx context.Context, on *virt.Connection) {
 		return
 	}
 	ok := d.checkPlan(ctx, p)
-	if err := d.undo.Run(ctx, on.Conn); err != nil {
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer cancel()
+	if err := d.undo.Run(undoing, on.Conn); err != nil {
 		d.report("clean-up", "", err)
 	}
 	if !ok {

@@ -258,7 +258,10 @@ func importInto(ctx context.Context, conn *libvirt.Connect, wanted string, sourc
 		}
 		provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the image is imported again: %v", lacking))
 		if err := l.Discard(ctx, conn); err != nil {
-			return nil, err
+			if left, findErr := layers.Find(conn, l.Key); findErr != nil || left != nil {
+				return nil, err
+			}
+			provider.Report(ctx, stepNotDiscarded, err.Error()) // the file of a volume in a pool that is gone
 		}
 	}
 }

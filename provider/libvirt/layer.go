@@ -88,6 +88,10 @@ func (p *planning) useLayer(ctx context.Context) error {
 	if storage.LacksVolume(err) {
 		return p.discardIncomplete(ctx, err)
 	}
+	if storage.IsPoolStopped(err) {
+		use.refused = err.Error()
+		return p.planWithoutLayer(ctx)
+	}
 	if err == nil {
 		p.clone.Base = use.parent.UUID // by which clones have identities
 	}
@@ -106,6 +110,11 @@ func (p *planning) planParts(ctx context.Context) error {
 func (p *planning) discardIncomplete(ctx context.Context, cause error) error {
 	provider.Report(ctx, provider.StepDiscardedLayer, fmt.Sprintf("the set-up goes on without it: %v", cause))
 	discard(ctx, p.on.Conn, p.layer.found)
+	return p.planWithoutLayer(ctx)
+}
+
+// planWithoutLayer plans a clone of the base, which does not become a layer.
+func (p *planning) planWithoutLayer(ctx context.Context) error {
 	p.layer.found, p.layer.key, p.base = nil, "", p.layer.parent
 	return p.planParts(ctx)
 }
@@ -291,7 +300,6 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 		o := &b.plan.Overlays[n]
 		b.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume}) // TearDown removes the rest
 	}
-	b.endGuard()
 	return b.of.prepare(ctx)
 }
 

@@ -125,15 +125,16 @@ func (i *instance) launchAsync(ctx context.Context, c *domainxml.Clone, launch f
 // stopped, which ends it.
 func (i *instance) endLaunch(ctx context.Context, conn *libvirt.Connect, c *domainxml.Clone, launching *virt.PendingCall) bool {
 	for i.warm.restoresImage() && ctx.Err() == nil {
-		_ = virt.StopDomain(conn, c.Name) // libvirt may not know it yet
 		if waitFor(ctx, stopAgain, launching.Await) {
 			return true
 		}
+		i.replaceUnlinked(conn, c)
+		_ = virt.StopDomain(conn, c.Name) // libvirt may not know it yet
 	}
 	return launching.Await(ctx)
 }
 
-// stopAgain is the time between two calls that stop a domain that is being restored.
+// stopAgain is the time before each call that stops a domain that is being restored.
 const stopAgain = 500 * time.Millisecond
 
 // waitFor calls a function that waits, with a limit.

@@ -94,6 +94,18 @@ func TestARestoreThatTakesTooLongEndsWhenItIsUndone(t *testing.T) {
 	require.NoError(t, i.undo.Run(undoing, on.Conn))
 }
 
+// Its files are replaced before libvirt stops it.
+func TestADomainThatWasRestoredIsNotStoppedToEndItsLaunch(t *testing.T) {
+	on := testDriver(t)
+	slot := &layers.Layer{Metadata: layers.Metadata{Warm: &layers.Warm{}}}
+	i := &instance{label: "web", undo: &storage.Undo{}, warm: warmUse{found: slot, image: true}}
+	launching := virt.Async(func() error { return nil })
+	require.True(t, i.endLaunch(t.Context(), on.Conn, &domainxml.Clone{Name: "test"}, launching))
+	state, _, err := virt.StateOf(on.Conn, "test")
+	require.NoError(t, err)
+	assert.Equal(t, libvirt.DOMAIN_RUNNING, state)
+}
+
 func TestAPlanThatFailsLeavesNoEarlierOne(t *testing.T) {
 	i := &instance{label: "web", undo: &storage.Undo{}, pool: virt.NewConnections(), plan: &domainxml.Clone{}}
 	ended, end := context.WithCancel(t.Context())

@@ -102,6 +102,12 @@ func (p *planning) useWarm(ctx context.Context) error {
 		p.base, p.clone = base, clone
 		return nil
 	}
+	if use.found != nil && storage.IsPoolStopped(err) {
+		provider.Report(ctx, provider.StepNotWarm, err.Error())
+		use.found, use.key = nil, ""
+		p.base, p.clone = base, clone
+		return nil
+	}
 	return err
 }
 
@@ -413,24 +419,25 @@ func (i *instance) save(ctx context.Context, took time.Duration) error {
 
 // saveFrozen saves the definition and the memory of the paused domain.
 func (i *instance) saveFrozen(ctx context.Context, at *checkpoints, saved *layers.Saved) error {
+	conn := at.on.Conn
 	return at.call(ctx, "saving the memory of", func(domain *libvirt.Domain) (err error) {
 		saved.Definition, err = virt.ReadDefinition(domain, libvirt.DOMAIN_XML_MIGRATABLE|libvirt.DOMAIN_XML_SECURE)
 		if err == nil {
-			err = storage.CheckStateRoom(i.on.Conn, saved.Memory.Pool, domain)
+			err = storage.CheckStateRoom(conn, saved.Memory.Pool, domain)
 		}
 		if err == nil {
-			err = i.saveTo(ctx, domain, saved.Memory)
+			err = i.saveTo(ctx, conn, domain, saved.Memory)
 		}
 		return err
 	})
 }
 
 // saveTo saves the memory of the paused domain to a volume.
-func (i *instance) saveTo(ctx context.Context, domain *libvirt.Domain, to storage.VolumeRef) error {
+func (i *instance) saveTo(ctx context.Context, conn *libvirt.Connect, domain *libvirt.Domain, to storage.VolumeRef) error {
 	if i.warm.image {
-		return snapshot.ExplainSave(warm.SaveImage(ctx, i.on.Conn, domain, to))
+		return snapshot.ExplainSave(warm.SaveImage(ctx, conn, domain, to))
 	}
-	return snapshot.Explain(warm.Save(ctx, i.on.Conn, domain, to))
+	return snapshot.Explain(warm.Save(ctx, conn, domain, to))
 }
 
 // thawTimeout limits resuming a domain whose memory could not be saved.

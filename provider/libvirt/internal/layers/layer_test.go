@@ -200,7 +200,7 @@ func TestUsersAreTheDomainsAndVolumesThatReferToAVolumeOfTheLayer(t *testing.T) 
 	assert.Equal(t, []string{"clone", "overlay"}, users[l.Name])
 }
 
-func TestALayerLacksAVolumeThatIsGoneOrWhosePoolIsStopped(t *testing.T) {
+func TestALayerLacksAVolumeThatIsGone(t *testing.T) {
 	conn, key := testDriver(t), NewKey(t.Name())
 	volume := key.Domain() + "-1-vda"
 	l := publishTest(t, conn, key, volume)
@@ -212,7 +212,8 @@ func TestALayerLacksAVolumeThatIsGoneOrWhosePoolIsStopped(t *testing.T) {
 	stopped := l.CheckVolumes(conn)
 	require.NoError(t, pool.Create(0))
 	require.ErrorContains(t, stopped, "layer "+key.Domain())
-	assert.True(t, storage.LacksVolume(stopped), stopped)
+	assert.False(t, storage.LacksVolume(stopped), "a pool that is stopped has its volumes")
+	assert.True(t, storage.IsPoolStopped(stopped), stopped)
 
 	require.NoError(t, storage.DeleteVolume(conn, "default-pool", volume))
 	assert.True(t, storage.LacksVolume(l.CheckVolumes(conn)))

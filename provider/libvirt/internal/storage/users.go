@@ -165,7 +165,7 @@ func (u Users) readVolume(volume *libvirt.StorageVol, pool string) error {
 		return err
 	}
 	text, err := volume.GetXMLDesc(0)
-	if LacksVolume(err) {
+	if LacksVolume(err) || IsPoolStopped(err) {
 		return nil
 	}
 	if err != nil {

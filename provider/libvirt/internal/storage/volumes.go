@@ -219,11 +219,13 @@ func LookUpVolume(conn *libvirt.Connect, v VolumeRef) (*libvirt.StorageVol, erro
 	return volume, nil
 }
 
-// LacksVolume reports whether an error is that a volume or its pool does not exist, or that the
-// pool is not active.
+// LacksVolume reports whether an error is that a volume or its pool does not exist.
 func LacksVolume(err error) bool {
-	return virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL) || isPoolGone(err)
+	return virt.IsCode(err, libvirt.ERR_NO_STORAGE_VOL, libvirt.ERR_NO_STORAGE_POOL)
 }
+
+// IsPoolStopped reports whether an error is that a pool is not active.
+func IsPoolStopped(err error) bool { return virt.IsCode(err, libvirt.ERR_OPERATION_INVALID) }
 
 // VolumePath returns the path of a volume, or "" if the volume does not exist.
 func VolumePath(conn *libvirt.Connect, v VolumeRef) (string, error) {
