@@ -238,22 +238,16 @@ func (c cut) load(ctx context.Context, name func(*member) string) error {
 		return err
 	}
 	c.eachOrBroken(func(m *member) error { return m.at.Freeze(ctx) })
-	thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
-	defer cancel()
-	for _, m := range c {
-		if m.broken != nil && m.at != nil {
-			_ = m.at.Thaw(thawing) // it was not paused, or only after ctx had ended
-		}
-	}
+	c.thawBroken(ctx)
 	c.eachOrBroken(func(m *member) error { return m.at.Load(ctx, name(m)) })
 	for _, m := range c {
 		if m.broken != nil && m.at != nil {
 			m.at.Abandon(m.broken)
 		}
 	}
-	resuming, stop := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
-	defer stop()
-	c.eachOrBroken(func(m *member) error { return m.at.Thaw(resuming) })
+	thawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	c.eachOrBroken(func(m *member) error { return m.at.Thaw(thawing) })
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -290,6 +284,18 @@ func (c cut) thaw(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
 	defer cancel()
 	return c.each(func(m *member) error { return m.at.Thaw(ctx) })
+}
+
+// thawBroken resumes members whose pausing has failed: libvirt may have paused them after ctx had
+// ended.
+func (c cut) thawBroken(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	for _, m := range c {
+		if m.broken != nil && m.at != nil {
+			_ = m.at.Thaw(ctx) // it is broken in any case
+		}
+	}
 }
 
 func (c cut) remount(ctx context.Context) error {

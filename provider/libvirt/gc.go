@@ -161,17 +161,13 @@ func over[T any](ctx context.Context, on *virt.Connection, release func(), do fu
 		result, err = do(ctx)
 		return err
 	})
-	if !call.Await(ctx) {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
-		defer cancel()
-		if !call.Await(last) {
-			go func() {
-				call.Await(context.Background())
-				release()
-			}()
-			var none T
-			return none, on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
-		}
+	if !ends(ctx, call) {
+		go func() {
+			call.Await(context.Background())
+			release()
+		}()
+		var none T
+		return none, on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
 	}
 	err := on.OrLost(call.Err)
 	release()

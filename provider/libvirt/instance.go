@@ -102,14 +102,16 @@ func (i *instance) call(ctx context.Context, do func(context.Context, *virt.Conn
 	ctx, release := on.Context(ctx)
 	defer release()
 	i.pending = virt.Async(func() error { return do(ctx, on) })
-	if !i.pending.Await(ctx) {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
-		defer cancel()
-		if !i.pending.Await(last) {
-			return on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
-		}
+	if !ends(ctx, i.pending) {
+		return on.OrLost(fmt.Errorf("libvirt has not answered: %w", context.Cause(ctx)))
 	}
 	return on.OrLost(i.pending.Err)
+}
+
+// ends waits for the end of a call, for cancelGrace longer than ctx. It reports whether the call
+// has ended.
+func ends(ctx context.Context, call *virt.PendingCall) bool {
+	return call.Await(ctx) || waitFor(context.WithoutCancel(ctx), cancelGrace, call.Await)
 }
 
 // createPlanned creates the clone that was planned and finds its address.

@@ -296,11 +296,16 @@ func (b *layerBuilder) Publish(ctx context.Context, provisioning time.Duration, 
 	_ = b.call(ctx, func(_ context.Context, on *virt.Connection) error { return b.seed.unlink(on.Conn) })
 	_ = b.call(ctx, b.evictLayers)
 	b.stopWatching()
-	for n := range b.plan.Overlays {
-		o := &b.plan.Overlays[n]
-		b.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume}) // TearDown removes the rest
-	}
+	b.keepOverlays(b.plan)
 	return b.of.prepare(ctx)
+}
+
+// keepOverlays makes TearDown remove all but the overlays of a clone, which belong to a layer.
+func (i *instance) keepOverlays(c *domainxml.Clone) {
+	for n := range c.Overlays {
+		o := &c.Overlays[n]
+		i.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume})
+	}
 }
 
 // checkShutDown fails unless the guest has powered itself off. What a guest had in memory

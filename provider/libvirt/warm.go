@@ -97,24 +97,17 @@ func (p *planning) useWarm(ctx context.Context) error {
 	}
 	base, clone := p.base, p.clone
 	err = p.planAgain(ctx)
-	if use.found != nil && storage.LacksVolume(err) {
-		p.discardIncompleteSlot(ctx, err)
-		p.base, p.clone = base, clone
-		return nil
-	}
-	if use.found != nil && storage.IsPoolStopped(err) {
+	switch {
+	case use.found != nil && storage.LacksVolume(err):
+		p.discardSlot(ctx, use.found, err)
+	case use.found != nil && storage.IsPoolStopped(err):
 		provider.Report(ctx, provider.StepNotWarm, err.Error())
-		use.found, use.key = nil, ""
-		p.base, p.clone = base, clone
-		return nil
+	default:
+		return err
 	}
-	return err
-}
-
-// discardIncompleteSlot removes the slot, which lacks a volume. The clone has no slot then.
-func (p *planning) discardIncompleteSlot(ctx context.Context, cause error) {
-	p.discardSlot(ctx, p.warm.found, cause)
-	p.warm.found, p.warm.key = nil, ""
+	use.found, use.key = nil, "" // the clone has no slot
+	p.base, p.clone = base, clone
+	return nil
 }
 
 // discardSlot removes a slot that cannot be restored.
@@ -192,9 +185,6 @@ func (p *planning) warmKey() (layers.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := layers.ReadOnlyFiles(conn, p.base); err != nil {
-		return "", err // a slot is not used when it is unknown whether they have changed
-	}
 	parts := []string{"warm", warmVersion, p.warm.recipe, content, fmt.Sprintf("%s %s %d %d", host, machineID(), library, version), cpu}
 	for _, f := range p.folders.Mappings {
 		parts = append(parts, folderPart(f.Entry))
@@ -212,7 +202,7 @@ func (p *planning) warmKey() (layers.Key, error) {
 	if p.hasExclusiveAddress() {
 		parts = append(parts, p.config.Static.IP.String())
 	}
-	return layers.ProvisionedKey(conn, p.base, p.clone, parts...)
+	return layers.WarmKey(conn, p.base, p.clone, parts...)
 }
 
 // folderPart is the part of the key for a folder.
@@ -497,10 +487,7 @@ func (i *instance) publishSaved(ctx context.Context, conn *libvirt.Connect, save
 	if !published.Has(saved.Memory.Name) {
 		return nil // another machine has published it before; TearDown removes what this one saved
 	}
-	for n := range saved.Clone.Overlays {
-		o := &saved.Clone.Overlays[n]
-		i.undo.ForgetVolume(storage.VolumeRef{Pool: o.Pool, Name: o.Volume})
-	}
+	i.keepOverlays(saved.Clone)
 	i.undo.ForgetVolume(saved.Memory)
 	i.undo.ForgetVolume(saved.Seed)
 	reserve(ctx, conn, published.Warm)

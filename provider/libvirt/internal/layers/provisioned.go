@@ -50,6 +50,21 @@ func Uncacheable(c *domainxml.Clone) string {
 // ProvisionedKey is the key of the layer of a base, with the disks of a clone of it and
 // the recipe: everything else that determines the content.
 func ProvisionedKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml.Clone, recipe ...string) (Key, error) {
+	// A file whose changes cannot be seen is known by its path in the definition.
+	files, _ := readOnlyFiles(conn, base)
+	return contentKey(conn, base, c, files, recipe)
+}
+
+// WarmKey is ProvisionedKey for a warm slot. It fails if the changes of a file cannot be seen.
+func WarmKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml.Clone, recipe ...string) (Key, error) {
+	files, err := readOnlyFiles(conn, base)
+	if err != nil {
+		return "", err
+	}
+	return contentKey(conn, base, c, files, recipe)
+}
+
+func contentKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml.Clone, files, recipe []string) (Key, error) {
 	definition, err := normalize(base)
 	if err != nil {
 		return "", err
@@ -62,10 +77,7 @@ func ProvisionedKey(conn *libvirt.Connect, base *libvirtxml.Domain, c *domainxml
 		}
 		parts = append(parts, identity)
 	}
-	// A file whose changes cannot be seen is known by its path in the definition.
-	files, _ := ReadOnlyFiles(conn, base)
-	parts = append(parts, files...)
-	return NewKey(append(parts, recipe...)...), nil
+	return NewKey(slices.Concat(parts, files, recipe)...), nil
 }
 
 // normalize returns the definition without what changes although the machine is the

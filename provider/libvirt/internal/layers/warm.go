@@ -141,11 +141,11 @@ func forgetHost(d *libvirtxml.Domain) {
 	}
 }
 
-// ReadOnlyFiles identifies the content of what a running system has read from the files of its
+// readOnlyFiles identifies the content of what a running system has read from the files of its
 // base that clones do not write to: the kernel, and read-only disks such as cdroms. The kernel of a
 // hypervisor of another machine is identified by its path unless it is in a pool. If the changes of
 // a file cannot be seen, it returns an error with what it has found of the other files.
-func ReadOnlyFiles(conn *libvirt.Connect, base *libvirtxml.Domain) ([]string, error) {
+func readOnlyFiles(conn *libvirt.Connect, base *libvirtxml.Domain) ([]string, error) {
 	var found []string
 	var unseen error
 	for _, f := range kernelFiles(base) {

@@ -76,7 +76,7 @@ func TestReadOnlyFilesOfABaseAreIdentifiedByTheirContent(t *testing.T) {
 		<disk type='file'><source file='`+dir+`/data'/><target dev='vdb'/><readonly/></disk></devices></domain>`))
 	read := func() []string {
 		t.Helper()
-		found, err := ReadOnlyFiles(conn, &base)
+		found, err := readOnlyFiles(conn, &base)
 		require.NoError(t, err)
 		return found
 	}
@@ -94,11 +94,11 @@ func TestReadOnlyFilesOfABaseAreIdentifiedByTheirContent(t *testing.T) {
 		before = now
 	}
 	require.NoError(t, os.Remove(filepath.Join(dir, "vmlinuz")))
-	_, err = ReadOnlyFiles(conn, &base)
+	_, err = readOnlyFiles(conn, &base)
 	require.EqualError(t, err, "the kernel of its base is in no pool, so its changes cannot be seen")
 	base.OS = nil
 	base.Devices.Disks[3].Source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: "/dev/sr0"}}
-	_, err = ReadOnlyFiles(conn, &base)
+	_, err = readOnlyFiles(conn, &base)
 	require.EqualError(t, err, "disk vdb of its base is no file, so its changes cannot be seen")
 }
 

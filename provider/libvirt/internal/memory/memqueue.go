@@ -122,7 +122,7 @@ func Reserve(ctx context.Context, conn *libvirt.Connect, r Request, queued func(
 }
 
 // afterWait returns the reservation of a ticket, or releases the ticket if the wait has failed or
-// ctx has ended: nobody may be left then who would release the reservation.
+// ctx has ended. After that, the hosts may be torn down already, and would not release it.
 func afterWait(ctx context.Context, err error, ticket *filelock.Ticket, labels ...string) (*Reservation, error) {
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -315,5 +315,5 @@ func volumesOf(pool *libvirt.StoragePool) ([]libvirt.StorageVol, error) {
 // isPoolGone reports whether the error of a call about a pool or its volumes says that the
 // pool is not active or does not exist.
 func isPoolGone(err error) bool {
-	return virt.IsCode(err, libvirt.ERR_OPERATION_INVALID, libvirt.ERR_NO_STORAGE_POOL)
+	return IsPoolStopped(err) || virt.IsCode(err, libvirt.ERR_NO_STORAGE_POOL)
 }
