@@ -31,21 +31,7 @@ func killWhileReading(clone string) (killed chan struct{}) {
 		return bytes
 	}
 	before := read()
-	killed = make(chan struct{})
-	limit := time.After(time.Minute)
-	go func() {
-		for read() < before+some {
-			select {
-			case <-limit:
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-		if exec.Command("kill", "-KILL", pid).Run() == nil {
-			close(killed)
-		}
-	}()
-	return killed
+	return once(func() bool { return read() >= before+some }, exec.Command("kill", "-KILL", pid).Run)
 }
 
 var _ = Describe("a revert", func() {

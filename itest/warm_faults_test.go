@@ -13,8 +13,9 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// once calls do in the background as soon as a condition holds. The result is closed then.
-func once(holds func() bool, do func()) (done chan struct{}) {
+// once calls do in the background as soon as a condition holds. The result is closed when do has
+// succeeded.
+func once(holds func() bool, do func() error) (done chan struct{}) {
 	done = make(chan struct{})
 	limit := time.After(time.Minute)
 	go func() {
@@ -25,8 +26,9 @@ func once(holds func() bool, do func()) (done chan struct{}) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		do()
-		close(done)
+		if do() == nil {
+			close(done)
+		}
 	}()
 	return done
 }
@@ -47,13 +49,7 @@ func specsOfFailingSlots() {
 			info, err := os.Stat(found[0])
 			return err == nil && info.Size() > 0
 		}
-		killed := once(saving, func() {
-			pid, err := filepath.Glob("/run/libvirt/qemu/overcast-warm_dying-*.pid")
-			if err == nil && len(pid) == 1 {
-				text, _ := os.ReadFile(pid[0])
-				_ = exec.Command("kill", "-KILL", string(text)).Run()
-			}
-		})
+		killed := once(saving, exec.Command("sh", "-c", "kill -KILL $(cat /run/libvirt/qemu/overcast-warm_dying-*.pid)").Run)
 		var steps recordedSteps
 		host := up(steps.record(ctx), "warm_dying")
 		Expect(killed).To(BeClosed())
@@ -72,9 +68,7 @@ func specsOfFailingSlots() {
 		restoring := func() bool { // with a monitor, for which libvirt waits without limit otherwise
 			return exec.Command("pgrep", "-f", "guest=overcast-warm_endless.*-incoming").Run() == nil
 		}
-		stopped := once(restoring, func() {
-			_ = exec.Command("pkill", "-STOP", "-f", "guest=overcast-warm_endless.*-incoming").Run()
-		})
+		stopped := once(restoring, exec.Command("pkill", "-STOP", "-f", "guest=overcast-warm_endless.*-incoming").Run)
 		var steps recordedSteps
 		up(steps.record(ctx), "warm_endless")
 		Expect(stopped).To(BeClosed())
