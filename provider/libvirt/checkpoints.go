@@ -93,10 +93,9 @@ func (c *checkpoints) Thaw(ctx context.Context) error {
 	} else if c.pausing.Err != nil {
 		return nil // it was not paused
 	}
-	if err := c.call(ctx, "resuming", func(domain *libvirt.Domain) error { return domain.Resume() }); err != nil {
-		return err
-	}
-	return c.watcher.AwaitRunning(ctx)
+	return c.watcher.Resume(ctx, func() error {
+		return c.call(ctx, "resuming", func(domain *libvirt.Domain) error { return domain.Resume() })
+	})
 }
 
 // Abandon leaves the domain paused.

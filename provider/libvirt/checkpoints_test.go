@@ -27,7 +27,9 @@ func TestADomainWhoseFreezeWasCancelledRunsAfterThaw(t *testing.T) {
 	c, w := watched(t)
 	ended, end := context.WithCancel(t.Context())
 	end()
-	require.ErrorIs(t, c.Freeze(ended), context.Canceled)
+	if err := c.Freeze(ended); err != nil { // the domain may be paused at once
+		require.ErrorIs(t, err, context.Canceled)
+	}
 	require.NoError(t, c.Thaw(t.Context()))
 	state, _, err := virt.StateOf(c.on.Conn, "test")
 	require.NoError(t, err)

@@ -7,7 +7,6 @@ import (
 	"github.com/overcast-go/overcast/internal/filelock/filelocktest"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/domainxml"
 	"github.com/overcast-go/overcast/provider/libvirt/internal/storage"
-	"github.com/overcast-go/overcast/provider/libvirt/internal/virt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"libvirt.org/go/libvirtxml"
@@ -24,9 +23,7 @@ func baseDomain(t *testing.T) *libvirtxml.Domain {
 }
 
 func TestCloneGetsTheLowestFreeSlot(t *testing.T) {
-	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
-	require.NoError(t, err)
-	defer release()
+	on := testDriver(t)
 	hypervisor, err := on.Conn.GetHostname()
 	require.NoError(t, err)
 	from := baseDomain(t)

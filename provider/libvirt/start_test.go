@@ -3,6 +3,8 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,10 +20,13 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// testDriver connects to libvirt's test driver, which has a running domain, "test".
+// testDriver connects to a hypervisor of libvirt's test driver with a running domain,
+// "test". No other test sees it: "test:///default" is one for the whole process.
 func testDriver(t *testing.T) *virt.Connection {
 	t.Helper()
-	on, release, err := virt.NewConnections().Acquire(t.Context(), "test:///default")
+	node := filepath.Join(t.TempDir(), "node.xml")
+	require.NoError(t, os.WriteFile(node, []byte(`<node><domain type='test'><name>test</name><memory>8192</memory><os><type>hvm</type></os></domain></node>`), 0o600))
+	on, release, err := virt.NewConnections().Acquire(t.Context(), "test://"+node)
 	require.NoError(t, err)
 	t.Cleanup(release)
 	return on

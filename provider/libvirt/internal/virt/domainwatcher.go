@@ -33,6 +33,7 @@ type DomainWatcher struct {
 	changed    chan struct{} // closed when outage changes, and when the domain reboots
 	frozen     bool          // a pause is no outage, see Freeze
 	console    *Console
+	resumed    int    // events that the domain runs again
 	onLost     func() // nil for none
 }
 
@@ -67,6 +68,19 @@ func (w *DomainWatcher) Connection() *Connection {
 // OnLifecycle handles an event. libvirt's event loop calls it: it must not block.
 func (w *DomainWatcher) OnLifecycle(event *libvirt.DomainEventLifecycle) {
 	w.change(func(now DomainState) DomainState { return now.after(event) })
+	if event.Event == libvirt.DOMAIN_EVENT_RESUMED {
+		w.countResume()
+	}
+}
+
+// countResume wakes who waits in Resume. The state has changed before, or does not change.
+func (w *DomainWatcher) countResume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resumed++
+	if !w.state.ignoresEvents() {
+		w.report(w.outage)
+	}
 }
 
 // OnIOError handles the failure of a disk.
@@ -307,19 +321,31 @@ func (w *DomainWatcher) Fail(cause error) {
 }
 
 // AwaitPaused returns when the event that the domain is paused has arrived.
-func (w *DomainWatcher) AwaitPaused(ctx context.Context) error { return w.await(ctx, PhasePaused) }
+func (w *DomainWatcher) AwaitPaused(ctx context.Context) error {
+	return w.await(ctx, func() bool { return w.state.Phase == PhasePaused })
+}
 
-// AwaitRunning returns when the event that the domain runs has arrived.
-func (w *DomainWatcher) AwaitRunning(ctx context.Context) error { return w.await(ctx, PhaseRunning) }
+// Resume calls do, which resumes the domain, and returns when the event of that has
+// arrived. The event of a pause just before has then arrived, too.
+func (w *DomainWatcher) Resume(ctx context.Context, do func() error) error {
+	w.mu.Lock()
+	before := w.resumed
+	w.mu.Unlock()
+	if err := do(); err != nil {
+		return err
+	}
+	return w.await(ctx, func() bool { return w.resumed > before })
+}
 
-// await waits for an event. It fails when the domain stops or the connection is lost.
-func (w *DomainWatcher) await(ctx context.Context, phase Phase) error {
+// await waits for an event that makes arrived true, which is called with mu held. It
+// fails when the domain stops or the connection is lost.
+func (w *DomainWatcher) await(ctx context.Context, arrived func() bool) error {
 	for {
 		w.mu.Lock()
-		now, outage, changed := w.state.Phase, w.outage, w.changed
+		now, outage, changed, done := w.state.Phase, w.outage, w.changed, arrived()
 		w.mu.Unlock()
 		switch {
-		case now == phase:
+		case done:
 			return nil
 		case (now == PhaseStopped || now == PhaseLost) && outage != nil:
 			return outage

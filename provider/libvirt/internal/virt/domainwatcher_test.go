@@ -2,6 +2,8 @@ package virt
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +126,28 @@ func TestPausedDomainIsAnOutageUntilItIsResumed(t *testing.T) {
 	feed(w, resumed, asleep)
 	_, outage = w.Outage()
 	require.ErrorContains(t, outage, "dompmwakeup web)")
+}
+
+func TestAPauseWhoseEventComesLateIsNoOutageAfterTheResume(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	defer cancel()
+	w := watching(t, PhaseUnknown)
+	feed(w, resumed)
+	w.Freeze()
+	var events sync.WaitGroup
+	defer events.Wait()
+	require.NoError(t, w.Resume(ctx, func() error {
+		events.Go(func() {
+			feed(w, paused)
+			runtime.Gosched()
+			feed(w, resumed)
+		})
+		return nil
+	}))
+	w.Unfreeze()
+	_, outage := w.Outage()
+	require.NoError(t, outage)
+	require.Equal(t, PhaseRunning, w.state.Phase)
 }
 
 func TestStoppedDomainIsAPermanentOutage(t *testing.T) {
