@@ -60,7 +60,7 @@ const debianDefaults = `
 	debian = ${guest} { networkDeviceId = lab-by-mac, addressTimeout = 300, provision.startTimeout = 180 }
 `
 
-var _ = Describe("a guest with systemd", Ordered, func() {
+var _ = Describe("a guest with systemd", Ordered, SpecPriority(1), func() {
 	var uefi, bios *fixture.CloudHost
 	var biosClone libvirtxml.Domain
 	var folder string

@@ -16,8 +16,9 @@ import (
 	"github.com/overcast-go/overcast/fixture"
 )
 
-// Ordered keeps all specs on one process: each expects no layers but its own.
-var _ = Describe("layers:", Ordered, ContinueOnFailure, func() {
+// Ordered keeps all specs on one process: each expects no layers but its own. They take
+// almost half of the whole suite, so they begin first: the other process has the rest.
+var _ = Describe("layers:", Ordered, ContinueOnFailure, SpecPriority(2), func() {
 	Describe("a host with provision.cache", specsOfProvisioningCache)
 	Describe("a host with provision.cache and sync", specsOfSyncedBuilders)
 	Describe("a warm host", specsOfWarmHosts)
