@@ -33,7 +33,7 @@ type Layer struct {
 	Built  time.Time `json:"built"`
 	Used   time.Time `json:"used,omitzero"`   // last; zero for KindJava
 	Bytes  uint64    `json:"bytes"`           // on disk
-	UsedBy []string  `json:"usedBy,omitzero"` // domains and volumes that refer to it
+	UsedBy []string  `json:"usedBy,omitzero"` // domains and volumes that refer to it; a pool of it that is stopped, as "pool NAME (stopped)"
 }
 
 // ListLayers lists the layers of a hypervisor, and the domains that Overcast for Java has

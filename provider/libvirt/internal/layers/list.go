@@ -99,7 +99,9 @@ func (l *Layer) Has(volume string) bool {
 }
 
 // Users returns the names of the domains and volumes that use the volumes of each layer,
-// by the name of the layer. It fails if anything cannot be read that may use one.
+// by the name of the layer. A pool that is stopped uses the layers that have a volume in
+// it: they can neither be examined nor removed. Users fails if anything else cannot be
+// read that may use one.
 func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
 	users, err := ReadUsers(conn)
 	if err != nil {
@@ -110,6 +112,10 @@ func Users(conn *libvirt.Connect, all []*Layer) (map[string][]string, error) {
 		for volume, pool := range l.volumes() {
 			v := storage.VolumeRef{Pool: pool, Name: volume}
 			path, err := storage.VolumePath(conn, v)
+			if storage.IsPoolStopped(err) {
+				found[l.Name] = append(found[l.Name], "pool "+pool+" (stopped)")
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
