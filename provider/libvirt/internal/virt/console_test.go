@@ -43,6 +43,14 @@ func TestWatcherOfALostConnectionCloses(t *testing.T) {
 	w.Close()
 }
 
+func TestWatcherClosesThoughLibvirtDoesNotAnswerTheEndOfItsConsole(t *testing.T) {
+	w := NewDomainWatcher(&Connection{Keepalive: NewKeepalive()}, "test", DomainState{})
+	answer := make(chan struct{})
+	defer close(answer)
+	w.SetConsole(newConsole(func() { <-answer }))
+	w.Close()
+}
+
 // libvirt's messages repeat what a guest agent answers, and consoles what a guest prints.
 func TestTextOfAGuestHasNoControlCharacters(t *testing.T) {
 	err := StripCodes(libvirt.Error{Message: "unable to execute QEMU agent command: \x1b[2J" + strings.Repeat("x", 1<<20)})

@@ -184,6 +184,11 @@ const MaxShownLines = 25
 // has stopped, before its end is reported.
 const consoleGrace = 500 * time.Millisecond
 
+// consoleCloseLimit limits the wait until libvirt has closed the stream of a console. libvirtd
+// may send no answer to the end of a stream that ends by itself at the same moment (its
+// daemonStreamFilter drops the message): the connection then stays open for it.
+const consoleCloseLimit = 3 * time.Second
+
 // explain returns the error of a domain that has stopped, with the last lines of
 // its console and of QEMU's log.
 func (w *DomainWatcher) explain(how string) error {
@@ -221,6 +226,7 @@ func (w *DomainWatcher) Close() {
 		select {
 		case <-c.close():
 		case <-w.consoleLost: // libvirt does not answer
+		case <-time.After(consoleCloseLimit):
 		}
 	}
 	for _, release := range w.release {
