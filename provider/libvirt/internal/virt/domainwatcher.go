@@ -67,19 +67,14 @@ func (w *DomainWatcher) Connection() *Connection {
 
 // OnLifecycle handles an event. libvirt's event loop calls it: it must not block.
 func (w *DomainWatcher) OnLifecycle(event *libvirt.DomainEventLifecycle) {
-	w.change(func(now DomainState) DomainState { return now.after(event) })
-	if event.Event == libvirt.DOMAIN_EVENT_RESUMED {
-		w.countResume()
-	}
-}
-
-// countResume wakes who waits in Resume. The state has changed before, or does not change.
-func (w *DomainWatcher) countResume() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.resumed++
-	if !w.state.ignoresEvents() {
-		w.report(w.outage)
+	if event.Event == libvirt.DOMAIN_EVENT_RESUMED {
+		w.resumed++
+	}
+	changed := w.changeLocked(func(now DomainState) DomainState { return now.after(event) })
+	if event.Event == libvirt.DOMAIN_EVENT_RESUMED && !changed && !w.state.ignoresEvents() {
+		w.report(w.outage) // for Resume
 	}
 }
 
@@ -106,13 +101,18 @@ func (w *DomainWatcher) stop(how string) {
 func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.changeLocked(next)
+}
+
+// changeLocked is change for a caller that holds mu. It returns whether the state has changed.
+func (w *DomainWatcher) changeLocked(next func(DomainState) DomainState) bool {
 	before := w.state
 	if before.ignoresEvents() {
-		return
+		return false
 	}
 	w.state = next(before)
 	if w.state == before {
-		return
+		return false
 	}
 	switch w.state.Phase {
 	case PhaseRunning:
@@ -127,6 +127,7 @@ func (w *DomainWatcher) change(next func(DomainState) DomainState) {
 	case PhaseStopped:
 		w.stopped <- w.state.how // watch collects the diagnostics, and reports
 	}
+	return true
 }
 
 // reportPause publishes the pause of a paused domain, unless it is frozen. The
