@@ -161,11 +161,11 @@ attempts: 1`, server.Port()))
 	require.NoError(t, err)
 	assert.True(t, ok)
 	mute := listen(t, "")
-	fails(t, BeReachableOnSSH().OnPort(mute).Within(time.Second), host, fmt.Sprintf(`Expected
+	fails(t, BeReachableOnSSH().OnPort(mute).Within(4*time.Second), host, fmt.Sprintf(`Expected
     bare (127.0.0.1)
 to be reachable by SSH on port %d
 tried: connect to port %[1]d and wait for the greeting of an SSH server
-last error: connected, but the server sent no greeting: no answer within 1s
+last error: connected, but the server sent no greeting: no answer within 4s
 attempts: 1`, mute))
 	unknown(t, BeReachableOnSSH().AsUser("root"), host, "BeReachableOnSSH: cannot log in as root: no login configured")
 }

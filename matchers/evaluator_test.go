@@ -235,7 +235,7 @@ func TestAHostTornDownDuringEventuallyIsAnError(t *testing.T) {
 				once.Do(func() { assert.NoError(t, fixture.TearDown(context.Background(), host.Label())) })
 			}
 			return host
-		}).WithTimeout(time.Second).Should(HaveMounted("/none"))
+		}).WithTimeout(testLimit).Should(HaveMounted("/none"))
 	})
 	assert.Contains(t, failure, "cannot check\n    "+host.Label()+" (not set up)\n")
 	assert.Contains(t, failure, "is not set up in this process")

@@ -93,7 +93,7 @@ func TestSSHReportsTheOutputOfACommandThatDidNotEnd(t *testing.T) {
 		return 0
 	}})
 	s := lookup(t, server, "ask {0}")
-	s.Timeout = time.Second
+	s.Timeout = 4 * time.Second
 	_, err := s.Address(t.Context(), mac)
 	require.ErrorIs(t, err, strategy.ErrNotFound)
 	assert.Contains(t, err.Error(), "after 1 attempts")
@@ -104,9 +104,10 @@ func TestSSHReportsTheOutputOfTheCommand(t *testing.T) {
 	stopped := errors.New("domain overcast-web is shut off")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var asked atomic.Int32
-	server := sshtest.Start(t, sshtest.Config{Exec: func(_ context.Context, _ string, s sshtest.Session) int {
+	server := sshtest.Start(t, sshtest.Config{Exec: func(running context.Context, _ string, s sshtest.Session) int {
 		if asked.Add(1) == 3 { // the first ones have ended by themselves
 			cancel(stopped)
+			<-running.Done()
 			return 2
 		}
 		fmt.Fprintln(s.Stderr, "grep: leases: Permission denied")

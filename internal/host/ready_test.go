@@ -49,10 +49,10 @@ func TestReadyNamesTheConditionAndWhatWasSeenLast(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	port := server.Listener.Addr().(*net.TCPAddr).Port
-	h := readyHost(300*time.Millisecond, provider.Condition{HTTP: "/", Port: port})
+	h := readyHost(2*time.Second, provider.Condition{HTTP: "/", Port: port})
 	err := h.awaitConditions(t.Context())
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "waiting until HTTP / on port "+strconv.Itoa(port)+" answers: readyTimeout of 300ms expired after ")
+	assert.Contains(t, err.Error(), "waiting until HTTP / on port "+strconv.Itoa(port)+" answers: readyTimeout of 2s expired after ")
 	assert.Contains(t, err.Error(), "it answered 404 Not Found")
 }
 

@@ -130,8 +130,7 @@ func (c *Cache) downloadUnverified(ctx context.Context, source Source, m *meter)
 	}
 	digest, err := d.run(ctx)
 	if errors.Is(err, errNotModified) {
-		now := time.Now()
-		_ = os.Chtimes(c.path(key)+recordSuffix, now, now) // a failure means another request
+		c.noteAsked(key)
 		return known.SHA256, nil
 	}
 	if err != nil {
@@ -148,8 +147,16 @@ func (c *Cache) downloadUnverified(ctx context.Context, source Source, m *meter)
 	if err := writeJSON(c.path(key)+recordSuffix, urlRecord{SHA256: digest, validators: d.state.validators}); err != nil {
 		return "", fmt.Errorf("downloading image %s: %w", source, c.diskError(err))
 	}
+	c.noteAsked(key)
 	os.Remove(d.part + recordSuffix)
 	return digest, nil
+}
+
+// noteAsked sets the time at which the server was asked for a URL, also after a write: the
+// clock of a file system is some milliseconds late. A failure means another request.
+func (c *Cache) noteAsked(key string) {
+	now := time.Now()
+	_ = os.Chtimes(c.path(key)+recordSuffix, now, now)
 }
 
 // knownURL returns what is known about a URL, and whether its file is in the cache.

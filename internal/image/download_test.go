@@ -406,7 +406,7 @@ func TestAServerThatFallsSilentCountsAsCut(t *testing.T) {
 	})
 	s.instead(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	cache := newCache(t)
-	cache.StallTimeout = 200 * time.Millisecond
+	cache.StallTimeout = 2 * time.Second
 	img, err := cache.Get(t.Context(), s.source(t, digest(content)), nil)
 	require.NoError(t, err)
 	requireContent(t, img, content)

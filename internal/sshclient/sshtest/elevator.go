@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,7 +46,12 @@ func StartElevator(t testing.TB, password string, more Config) *Server {
 	t.Helper()
 	bin := t.TempDir()
 	for name, text := range map[string]string{"sudo": fakeSudo, "su": fakeSu} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
+		// A process that another test starts meanwhile would have the file open for
+		// writing, and the file could not be executed: https://go.dev/issue/22315.
+		syscall.ForkLock.RLock()
+		err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

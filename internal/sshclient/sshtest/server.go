@@ -296,20 +296,29 @@ func (s *Server) accept() {
 	}
 }
 
-// letIn does the handshake and counts logins.
+// letIn does the handshake and counts logins. A login counts before the client knows of it.
 func (s *Server) letIn(w *wire) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	s.mu.Lock()
 	s.loggingIn++
 	s.mostAtOnce = max(s.mostAtOnce, s.loggingIn)
 	s.mu.Unlock()
-	conn, channels, requests, err := ssh.NewServerConn(w, s.ssh)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.loggingIn--
-	if err == nil {
+	ended := sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.loggingIn--
+	})
+	defer ended()
+	config := *s.ssh
+	config.AuthLogCallback = func(_ ssh.ConnMetadata, _ string, err error) {
+		if err != nil {
+			return
+		}
+		ended()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.logins++
 	}
-	return conn, channels, requests, err
+	return ssh.NewServerConn(w, &config)
 }
 
 func (s *Server) serve(w *wire) {

@@ -277,11 +277,18 @@ func TestWatcherContinuesOverANewConnection(t *testing.T) {
 	}
 	lose := func() { w.Connection().Keepalive.MarkLost(ClosedByLibvirtd) }
 	losses := make(chan struct{}, 2)
-	w.OnLost(func() { losses <- struct{}{} })
+	reconnect := make(chan struct{})
+	w.OnLost(func() {
+		losses <- struct{}{}
+		select {
+		case <-reconnect:
+		case <-ctx.Done():
+		}
+	})
 
 	require.ErrorIs(t, change(lose), provider.ErrHypervisorNotReachable)
 	assert.False(t, w.Exists())
-	require.NoError(t, change(func() {}), "it runs")
+	require.NoError(t, change(func() { reconnect <- struct{}{} }), "it runs")
 	require.NoError(t, w.AwaitWatched(ctx))
 	assert.NotSame(t, on, w.Connection())
 	assert.True(t, w.Exists())
@@ -289,7 +296,10 @@ func TestWatcherContinuesOverANewConnection(t *testing.T) {
 
 	// What happens while there is no connection is found out afterwards.
 	require.ErrorIs(t, change(lose), provider.ErrHypervisorNotReachable)
-	outage := change(func() { require.NoError(t, domain.Destroy()) })
+	outage := change(func() {
+		require.NoError(t, domain.Destroy())
+		reconnect <- struct{}{}
+	})
 	require.ErrorIs(t, outage, provider.ErrHostStopped)
 	require.ErrorContains(t, outage, "domain orphan is shut off")
 	<-w.Done
