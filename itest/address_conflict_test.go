@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/overcast-go/overcast/fixture"
 )
@@ -88,6 +89,16 @@ func upBeforeAnother(ctx context.Context, name, clientID, more string) (first *f
 	first = up(ctx, "first_"+name)
 	uuid = strings.ToLower(only(clones("first_" + name)).UUID)
 	return first, uuid, otherRun{config: "second_" + name + host + more}.bringsUp("second_" + name)
+}
+
+// useMachineOf makes the lab send to a clone what is for an address that several machines have. It
+// is chance which of them is in the neighbour table otherwise.
+func useMachineOf(address string, clone libvirtxml.Domain) {
+	GinkgoHelper()
+	mac := clone.Devices.Interfaces[0].MAC.Address
+	entry := []string{"neighbour", "replace", address, "lladdr", mac, "dev", "virbr0", "nud", "permanent"}
+	Expect(exec.Command("ip", entry...).Run()).To(Succeed())
+	DeferCleanup(func() { _ = exec.Command("ip", "neighbour", "del", address, "dev", "virbr0").Run() }) // a flush may have removed it
 }
 
 var _ = Describe("clones with one DHCP client identifier", func() {
@@ -173,6 +184,7 @@ var _ = Describe("clones with one DHCP client identifier", func() {
 			}
 		})
 		Eventually(second).WithTimeout(2 * time.Minute).Should(gexec.Exit(1))
+		useMachineOf(first.HostName(), only(clones("second_kept")))
 		Eventually(func() error { return identified(ctx, first, own) }).WithTimeout(2 * time.Minute).Should(MatchError(fixture.ErrAddressConflict))
 
 		Eventually(func() string {
