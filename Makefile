@@ -71,12 +71,12 @@ bench-parts: deps $(LAB) ## benchmarks of single parts, those of clones in the l
 	$(GO) test -run '^$$' -bench Adapter -benchtime 50x ./suite
 
 itest: deps $(LAB) $(GINKGO) ## the main job: real guests in a private libvirt (as root)
-	rm -f .build/first-failures
-	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 --timeout=2h ./itest || { cat .build/first-failures; exit 1; }
+	: > .build/first-failures
+	LAB_DEBIAN=1 $(LAB) $(GINKGO) -p --flake-attempts=2 --timeout=2h ./itest; status=$$?; cat .build/first-failures; exit $$status
 
 itest-fast: deps $(LAB) $(GINKGO) ## the specs with the label fast: clones, addresses, mappings, teardown (as root)
-	rm -f .build/first-failures
-	$(LAB) $(GINKGO) -p --flake-attempts=2 --label-filter fast ./itest || { cat .build/first-failures; exit 1; }
+	: > .build/first-failures
+	$(LAB) $(GINKGO) -p --flake-attempts=2 --label-filter fast ./itest; status=$$?; cat .build/first-failures; exit $$status
 
 itest-other: deps ## itest-fast in a root of another release of Debian: 13 on Debian 12, else 12 (as root)
 	./itest/lab/on-debian.sh $$(. /etc/os-release; test "$$VERSION_CODENAME" = bookworm && echo trixie || echo bookworm) make itest-fast
