@@ -31,7 +31,7 @@ type evaluator[T any] struct {
 type record struct {
 	count            int
 	final            bool          // another attempt cannot have another result
-	running          chan struct{} // closed when the last attempt has ended
+	running          chan struct{} // has an element while an attempt runs
 	failure, negated string        // messages
 }
 
@@ -88,7 +88,7 @@ func (e *evaluator[T]) begin(actual any) *record {
 	key := keyOf(actual)
 	r, known := e.byHost[key]
 	if !known {
-		r = &record{}
+		r = &record{running: make(chan struct{}, 1)}
 		if e.byHost == nil {
 			e.byHost = map[any]*record{}
 		}
@@ -140,18 +140,14 @@ func withTimeout[T, R any](e *evaluator[T], r *record, try func(context.Context)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit-limit/10, errTimeout)
 	defer cancel()
 	var none R
-	done, ended := make(chan outcome, 1), make(chan struct{})
-	if previous := e.replaceRunning(r, ended); previous != nil {
-		select {
-		case <-previous:
-		case <-timer.C:
-			e.replaceRunning(r, previous)
-			close(ended)
-			return none, fmt.Errorf("%w: the previous attempt is still running", errTimeout)
-		}
+	done := make(chan outcome, 1)
+	select {
+	case r.running <- struct{}{}:
+	case <-timer.C:
+		return none, fmt.Errorf("%w: the previous attempt is still running", errTimeout)
 	}
 	go func() {
-		defer close(ended)
+		defer func() { <-r.running }()
 		o := outcome{err: errGoexit}
 		defer func() {
 			o.panicked = recover()
@@ -173,14 +169,6 @@ func withTimeout[T, R any](e *evaluator[T], r *record, try func(context.Context)
 // errGoexit is the error of a try that called runtime.Goexit, as FailNow of
 // testing.T does.
 var errGoexit = errors.New("the host's method ended its goroutine (runtime.Goexit or FailNow)")
-
-// replaceRunning makes an attempt the running one and returns the previous one.
-func (e *evaluator[T]) replaceRunning(r *record, attempt chan struct{}) (previous chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	previous, r.running = r.running, attempt
-	return previous
-}
 
 // FailureMessage says what was wanted, tried and found.
 func (e *evaluator[T]) FailureMessage(actual any) string {

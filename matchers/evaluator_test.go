@@ -209,6 +209,7 @@ func TestAnAttemptEndsWithItsTimeLimit(t *testing.T) {
 		})
 	}
 	others.Wait()
+	assert.EqualValues(t, 1, host.runs.Load(), "nor do those that wait at the same time")
 	close(release)
 	m.Within(testLimit)
 	ok, err := m.Match(host)
