@@ -10,16 +10,14 @@ import (
 )
 
 func TestInventoryListsWhatAConfigurationCanName(t *testing.T) {
-	node := filepath.Join(t.TempDir(), "node.xml")
-	require.NoError(t, os.WriteFile(node, []byte(`
-<node xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
+	url := testNode(t, `
   `+testDomain("web", 5, "<interface type='network'><source network='nat'/></interface><interface type='bridge'><source bridge='br0'/></interface>")+`
   `+testDomain("alone", 5, "")+testDomain("runs", 1, "")+testDomain("overcast-layer-1", 5, "")+`
   <network><name>nat</name><bridge name='virbr1'/><ip address='192.0.2.1' netmask='255.255.255.0'><dhcp><range start='192.0.2.2' end='192.0.2.9'/></dhcp></ip></network>
   <network><name>isolated</name><bridge name='virbr2'/></network>
   <pool type='dir'><name>images</name><target><path>/images</path></target></pool>
-</node>`), 0o600))
-	found, err := TakeInventory(t.Context(), "test://"+node)
+`)
+	found, err := TakeInventory(t.Context(), url)
 	require.NoError(t, err)
 	assert.Equal(t, Inventory{
 		Bases:    []BaseDomain{{"alone", nil}, {"web", []string{"nat", "br0"}}},
@@ -27,6 +25,15 @@ func TestInventoryListsWhatAConfigurationCanName(t *testing.T) {
 		Networks: []string{"nat"},
 		Pools:    []string{"images"},
 	}, found)
+}
+
+// testNode returns the URL of a hypervisor of libvirt's test driver with what is defined. Each
+// connection has a copy of it, unlike "test:///default", which is one for the whole process.
+func testNode(t *testing.T, definitions string) (url string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "node.xml")
+	require.NoError(t, os.WriteFile(path, []byte(`<node xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>`+definitions+`</node>`), 0o600))
+	return "test://" + path
 }
 
 // testDomain is a domain of libvirt's test driver.

@@ -3,8 +3,6 @@ package libvirt
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,12 +19,10 @@ import (
 )
 
 // testDriver connects to a hypervisor of libvirt's test driver with a running domain,
-// "test". No other test sees it: "test:///default" is one for the whole process.
+// "test", which no other test sees.
 func testDriver(t *testing.T) *virt.Connection {
 	t.Helper()
-	node := filepath.Join(t.TempDir(), "node.xml")
-	require.NoError(t, os.WriteFile(node, []byte(`<node><domain type='test'><name>test</name><memory>8192</memory><os><type>hvm</type></os></domain></node>`), 0o600))
-	on, release, err := virt.NewConnections().Acquire(t.Context(), "test://"+node)
+	on, release, err := virt.NewConnections().Acquire(t.Context(), testNode(t, testDomain("test", 1, "")))
 	require.NoError(t, err)
 	t.Cleanup(release)
 	return on

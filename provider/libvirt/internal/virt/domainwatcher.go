@@ -73,8 +73,8 @@ func (w *DomainWatcher) OnLifecycle(event *libvirt.DomainEventLifecycle) {
 		w.resumed++
 	}
 	changed := w.changeLocked(func(now DomainState) DomainState { return now.after(event) })
-	if event.Event == libvirt.DOMAIN_EVENT_RESUMED && !changed && !w.state.ignoresEvents() {
-		w.report(w.outage) // for Resume
+	if event.Event == libvirt.DOMAIN_EVENT_RESUMED && !changed {
+		w.wake() // for Resume
 	}
 }
 
@@ -87,6 +87,11 @@ func (w *DomainWatcher) OnIOError(event *libvirt.DomainEventIOErrorReason) {
 func (w *DomainWatcher) reboot() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.wake()
+}
+
+// wake wakes waiters after an event that has not changed the state. The caller holds mu.
+func (w *DomainWatcher) wake() {
 	if !w.state.ignoresEvents() {
 		w.report(w.outage)
 	}
