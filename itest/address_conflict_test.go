@@ -95,9 +95,7 @@ func upBeforeAnother(ctx context.Context, name, clientID, more string) (first *f
 // is chance which of them is in the neighbour table otherwise.
 func useMachineOf(address string, clone libvirtxml.Domain) {
 	GinkgoHelper()
-	mac := clone.Devices.Interfaces[0].MAC.Address
-	entry := []string{"neighbour", "replace", address, "lladdr", mac, "dev", "virbr0", "nud", "permanent"}
-	Expect(exec.Command("ip", entry...).Run()).To(Succeed())
+	setNeighbour(address, clone.Devices.Interfaces[0].MAC.Address, "virbr0")
 	DeferCleanup(func() { _ = exec.Command("ip", "neighbour", "del", address, "dev", "virbr0").Run() }) // a flush may have removed it
 }
 

@@ -76,7 +76,7 @@ var _ = BeforeEach(func() { crashesBefore = libvirtdCrashes() })
 // of which only the end is kept.
 const firstFailures = "../.build/first-failures"
 
-var _ = ReportAfterSuite("the first failure of each spec that was not passed at once", func(report Report) {
+var _ = ReportAfterSuite("the first failure of each spec that did not pass at once", func(report Report) {
 	var lines strings.Builder
 	secondAttempts := 0
 	for _, spec := range report.SpecReports {

@@ -110,6 +110,12 @@ var _ = Describe("a guest that only the hypervisor can reach", func() {
 	})
 })
 
+// setNeighbour makes a machine the permanent neighbour with an address.
+func setNeighbour(address, mac, bridge string) {
+	GinkgoHelper()
+	Expect(exec.Command("ip", "neighbour", "replace", address, "lladdr", mac, "dev", bridge, "nud", "permanent").Run()).To(Succeed())
+}
+
 var _ = Describe("address look-up", func() {
 	It("uses the guest agent", fast, func(ctx SpecContext) {
 		configure(`agent_host = ${guest} { libvirtBaseDomain = lab-agent, ipLookupStrategy = agent }`)
@@ -143,9 +149,9 @@ var _ = Describe("address look-up", func() {
 		address := up(ctx, "moved_host").HostName()
 		mac := clones("moved_host")[0].Devices.Interfaces[0].MAC.Address
 		Expect(fixture.TearDown(ctx, "moved_host")).To(Succeed())
-		entry := []string{"192.168.124.77", "lladdr", mac, "dev", "br0", "nud", "permanent"}
-		Expect(exec.Command("ip", append([]string{"neighbour", "replace"}, entry...)...).Run()).To(Succeed())
-		DeferCleanup(func() { Expect(exec.Command("ip", "neighbour", "del", entry[0], "dev", "br0").Run()).To(Succeed()) })
+		const other = "192.168.124.77"
+		setNeighbour(other, mac, "br0")
+		DeferCleanup(func() { Expect(exec.Command("ip", "neighbour", "del", other, "dev", "br0").Run()).To(Succeed()) })
 
 		Expect(up(ctx, "moved_host").HostName()).To(Equal(address))
 		Expect(clones("moved_host")[0].Devices.Interfaces[0].MAC.Address).To(Equal(mac))
